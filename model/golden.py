@@ -1,0 +1,139 @@
+"""The golden model: the one place where the arithmetic of a network is defined.
+
+PyTorch in eval mode, the Amaranth simulation, the emitted Verilog and every later stage must give
+these integers: every spike and every membrane, at every time step.
+
+All numbers are exact integers. ``>>`` is arithmetic: it rounds towards minus infinity. Weights
+``w`` are -1 or +1; spikes are 0 or 1; a membrane ``q`` has ``b`` bits and starts at 0.
+
+**Sum of synapses**, in units of one synapse::
+
+    S = sum_i w_i x_i                       x: pixels 0 .. 2**input_bits - 1, or spikes
+
+An image is shown at every time step, so the first layer computes its sums once and uses them
+``T`` times. Layers after it take the spikes that the layer before gave at the same step.
+
+**Neuron**, in units of ``2**-frac`` synapses, with the membrane step ``2**shift`` units::
+
+    acc  = (q << (shift - 1)) + (S << frac)      half the membrane stays: the leak is exact
+    fire = acc >= theta                          greater *or equal* fires
+    q'   = 0                                     if it fires: reset comes before quantization
+           clamp((acc + beta) >> shift)          else, into q_range
+
+``theta`` and ``beta`` are integers of each neuron. ``beta`` contains half a membrane step, so the
+shift rounds to nearest and ties go up. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1
+where the layer is signed. There is no overflow anywhere: widths hold the worst case, see
+``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`model.description.FullyConnected`.
+
+**Readout**: it accumulates and does not fire::
+
+    score = ((sum_t S_t) << frac) + bias         an integer of each class
+    label = first class with the largest score   ties go to the lower class
+
+Why folding loses nothing: with batch norm ``gain * S + offset``, threshold 1 and membrane step
+``gain * 2**(shift - frac)`` (all per channel, gain > 0 after flipping the channel's weights),
+dividing the float neuron by its gain gives ``acc + f >= 1/gain`` for an integer ``acc`` and a real
+``f``; so ``theta = ceil(1/gain - f)`` and ``beta = floor(f + 2**(shift-1))`` (times ``2**frac``)
+are exact, not approximations. :mod:`model.export` computes them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Result", "infer", "neuron_step", "synaptic_sum"]
+
+BATCH = 1000  # images at once: bounds the memory and stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a network gives for N images.
+
+    labels     [N] int64
+    scores     [N, classes] int64
+    rates      firing rate of each hidden layer: mean of its spikes
+    spikes     per hidden layer [N, T, n_out] uint8, or None where no trace was asked for
+    membranes  per hidden layer [N, T, n_out] int16, after the step, likewise
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    rates: tuple
+    spikes: tuple | None = None
+    membranes: tuple | None = None
+
+
+def synaptic_sum(weights, x):
+    """S of every neuron: weights [n_out, n_in], x [..., n_in] -> int64 [..., n_out].
+
+    The product runs in float64 because that is what BLAS is fast in. It is exact: every partial
+    sum is an integer below 2**53 (at most 2**16 inputs of 8 bits).
+    """
+    return (x.astype(np.float64) @ weights.T.astype(np.float64)).astype(np.int64)
+
+
+def neuron_step(layer, q, sums):
+    """One time step of the neurons of a layer: membranes and sums -> (membranes, spikes)."""
+    acc = (q << (layer.shift - 1)) + (sums << layer.frac)
+    fire = acc >= layer.threshold
+    quantized = np.clip((acc + layer.bias) >> layer.shift, *layer.q_range)
+    return np.where(fire, 0, quantized), fire
+
+
+def infer(description, pixels, *, trace=False):
+    """Run images through a network.
+
+    pixels: integers [N, n_in], each 0 .. 2**input_bits - 1. Raises ``ValueError`` otherwise.
+    trace: also return the spikes and membranes of every hidden layer and time step.
+    """
+    pixels = check_pixels(description, pixels)
+    batches = [_infer(description, pixels[start:start + BATCH])
+               for start in range(0, len(pixels), BATCH)]
+    scores, spikes, membranes = (list(part) for part in zip(*batches, strict=True))
+    scores = np.concatenate(scores)
+    rates = tuple(sum(int(layer.sum()) for layer in parts) / sum(layer.size for layer in parts)
+                  for parts in zip(*spikes, strict=True))
+    return Result(
+        labels=scores.argmax(axis=1),  # numpy's argmax is the first maximum
+        scores=scores, rates=rates,
+        spikes=_join(spikes, np.uint8) if trace else None,
+        membranes=_join(membranes, np.int16) if trace else None)
+
+
+def check_pixels(description, pixels):
+    """The pixels as an array, or a ``ValueError`` that says what is wrong with them."""
+    pixels = np.asarray(pixels)
+    if pixels.ndim != 2 or pixels.shape[1] != description.n_in or not len(pixels):
+        raise ValueError(f"images must have shape [N, {description.n_in}] with N >= 1, "
+                         f"not {list(pixels.shape)}")
+    if pixels.dtype.kind not in "iu":
+        raise ValueError(f"pixels must be integers, not {pixels.dtype}")
+    high = (1 << description.input_bits) - 1
+    if pixels.min() < 0 or pixels.max() > high:
+        raise ValueError(f"pixels must lie in 0 .. {high}, "
+                         f"found {pixels.min()} .. {pixels.max()}")
+    return pixels
+
+
+def _infer(description, pixels):
+    """Scores [N, classes], spikes and membranes per hidden layer as lists over T of [N, n_out]."""
+    steps = description.time_steps
+    all_spikes, all_membranes = [], []
+    sums = [synaptic_sum(description.layers[0].weights, pixels)] * steps
+    for layer, following in zip(description.layers, description.layers[1:], strict=False):
+        q = np.zeros_like(sums[0])
+        spikes, membranes = [], []
+        for t in range(steps):
+            q, fire = neuron_step(layer, q, sums[t])
+            spikes.append(fire)
+            membranes.append(q)
+        all_spikes.append(np.stack(spikes, axis=1))
+        all_membranes.append(np.stack(membranes, axis=1))
+        sums = [synaptic_sum(following.weights, fire) for fire in spikes]
+    scores = (sum(sums) << description.readout.frac) + description.readout.bias
+    return scores, all_spikes, all_membranes
+
+
+def _join(batches, dtype):
+    return tuple(np.concatenate(parts).astype(dtype) for parts in zip(*batches, strict=True))
