@@ -1,0 +1,109 @@
+"""Random small networks whose neurons are neither silent nor always on."""
+
+import numpy as np
+
+from model import golden
+from model.description import MAX_SHIFT, Description, FullyConnected, Readout
+
+PROBES = 32  # images that the thresholds are fitted to
+
+
+def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None, input_bits=None,
+                       signed=None):
+    """Draw a valid :class:`~model.description.Description` from a ``numpy.random.Generator``.
+
+    widths         (inputs, hidden, ..., classes); drawn with 1 to 3 small hidden layers
+    time_steps     1 .. 8
+    membrane_bits  2 .. 8, of every layer; drawn for each layer
+    input_bits     1 .. 8, bits of a pixel
+    signed         of every layer; drawn for each layer
+
+    A neuron's threshold is a value that its accumulator took on random images, so it fires at
+    some of them and the boundary ``acc == theta`` occurs; about one in eight always or never
+    fires, and about one in eight has a bias that drives its membrane into one end.
+    """
+    if widths is None:
+        hidden = rng.integers(1, 17, size=rng.integers(1, 4))
+        widths = (rng.integers(1, 25), *hidden, rng.integers(2, 9))
+    widths = [int(n) for n in widths]
+    time_steps = int(rng.integers(1, 9)) if time_steps is None else time_steps
+    input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
+    pixels = _pixels(rng, PROBES, widths[0], input_bits)
+
+    layers, x = [], np.repeat(pixels[None], time_steps, axis=0)  # x [T, PROBES, n_in]
+    for n_in, n_out in zip(widths, widths[1:-1], strict=False):
+        layer, x = _hidden(
+            rng, x, weights=_weights(rng, n_out, n_in), input_bits=input_bits,
+            membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None else membrane_bits,
+            signed=bool(rng.integers(2)) if signed is None else signed)
+        layers.append(layer)
+        input_bits = 1
+    layers.append(_readout(rng, widths[-2], widths[-1]))
+    return Description(time_steps=time_steps, layers=layers)
+
+
+def random_pixels(rng, description, count):
+    """Images for a network, dark and bright ones, noisy ones and black and white ones."""
+    return _pixels(rng, count, description.n_in, description.input_bits)
+
+
+def _pixels(rng, count, n_in, bits):
+    """[count, n_in]: in an image, pixels are drawn, extreme or zero, in its own proportions."""
+    high = (1 << bits) - 1
+    noise = rng.integers(0, high + 1, size=(count, n_in))
+    zero, extreme = rng.random((2, count, 1))
+    image = np.where(rng.random((count, n_in)) < extreme, high, noise)
+    return np.where(rng.random((count, n_in)) < zero, 0, image)
+
+
+def _weights(rng, n_out, n_in):
+    return rng.choice(np.array([-1, 1], np.int8), size=(n_out, n_in))
+
+
+def _hidden(rng, x, **shape):
+    """A layer fitted to its inputs [T, PROBES, n_in], and the spikes that it answers."""
+    sums = golden.synaptic_sum(shape["weights"], x)
+    frac = int(rng.choice([0, 0, 0, 1, 2, 5, 8]))
+    # the membrane's range is about as wide as the sums are, up to a factor of four
+    spread = max(int(np.abs(sums).max()), 1) << frac
+    shift = int(spread).bit_length() - shape["membrane_bits"] + int(rng.integers(-1, 3))
+    shift = min(max(shift, 1), MAX_SHIFT)
+
+    def build(threshold, bias):
+        return FullyConnected(threshold=threshold, bias=bias, shift=shift, frac=frac, **shape)
+
+    zeros = np.zeros(len(shape["weights"]), np.int64)
+    ranges = build(zeros, zeros)  # the ranges depend on the shape alone
+    step = 1 << shift
+    bias = rng.integers(-step, 2 * step + 1, size=zeros.shape)  # around half a step
+    bias = _some(rng, np.clip(bias, *ranges.bias_range), ranges.bias_range)
+
+    never = build(np.full_like(zeros, ranges.threshold_range[1]), bias)
+    accs = [(q << (shift - 1)) + (s << frac) for q, s in zip(_run(never, sums)[0], sums,
+                                                             strict=True)]
+    accs = np.concatenate(accs)  # [T * PROBES, n_out]
+    threshold = accs[rng.integers(len(accs), size=zeros.shape), np.arange(len(zeros))]
+    layer = build(_some(rng, threshold, ranges.threshold_range), bias)
+    return layer, _run(layer, sums)[1]
+
+
+def _run(layer, sums):
+    """Membranes before each step and spikes after it, [T, PROBES, n_out] each."""
+    q, membranes, spikes = np.zeros_like(sums[0]), [], []
+    for s in sums:
+        membranes.append(q)
+        q, fire = golden.neuron_step(layer, q, s)
+        spikes.append(fire)
+    return membranes, np.stack(spikes).astype(np.int64)
+
+
+def _some(rng, values, ends):
+    """The values, about one in eight of them replaced by an end of its range."""
+    return np.where(rng.random(values.shape) < 1 / 8, rng.choice(ends, size=values.shape), values)
+
+
+def _readout(rng, n_in, classes):
+    frac = int(rng.integers(0, 9))
+    limit = n_in << frac  # a bias of the size of a score
+    return Readout(weights=_weights(rng, classes, n_in), frac=frac,
+                   bias=rng.integers(-limit, limit + 1, size=classes))
