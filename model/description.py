@@ -24,7 +24,9 @@ __all__ = ["Description", "DescriptionError", "FullyConnected", "Readout", "load
 VERSION = 1
 MAX_NEURONS = 1 << 16
 MAX_WEIGHTS = 1 << 28
+MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
+MAX_SENTENCE = 250  # characters: a hostile file chooses some of them
 MAX_SHIFT = 24
 MAX_FRAC = 8
 
@@ -36,6 +38,12 @@ class DescriptionError(ValueError):
 def _check(condition, sentence):
     if not condition:
         raise DescriptionError(sentence)
+
+
+def _check_choice(name, value, choices):
+    # True is an int to isinstance, but neither a number here nor in a file
+    _check(type(value) is type(choices[0]) and value in choices,
+           f"{name} must be {choices[0]} .. {choices[-1]}, not {value!r}")
 
 
 def _integers(name, array, shape, low, high):
@@ -57,7 +65,7 @@ def _weights(array):
     n_out, n_in = array.shape
     _check(1 <= n_in <= MAX_NEURONS and 1 <= n_out <= MAX_NEURONS,
            f"a layer has 1 to {MAX_NEURONS} inputs and neurons, not {n_in} and {n_out}")
-    _check(bool(np.isin(array, (-1, 1)).all()), "weights must be -1 or +1")
+    _check(bool(((array == 1) | (array == -1)).all()), "weights must be -1 or +1")
     array = array.astype(np.int8)
     array.flags.writeable = False
     return array
@@ -89,12 +97,10 @@ class FullyConnected:
     kind = "fully_connected"
 
     def __post_init__(self):
-        for name, values in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
-                             ("shift", range(1, MAX_SHIFT + 1)), ("frac", range(MAX_FRAC + 1)),
-                             ("signed", (False, True))):
-            value = getattr(self, name)
-            _check(isinstance(value, int) and value in values,
-                   f"{name} must be {values[0]} .. {values[-1]}, not {value!r}")
+        for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
+                              ("shift", range(1, MAX_SHIFT + 1)), ("frac", range(MAX_FRAC + 1)),
+                              ("signed", (False, True))):
+            _check_choice(name, getattr(self, name), choices)
         object.__setattr__(self, "weights", _weights(self.weights))
         for name, (low, high) in (("threshold", self.threshold_range), ("bias", self.bias_range)):
             values = _integers(name, getattr(self, name), (self.n_out,), low, high)
@@ -156,8 +162,7 @@ class Readout:
     BIAS_LIMIT = 1 << 23
 
     def __post_init__(self):
-        _check(isinstance(self.frac, int) and self.frac in range(MAX_FRAC + 1),
-               f"frac must be 0 .. {MAX_FRAC}, not {self.frac!r}")
+        _check_choice("frac", self.frac, range(MAX_FRAC + 1))
         object.__setattr__(self, "weights", _weights(self.weights))
         bias = _integers("bias", self.bias, (self.n_out,), -self.BIAS_LIMIT, self.BIAS_LIMIT - 1)
         object.__setattr__(self, "bias", bias)
@@ -194,9 +199,9 @@ class Description:
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
-        _check(isinstance(self.time_steps, int) and 1 <= self.time_steps <= 8,
-               f"time_steps must be 1 .. 8, not {self.time_steps!r}")
-        _check(len(self.layers) >= 2, "a network has at least one hidden layer and a readout")
+        _check_choice("time_steps", self.time_steps, range(1, 9))
+        _check(2 <= len(self.layers) <= MAX_LAYERS, "a network has a readout and 1 to "
+               f"{MAX_LAYERS - 1} hidden layers, not {len(self.layers)} layers")
         for index, layer in enumerate(self.layers):
             last = index == len(self.layers) - 1
             _check(isinstance(layer, Readout if last else FullyConnected),
@@ -206,6 +211,7 @@ class Description:
                    f"layer {index} has {a.n_out} neurons but layer {index + 1} {b.n_in} inputs")
             _check(b.input_bits == 1, f"layer {index + 1} must take spikes of 1 bit")
         _check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
+        _check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
 
     @property
     def hidden(self):
@@ -285,7 +291,7 @@ class _Header(_Strict):
     time_steps: int
     layers: Annotated[tuple[Annotated[_FullyConnectedHeader | _ReadoutHeader,
                                       Field(discriminator="kind")], ...],
-                      Field(min_length=2, max_length=64)]
+                      Field(min_length=2, max_length=MAX_LAYERS)]
 
 
 class _Versioned(BaseModel):
@@ -319,16 +325,18 @@ def load(path):
     """Read and check a description. Raises :class:`DescriptionError`, whatever is wrong."""
     path = Path(path)
     try:
-        _check(path.is_file(), f"{path}: no such file")
+        _check(path.is_file(), "no such file")
         size = path.stat().st_size
-        _check(size <= MAX_FILE, f"{path}: {size} bytes, a description has at most {MAX_FILE}")
+        _check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
         with safe_open(path, framework="numpy") as file:
             return _read(file)
     except DescriptionError as error:
-        prefix = "" if str(error).startswith(str(path)) else f"{path}: "
-        raise DescriptionError(f"{prefix}{error}") from None
+        sentence = str(error)
     except (SafetensorError, OSError) as error:
-        raise DescriptionError(f"{path}: not a readable description ({error})") from None
+        sentence = f"not a readable description ({error})"
+    # parts of the file may be quoted: nothing that a terminal obeys, and not a page of it
+    sentence = "".join(c if c.isprintable() else "?" for c in sentence[:MAX_SENTENCE])
+    raise DescriptionError(f"{path}: {sentence}")
 
 
 def _read(file):
@@ -362,7 +370,7 @@ def _read_layer(file, index, header):
     bits = np.unpackbits(packed, axis=1, bitorder="little")
     _check(not bits[:, header.n_in:].any(), f"{index}.weights: bits set beyond the last input")
     fields = header.model_dump(exclude={"kind", "n_in", "n_out"})
-    fields["weights"] = bits[:, :header.n_in].astype(np.int8) * 2 - 1
+    fields["weights"] = bits[:, :header.n_in].view(np.int8) * np.int8(2) - np.int8(1)
     for name in ("bias", "threshold") if header.kind == "fully_connected" else ("bias",):
         fields[name] = _tensor(file, f"{index}.{name}", "I64", [header.n_out])
     try:
