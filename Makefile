@@ -1,0 +1,45 @@
+# make setup   an environment in .venv, without torch
+# make demo    build the default network and run the whole test set through its Verilog
+# make test    everything that CI runs
+# make clean   remove all that these made
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+
+need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
+
+.PHONY: setup demo test clean
+
+setup: .venv/setup
+
+demo: setup
+	$(call need,g++,apt install g++)
+	$(BIN)/python scripts/demo.py
+
+# the simulators start their own Python: the variable makes its warnings errors too
+test: .venv/setup-test
+	$(call need,g++,apt install g++)
+	$(call need,iverilog,apt install iverilog)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n auto tests
+	PYTHONWARNINGS=error $(BIN)/python -m pytest -n auto sim
+	PYTHONWARNINGS=error SIM=icarus $(BIN)/python -m pytest -n auto sim -m smoke
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache sim_build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(call need,$(PYTHON),Python 3.11 or newer is needed (or name one: make PYTHON=...))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is \
+	needed, this is " + sys.version.split()[0] + "; name another one: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/setup: pyproject.toml requirements.lock | .venv/bin/python
+	$(PIP) -e .
+	@touch $@
+
+.venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
+	$(PIP) -e '.[train,test]'
+	@touch $@ .venv/setup
