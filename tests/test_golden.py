@@ -1,0 +1,248 @@
+import numpy as np
+import pytest
+
+from model import golden
+from model.description import Description, FullyConnected, Readout
+from tests.networks import random_description, random_pixels
+
+
+def naive(net, image):
+    """Scores, label, and spikes and membranes per hidden layer and step: loops over integers."""
+    spikes = [[] for _ in net.hidden]
+    membranes = [[[0] * layer.n_out] for layer in net.hidden]
+    scores = [int(b) for b in net.readout.bias]
+    for _ in range(net.time_steps):
+        x = [int(pixel) for pixel in image]
+        for layer, fired, kept in zip(net.hidden, spikes, membranes, strict=True):
+            out, after = [], []
+            for j in range(layer.n_out):
+                total = sum(int(layer.weights[j, i]) * x[i] for i in range(layer.n_in))
+                # half of the membrane, in units: q * 2**shift / 2
+                acc = kept[-1][j] * 2 ** layer.shift // 2 + total * 2 ** layer.frac
+                if acc >= int(layer.threshold[j]):
+                    out.append(1)
+                    after.append(0)
+                else:
+                    q = (acc + int(layer.bias[j])) // 2 ** layer.shift
+                    low = -(2 ** (layer.membrane_bits - 1)) if layer.signed else 0
+                    high = low + 2 ** layer.membrane_bits - 1
+                    out.append(0)
+                    after.append(low if q < low else high if q > high else q)
+            fired.append(out)
+            kept.append(after)
+            x = out
+        for k in range(net.classes):
+            total = sum(int(net.readout.weights[k, i]) * x[i] for i in range(len(x)))
+            scores[k] += total * 2 ** net.readout.frac
+    label = 0
+    for k in range(net.classes):
+        if scores[k] > scores[label]:
+            label = k
+    return scores, label, spikes, [kept[1:] for kept in membranes]
+
+
+def assert_naive(net, pixels):
+    result = golden.infer(net, pixels, trace=True)
+    for n, image in enumerate(pixels):
+        scores, label, spikes, membranes = naive(net, image)
+        assert result.scores[n].tolist() == scores
+        assert result.labels[n] == label
+        for layer in range(len(net.hidden)):
+            assert result.spikes[layer][n].tolist() == spikes[layer]
+            assert result.membranes[layer][n].tolist() == membranes[layer]
+    return result
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_naive(seed):
+    rng = np.random.default_rng(seed)
+    net = random_description(rng)
+    assert_naive(net, random_pixels(rng, net, 8))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("membrane_bits", range(2, 9))
+def test_naive_bits(membrane_bits, signed):
+    rng = np.random.default_rng(membrane_bits)
+    for input_bits in range(1, 9):
+        net = random_description(rng, widths=(5, 4, 3, 2), time_steps=9 - input_bits,
+                                 membrane_bits=membrane_bits, input_bits=input_bits, signed=signed)
+        assert_naive(net, random_pixels(rng, net, 4))
+
+
+@pytest.mark.parametrize("shift", [1, 2, 12, 24])
+@pytest.mark.parametrize("frac", range(9))
+def test_naive_units(shift, frac):
+    """Every unit against small and giant membrane steps, biases over their whole range."""
+    rng = np.random.default_rng(shift)
+    for signed in (False, True):
+        shape = dict(weights=rng.choice([-1, 1], size=(6, 4)), input_bits=3, membrane_bits=3,
+                     signed=signed, shift=shift, frac=frac)
+        zeros = np.zeros(6, int)
+        ranges = FullyConnected(threshold=zeros, bias=zeros, **shape)
+        layer = FullyConnected(threshold=rng.integers(*ranges.threshold_range, 6, endpoint=True),
+                               bias=rng.integers(*ranges.bias_range, 6, endpoint=True), **shape)
+        net = Description(time_steps=6, layers=[layer, Readout(
+            weights=rng.choice([-1, 1], size=(3, 6)), bias=rng.integers(-99, 100, 3), frac=frac)])
+        assert_naive(net, random_pixels(rng, net, 6))
+
+
+def test_activity():
+    """Random networks are worth testing with: they spike, they stay silent, membranes move."""
+    rates, inside = [], []
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        net = random_description(rng)
+        result = golden.infer(net, random_pixels(rng, net, 50), trace=True)
+        rates += result.rates
+        inside += [np.mean((q > layer.q_range[0]) & (q < layer.q_range[1]))
+                   for layer, q in zip(net.hidden, result.membranes, strict=True)]
+    assert np.mean([0.1 < rate < 0.9 for rate in rates]) > 0.8
+    assert np.mean(inside) > 0.25
+
+
+def neuron(*, theta=100, beta=0, shift=1, frac=0, bits=2, signed=False, inputs=16):
+    """A layer of one neuron; all its weights are +1."""
+    return FullyConnected(weights=np.ones((1, inputs), int), threshold=np.array([theta]),
+                          bias=np.array([beta]), input_bits=4, membrane_bits=bits, signed=signed,
+                          shift=shift, frac=frac)
+
+
+def step(layer, q, total):
+    membranes, spikes = golden.neuron_step(layer, np.array([q]), np.array([total]))
+    return int(membranes[0]), bool(spikes[0])
+
+
+def test_fires_at_threshold():
+    """acc = q * 2**(shift - 1) + S * 2**frac = 3 * 2 + 5 * 4 = 26."""
+    for theta, fires in ((25, True), (26, True), (27, False)):
+        assert step(neuron(theta=theta, shift=2, frac=2), 3, 5)[1] is fires
+    for theta, fires in ((-19, False), (-20, True), (-21, True)):
+        assert step(neuron(theta=theta, shift=2, frac=2), 0, -5)[1] is fires
+
+
+def test_bias_is_not_compared_with_threshold():
+    assert step(neuron(theta=6, beta=100), 0, 5) == (3, False)
+    assert step(neuron(theta=5, beta=-100), 0, 5) == (0, True)
+
+
+@pytest.mark.parametrize("signed, low, high", [(False, 0, 7), (True, -4, 3)])
+def test_clamps_at_both_ends(signed, low, high):
+    """A membrane of 3 bits with a step of 4: acc + beta = 4 q .. 4 q + 3 gives q."""
+    layer = neuron(bits=3, signed=signed, shift=2)
+    for total, q in [(4 * high + 3, high), (4 * high + 4, high), (4 * high, high),
+                     (4 * high - 1, high - 1), (4 * low, low), (4 * low - 1, low),
+                     (4 * low + 3, low), (4 * low + 4, low + 1), (-99, low), (99, high)]:
+        assert step(layer, 0, total) == (q, False)
+
+
+def test_reset_comes_before_quantization():
+    """A neuron that fires is at 0 afterwards, whatever bias and clamping would have made of it."""
+    assert step(neuron(theta=4, beta=50), 3, 4) == (0, True)
+    assert step(neuron(theta=-9, beta=-90, signed=True, bits=3), -4, -2) == (0, True)
+
+
+def test_shift_rounds_towards_minus_infinity():
+    layer = neuron(bits=4, signed=True, shift=2)
+    assert [step(layer, 0, total)[0] for total in (-8, -7, -5, -4, -3, -1, 0, 3, 4)] == [
+        -2, -2, -2, -1, -1, -1, 0, 0, 1]
+    half = neuron(bits=4, signed=True, shift=2, beta=2)  # to nearest, ties go up
+    assert [step(half, 0, total)[0] for total in (-7, -6, -5, -3, -2, 1, 2, 5, 6)] == [
+        -2, -1, -1, -1, 0, 0, 1, 1, 2]
+
+
+def test_leak_is_exact():
+    """Half of an odd membrane is not rounded: with a step of 2 units it is q units."""
+    assert step(neuron(theta=4, shift=1), 3, 1)[1] is True
+    assert step(neuron(theta=5, shift=1), 3, 1)[1] is False
+    assert step(neuron(theta=-3, shift=1, signed=True, bits=3), -3, 0)[1] is True
+    assert step(neuron(theta=-2, shift=1, signed=True, bits=3), -3, 0)[1] is False
+
+
+def readout_of(weights, bias, *, time_steps=1, frac=0):
+    """A network whose hidden neurons repeat the bits of the image at every step."""
+    n = len(weights[0])
+    eye = np.full((n, n), -1) + 2 * np.eye(n, dtype=int)
+    # the neuron's own pixel counts 1, the others -1: with one pixel set, only its neuron fires
+    layer = FullyConnected(weights=eye, threshold=np.ones(n, int), bias=np.zeros(n, int),
+                           input_bits=1, membrane_bits=2, signed=False, shift=1, frac=0)
+    return Description(time_steps=time_steps, layers=[
+        layer, Readout(weights=np.array(weights), bias=np.array(bias), frac=frac)])
+
+
+def test_ties_go_to_the_first_class():
+    image = np.array([[1, 0]])
+    for weights, bias, label in [
+            ([[1, 1], [1, 1], [1, 1]], [0, 0, 0], 0),
+            ([[-1, 1], [1, 1], [1, -1]], [0, 0, 0], 1),
+            ([[-1, 1], [1, 1], [1, -1]], [2, 0, 0], 0),
+            ([[-1, 1], [1, 1], [1, -1]], [1, 0, 1], 2),
+            ([[-1, 1], [-1, 1], [-1, -1]], [-5, -4, -4], 1)]:
+        assert golden.infer(readout_of(weights, bias), image).labels.tolist() == [label]
+
+
+def test_scores_add_up_over_time():
+    net = readout_of([[1, -1], [-1, 1]], [3, -5], time_steps=8, frac=3)
+    result = golden.infer(net, np.array([[1, 0], [0, 1], [0, 0]]))
+    assert result.scores.tolist() == [[67, -69], [-61, 59], [3, -5]]
+    assert result.rates == (16 / 48,)
+
+
+def test_largest_sums_are_exact():
+    """The widest layer with the brightest image: the product in floats loses nothing."""
+    weights = np.ones((2, 1 << 16), np.int8)
+    weights[1, 0] = -1
+    x = np.full((1, 1 << 16), 255, np.uint8)
+    assert golden.synaptic_sum(weights, x).tolist() == [[255 << 16, (255 << 16) - 510]]
+
+
+def test_types():
+    net = random_description(np.random.default_rng(0))
+    pixels = random_pixels(np.random.default_rng(1), net, 3)
+    result = golden.infer(net, pixels, trace=True)
+    assert result.labels.dtype == result.scores.dtype == np.int64
+    for layer, spikes, membranes in zip(net.hidden, result.spikes, result.membranes, strict=True):
+        assert spikes.dtype == np.uint8 and membranes.dtype == np.int16
+        assert spikes.shape == membranes.shape == (3, net.time_steps, layer.n_out)
+    plain = golden.infer(net, pixels)
+    assert plain.spikes is None and plain.membranes is None
+    np.testing.assert_array_equal(plain.scores, result.scores)
+    for dtype in (np.uint8, np.int16, np.uint64):
+        np.testing.assert_array_equal(golden.infer(net, pixels.astype(dtype)).scores, plain.scores)
+
+
+def test_images_are_independent():
+    """1,500 images at once give what each of them gives alone, across the end of a batch."""
+    rng = np.random.default_rng(3)
+    net = random_description(rng, widths=(12, 9, 7, 4), time_steps=5)
+    pixels = random_pixels(rng, net, 1500)
+    together = golden.infer(net, pixels, trace=True)
+    assert len(together.labels) == 1500
+    for n in (*range(0, 1500, 97), 998, 999, 1000, 1001, 1499):
+        alone = golden.infer(net, pixels[n:n + 1], trace=True)
+        np.testing.assert_array_equal(alone.scores[0], together.scores[n])
+        assert alone.labels[0] == together.labels[n]
+        for a, b in zip(alone.spikes + alone.membranes, together.spikes + together.membranes,
+                        strict=True):
+            np.testing.assert_array_equal(a[0], b[n])
+    rates = [spikes.mean() for spikes in together.spikes]
+    np.testing.assert_allclose(together.rates, rates, rtol=1e-12)
+
+
+@pytest.mark.parametrize("pixels, sentence", [
+    (np.zeros(4, int), "images must have shape [N, 4] with N >= 1, not [4]"),
+    (np.zeros((2, 5), int), "images must have shape [N, 4] with N >= 1, not [2, 5]"),
+    (np.zeros((0, 4), int), "images must have shape [N, 4] with N >= 1, not [0, 4]"),
+    (np.zeros((1, 2, 2), int), "images must have shape [N, 4] with N >= 1, not [1, 2, 2]"),
+    (np.zeros((1, 4)), "pixels must be integers, not float64"),
+    (np.zeros((1, 4), bool), "pixels must be integers, not bool"),
+    (np.array([[0, 0, 0, 8]]), "pixels must lie in 0 .. 7, found 0 .. 8"),
+    (np.array([[0, -1, 0, 7]]), "pixels must lie in 0 .. 7, found -1 .. 7"),
+    (np.array([[0, 0, 0, 1 << 63]], np.uint64),
+     "pixels must lie in 0 .. 7, found 0 .. 9223372036854775808"),
+])
+def test_wrong_pixels(pixels, sentence):
+    net = random_description(np.random.default_rng(0), widths=(4, 3, 2), input_bits=3)
+    with pytest.raises(ValueError) as caught:
+        golden.infer(net, pixels)
+    assert str(caught.value) == sentence
