@@ -23,9 +23,10 @@ __all__ = ["Description", "DescriptionError", "FullyConnected", "Readout", "load
 
 VERSION = 1
 MAX_NEURONS = 1 << 16
-MAX_WEIGHTS = 1 << 28
+MAX_WEIGHTS = 1 << 26
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
+MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known
 MAX_SENTENCE = 250  # characters: a hostile file chooses some of them
 MAX_SHIFT = 24
 MAX_FRAC = 8
@@ -328,6 +329,10 @@ def load(path):
         _check(path.is_file(), "no such file")
         size = path.stat().st_size
         _check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+        _check(size <= MAX_HEADER, f"a header of {size} bytes, a description has at most "
+               f"{MAX_HEADER}")
         with safe_open(path, framework="numpy") as file:
             return _read(file)
     except DescriptionError as error:
