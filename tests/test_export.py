@@ -1,0 +1,187 @@
+import numpy as np
+import pytest
+import torch
+
+from model import golden
+from model.description import DescriptionError
+from model.export import READOUT_FRAC, fold
+from model.qsnn import MIN_GAIN, QSNN, Config
+
+
+def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
+    """A network in eval mode whose batch norms have seen data; ``seed`` draws what is not given.
+
+    Gains are of both signs and all sizes, ``gains`` among them; some channels see no variance,
+    or so much that they are dead.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    config = Config(**dict(
+        inputs=int(rng.integers(2, 40)), classes=int(rng.integers(2, 11)),
+        hidden=rng.integers(2, 24, size=rng.integers(1, 4)).tolist(),
+        input_bits=int(rng.integers(1, 9)), time_steps=int(rng.integers(1, 9)),
+        membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
+        standardize=bool(rng.integers(2))) | config)
+
+    def normal(like, mean=0.0, deviation=1.0):
+        return torch.randn(like.shape, generator=generator, dtype=like.dtype) * deviation + mean
+
+    net = QSNN(config).double()
+    with torch.no_grad():
+        net.bias.copy_(normal(net.bias))
+        net.output.weight.copy_(normal(net.output.weight))
+        for layer in net.hidden:
+            layer.synapses.weight.copy_(normal(layer.synapses.weight))
+            layer.norm.momentum = 1.0  # the statistics of the one batch below
+            layer.norm.weight.copy_(normal(layer.norm.weight, mean=0.5))
+            layer.norm.bias.copy_(normal(layer.norm.bias, mean=0.2, deviation=0.5))
+        net.train()
+        net(images(rng, config, 64))
+        for layer in net.hidden:
+            n = len(layer.norm.weight)
+            for value in gains:
+                layer.norm.weight[rng.integers(n)] = value
+            layer.norm.bias[rng.integers(n)] = 3.3  # always fires
+            layer.norm.running_var[rng.integers(n)] = 0
+            layer.norm.running_var[rng.integers(n)] = 1e9
+            # around the step that the training would choose, and inside the format
+            layer.log_step += int(rng.integers(-2, 3))
+            layer.log_step.clamp_(-7, 24)
+    return net.eval()
+
+
+def images(rng, config, count):
+    return torch.from_numpy(rng.integers(
+        0, 1 << config.input_bits, size=(count, config.inputs)).astype(np.float64))
+
+
+@torch.no_grad()
+def run_torch(net, pixels):
+    """Sums of the classes over time [B, classes], spikes and membranes [B, T, n] per layer."""
+    spikes = []
+    hooks = [layer.register_forward_hook(lambda *call: spikes.append(call[-1]))
+             for layer in net.hidden]
+    for layer in net.hidden:
+        layer.trace = []
+    logits, _ = net(pixels)
+    for hook in hooks:
+        hook.remove()
+    sums = torch.round((logits - net.bias) / net.log_scale.exp()).sum(0)
+    membranes = [layer.trace.pop() for layer in net.hidden]
+    return (sums.numpy(), [s.transpose(0, 1).numpy() for s in spikes],
+            [q.transpose(0, 1).numpy() for q in membranes])
+
+
+def assert_equal(net, seed=0, count=200):
+    pixels = images(np.random.default_rng(seed), net.config, count)
+    sums, spikes, membranes = run_torch(net, pixels)
+    net_of_integers = fold(net)
+    result = golden.infer(net_of_integers, pixels.numpy().astype(int), trace=True)
+    for index in range(len(net.hidden)):
+        np.testing.assert_array_equal(result.spikes[index], spikes[index])
+        np.testing.assert_array_equal(result.membranes[index], membranes[index])
+    readout = net_of_integers.readout
+    np.testing.assert_array_equal(result.scores, sums * 2 ** readout.frac + readout.bias)
+    return result
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random(seed):
+    assert_equal(random_net(seed), seed)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", range(2, 9))
+def test_bits(bits, signed):
+    """Every width of membranes with every width of pixels; the layers are alive."""
+    rates = []
+    for input_bits in range(1, 9):
+        net = random_net(bits, inputs=20, hidden=(24, 24), membrane_bits=bits, signed=signed,
+                         input_bits=input_bits, time_steps=4)
+        rates += assert_equal(net, seed=input_bits).rates
+    assert 0.1 < min(rates) and max(rates) < 0.9
+
+
+@pytest.mark.parametrize("log_step", range(-7, 12))
+def test_steps(log_step):
+    """All membrane steps below, at and above one synapse."""
+    net = random_net(1, inputs=30, hidden=(20, 20), membrane_bits=8, signed=True, input_bits=8)
+    for layer in net.hidden:
+        layer.log_step.fill_(log_step)
+    assert_equal(net)
+    for layer in fold(net).hidden:
+        assert layer.shift - layer.frac == log_step
+        assert layer.shift == 1 or layer.frac == 0
+
+
+def test_negative_gain_flips_weights():
+    net = random_net(0, hidden=(2,))
+    with torch.no_grad():
+        net.hidden[0].norm.weight.copy_(torch.tensor([0.7, -0.7]))
+    layer = fold(net).hidden[0]
+    weights = net.hidden[0].synapses.binary_weight().detach().numpy()
+    np.testing.assert_array_equal(layer.weights, weights * [[1], [-1]])
+    assert_equal(net)
+
+
+def test_bias_of_a_class_is_rounded():
+    net = random_net(0, classes=4, time_steps=3)
+    unit = np.exp(net.log_scale.item()) / 2 ** READOUT_FRAC / 3  # a logit bias of one unit
+    with torch.no_grad():
+        net.bias.copy_(torch.tensor([1.4, 1.6, -1.4, -1.6]) * unit)
+    assert fold(net).readout.bias.tolist() == [1, 2, -1, -2]
+    with torch.no_grad():
+        net.bias.copy_(torch.tensor([1e9, -1e9, 0.0, 0.0]) * unit)
+    assert fold(net).readout.bias.tolist() == [(1 << 23) - 1, -1 << 23, 0, 0]
+
+
+def test_labels_follow_the_logits():
+    """Wherever two logits are further apart than the rounding of their biases."""
+    compared = 0
+    for seed in range(10):
+        net = random_net(seed)
+        pixels = images(np.random.default_rng(seed), net.config, 200)
+        with torch.no_grad():
+            logits = net(pixels)[0].sum(0)
+        labels = golden.infer(fold(net), pixels.numpy().astype(int)).labels
+        best = logits.topk(2)
+        clear = best.values[:, 0] - best.values[:, 1] > net.log_scale.exp() / 2 ** READOUT_FRAC
+        np.testing.assert_array_equal(labels[clear], best.indices[:, 0].numpy()[clear])
+        compared += int(clear.sum())
+    assert compared > 1000
+
+
+def test_float_membranes_are_refused():
+    net = QSNN(Config(inputs=3, hidden=(2,), membrane_bits=0))
+    with pytest.raises(DescriptionError, match="^a network with float membranes has no integers: "
+                                               "train it with 2 to 8 membrane bits$"):
+        fold(net)
+
+
+@pytest.mark.parametrize("log_step, sentence", [
+    (-8, "^frac must be 0 .. 8, not 9$"), (25, "^shift must be 1 .. 24, not 25$")])
+def test_steps_out_of_range_are_refused(log_step, sentence):
+    net = random_net(0)
+    net.hidden[0].log_step.fill_(log_step)
+    with pytest.raises(DescriptionError, match=sentence):
+        fold(net)
+
+
+@pytest.mark.xfail(strict=True, reason="qsnn: forward uses the gain that gain() bounds")
+def test_tiny_gains():
+    for seed in range(10):
+        assert_equal(random_net(seed, gains=(0.0, 1e-5, -1e-5)))
+
+
+@pytest.mark.xfail(strict=True, reason="qsnn: the deviation of one weight is not a number")
+def test_one_input():
+    assert_equal(random_net(0, inputs=1, standardize=True))
+
+
+@pytest.mark.xfail(strict=True, reason="qsnn: fit_step chooses steps that the format refuses")
+def test_fitted_steps_are_in_range():
+    net = random_net(0, inputs=4, hidden=(4,), membrane_bits=8, input_bits=1)
+    with torch.no_grad():
+        net.hidden[0].norm.weight.fill_(4.0)
+    net.hidden[0].fit_step()
+    assert_equal(net)
