@@ -361,6 +361,16 @@ def test_wrong_tensors(tmp_path):
         assert header_refusal(tmp_path, edit_file=edit_file, **keep) == sentence
 
 
+def test_missing_tensor(tmp_path):
+    header, data = split(network().tobytes())
+    last = max((name for name in header if name != "__metadata__"),
+               key=lambda name: header[name]["data_offsets"])
+    data = data[:header.pop(last)["data_offsets"][0]]
+    (tmp_path / "net.qsnn").write_bytes(join(header, data))
+    assert (refusal(tmp_path / "net.qsnn")
+            == "the tensors are not those that the header names")
+
+
 def test_wrong_files(tmp_path):
     path = tmp_path / "net.qsnn"
     assert refusal(path) == "no such file"
