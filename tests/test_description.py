@@ -223,6 +223,7 @@ def test_most_weights(monkeypatch, tmp_path):
     monkeypatch.setattr(description, "MAX_WEIGHTS", 11)
     with pytest.raises(DescriptionError, match="^more than 11 weights$"):
         network()
+    monkeypatch.setattr(description, "_read_layer", None)  # refused before any weight is read
     with pytest.raises(DescriptionError, match="net.qsnn: more than 11 weights$"):
         load(tmp_path / "net.qsnn")
 
@@ -375,6 +376,8 @@ def test_wrong_files(tmp_path):
     path = tmp_path / "net.qsnn"
     assert refusal(path) == "no such file"
     assert refusal(tmp_path) == "no such file"
+    assert (refusal(tmp_path / ("x" * 300))  # an error of the system
+            .startswith("not a readable description ("))
     whole = network().tobytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
