@@ -1,0 +1,227 @@
+"""Data sets as NumPy arrays: found on this machine, or downloaded and checked.
+
+A file is looked for in these folders, in this order, as ``FOLDER/<dataset>/<file>`` and as
+``FOLDER/<file>``, with or without its ``.gz``; ``digits`` also as ``FOLDER/small/<file>``:
+
+1. the folder given (``--data-dir``),
+2. the folder in the environment variable ``QSNN_DATA``,
+3. ``~/.cache/qsnn``, where downloads are kept,
+4. ``/usr/share/datasets``, where distributions put them,
+5. ``model/datasets`` beside this module: the MNIST test images.
+
+Only then it is downloaded. Local or downloaded, a file counts only if its contents have the
+published MD5. The sets:
+
+``mnist``, ``fashion-mnist``
+    60,000 images for training and 10,000 for test, 28 x 28, 0 .. 255.
+``digits``
+    1,797 images, 8 x 8, 0 .. 16 scaled to 0 .. 255: the test part of UCI's "Optical recognition
+    of handwritten digits". It has no split of its own: the images in the order of
+    ``SHA-256("digits <index>")``, the first 1,437 for training and the last 360 for test.
+"""
+
+import hashlib
+import io
+import os
+import tempfile
+import urllib.request
+import zipfile
+import zlib
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["DATASETS", "DataError", "load", "quantize_pixels"]
+
+DATASETS = ("mnist", "fashion-mnist", "digits")
+PACKAGED = Path(__file__).parent / "datasets"
+SYSTEM = Path("/usr/share/datasets")
+MAX_FILE = 1 << 26  # bytes: compressed or not, none of these sets has more
+TIMEOUT = 20  # seconds without an answer of a mirror
+
+MIRRORS = {
+    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/",
+              "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    "fashion-mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+    "digits": ("https://archive.ics.uci.edu/ml/machine-learning-databases/optdigits/",),
+}
+FILES = {"train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+         "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")}
+MD5 = {  # of the decompressed IDX files, as published; images and labels
+    ("mnist", "train"): ("6bbc9ace898e44ae57da46a324031adb", "a25bea736e30d166cdddb491f175f624"),
+    ("mnist", "test"): ("2646ac647ad5339dbf082846283269ea", "27ae3e4e09519cfbb04c329615203637"),
+    ("fashion-mnist", "train"): ("f4a8712d7a061bf5bd6d2ca38dc4d50a",
+                                 "9018921c3c673c538a1fc5bad174d6f9"),
+    ("fashion-mnist", "test"): ("8181f5470baa50b63fa0f6fddb340f0a",
+                                "15d484375f8d13e6eb1aabb0c3f46965"),
+}
+DIGITS = ("optdigits.tes", "sklearn_digits.npz", "digits.npz")  # UCI's text, or arrays x and y
+DIGITS_MD5 = "265453a2439934797bb770ce205b6fad"  # of the 1,797 x 65 bytes: 64 pixels and the label
+DIGITS_TRAIN = 1437
+REMEDY = {"fashion-mnist": "apt install dataset-fashion-mnist, or "}
+
+
+class DataError(Exception):
+    """A data set is not there, or is not what it should be."""
+
+
+def load(dataset, split, data_dir=None):
+    """Images uint8 [N, pixels], 0 .. 255, and labels int64 [N], 0 .. 9.
+
+    dataset: one of :data:`DATASETS`; split: ``train`` or ``test``. Raises :class:`DataError`.
+    """
+    if dataset not in DATASETS or split not in FILES:
+        raise DataError(f"no data set {dataset!r} with a split {split!r}: there are "
+                        f"{', '.join(DATASETS)}, each with train and test")
+    folders = _folders(data_dir)
+    if dataset == "digits":
+        table = _find(dataset, DIGITS, _digits, folders)
+        order = sorted(range(len(table)),
+                       key=lambda index: hashlib.sha256(f"digits {index}".encode()).digest())
+        table = table[order[:DIGITS_TRAIN] if split == "train" else order[DIGITS_TRAIN:]]
+        images = ((table[:, :64].astype(int) * 255 + 8) // 16).astype(np.uint8)
+        return images, table[:, 64].astype(np.int64)
+    images, labels = (
+        _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
+        for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
+    return images.reshape(len(images), -1), labels.astype(np.int64)
+
+
+def quantize_pixels(images, bits):
+    """The leading bits of 8-bit pixels: 0 .. 2**bits - 1."""
+    return images >> (8 - bits)
+
+
+def _folders(data_dir):
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise DataError(f"{data_dir}: no such folder; name the one that holds the data")
+    named = [data_dir, os.environ.get("QSNN_DATA") or None]
+    return [*(Path(folder) for folder in named if folder is not None), _cache(), SYSTEM, PACKAGED]
+
+
+def _cache():
+    return Path(os.path.expanduser("~")) / ".cache" / "qsnn"
+
+
+def _find(dataset, files, decode, folders):
+    """The decoded contents of the first good file, else of a download."""
+    refused = []
+    for path in _candidates(dataset, files, folders):
+        if path.is_file():
+            try:
+                return decode(_read(path))
+            except (DataError, OSError) as error:
+                refused.append(f"{path}: {error}")
+    try:
+        return _download(dataset, files[0], decode)
+    except DataError as error:
+        looked = ", ".join(str(folder) for folder in folders)
+        raise DataError("; ".join([
+            f"{dataset}: no {' or '.join(files)} in {looked}", *refused,
+            f"the download failed ({error})",
+            f"{REMEDY.get(dataset, '')}put the file into one of these folders, or name its "
+            "folder with --data-dir or QSNN_DATA"])) from None
+
+
+def _candidates(dataset, files, folders):
+    for folder in folders:
+        for inner in (folder / dataset, *([folder / "small"] if dataset == "digits" else []),
+                      folder):
+            for file in files:
+                yield inner / file
+                if file.endswith(".gz"):
+                    yield inner / file[:-3]
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        raw = file.read(MAX_FILE + 1)
+    if len(raw) > MAX_FILE:
+        raise DataError(f"more than {MAX_FILE} bytes")
+    return raw
+
+
+def _download(dataset, file, decode):
+    """Fetch a file into the cache and decode it; it appears there whole and checked."""
+    failures = []
+    for mirror in MIRRORS[dataset]:
+        try:
+            with urllib.request.urlopen(mirror + file, timeout=TIMEOUT) as answer:
+                raw = answer.read(MAX_FILE + 1)
+            contents = decode(raw)
+        except (DataError, OSError, HTTPException) as error:
+            failures.append(f"{mirror}: {getattr(error, 'reason', error)}")
+            continue
+        try:
+            _keep(raw, _cache() / dataset / file)
+        except OSError:
+            pass  # a cache that cannot be written costs the next download, nothing else
+        return contents
+    raise DataError(", ".join(failures))
+
+
+def _keep(raw, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _idx(raw, md5):
+    """The uint8 array of an IDX file, plain or compressed, checked against its MD5."""
+    raw = _decompress(raw)
+    _check_md5(raw, md5)
+    dimensions = raw[3] if len(raw) > 3 else 0
+    start = 4 + 4 * dimensions
+    if raw[:3] != b"\0\0\x08" or len(raw) < start or not dimensions:
+        raise DataError("not an IDX file of bytes")
+    shape = tuple(int.from_bytes(raw[k:k + 4], "big") for k in range(4, start, 4))
+    if len(raw) - start != np.prod(shape, dtype=object):
+        raise DataError(f"{len(raw) - start} bytes, but its header says {shape}")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def _decompress(raw):
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    decoder = zlib.decompressobj(wbits=31)  # 31: gzip
+    try:
+        contents = decoder.decompress(raw, MAX_FILE)
+    except zlib.error as error:
+        raise DataError(f"not a readable .gz file ({error})") from None
+    if not decoder.eof:
+        raise DataError(f"a .gz file that is cut off or has more than {MAX_FILE} bytes inside")
+    return contents
+
+
+def _digits(raw):
+    """The table of the digits, uint8 [1797, 65], from UCI's text or from an .npz."""
+    try:
+        table = _digits_npz(raw) if raw[:2] == b"PK" else _digits_text(raw)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, OverflowError) as error:
+        raise DataError(f"not the digits ({error})") from None
+    _check_md5(table.tobytes(), DIGITS_MD5)
+    return table
+
+
+def _digits_npz(raw):
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    return np.column_stack([x.reshape(len(x), 64), y]).astype(np.uint8)
+
+
+def _digits_text(raw):
+    rows = [[int(number) for number in line.split(b",")] for line in raw.splitlines()]
+    return np.array(rows, dtype=np.uint8)
+
+
+def _check_md5(raw, md5):
+    found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(f"not the published file: its MD5 is {found}, not {md5}")
