@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from model.description import MAX_FRAC, MAX_SHIFT
+
 __all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_membrane", "standardize"]
 
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
@@ -79,7 +81,8 @@ def standardize(w):
     is not kept: the batch norm that follows would cancel it exactly.
     """
     centred = w - w.mean(dim=1, keepdim=True)
-    return centred / (centred.std(dim=1, keepdim=True) + 1e-8)
+    correction = min(w.shape[1] - 1, 1)  # the deviation of one weight is 0
+    return centred / (centred.std(dim=1, keepdim=True, correction=correction) + 1e-8)
 
 
 def lif_step(u, current, quantize):
@@ -179,23 +182,32 @@ class SpikingLinear(nn.Module):
         low = -(1 << (self.bits - 1)) if self.signed else 0
         return low, low + (1 << self.bits) - 1
 
+    def gamma(self):
+        """The scales of the batch norm, kept away from 0 with their signs, [n_out]."""
+        gamma = self.norm.weight
+        return torch.where(gamma < 0, -1.0, 1.0) * gamma.abs().clamp(min=MIN_GAIN)
+
     def gain(self):
         """What one synapse adds to a membrane whose threshold is 1: gamma / sigma, [n_out]."""
-        gamma = self.norm.weight
-        gamma = torch.where(gamma < 0, -1.0, 1.0) * gamma.abs().clamp(min=MIN_GAIN)
-        return gamma * torch.rsqrt(self.norm.running_var + self.norm.eps)
+        return self.gamma() * torch.rsqrt(self.norm.running_var + self.norm.eps)
+
+    def normalize(self, sums):
+        """The batch norm with the scales of :meth:`gamma`: [..., n_out] -> [..., n_out]."""
+        norm = self.norm
+        return F.batch_norm(sums.flatten(0, -2), norm.running_mean, norm.running_var, self.gamma(),
+                            norm.bias, self.training, norm.momentum, norm.eps).view_as(sums)
 
     @torch.no_grad()
     def fit_step(self):
         """Choose the membrane step so that the range just reaches the typical threshold."""
         median = (1 / self.gain().abs()).median()
         levels = self.q_range[1] + 1
-        self.log_step.fill_(int(torch.round(torch.log2(median / levels))))
+        log_step = int(torch.round(torch.log2(median / levels)))
+        self.log_step.fill_(min(max(log_step, 1 - MAX_FRAC), MAX_SHIFT))
 
     def forward(self, x):
         sums = self.synapses(x)  # [T or 1, B, n_out]
-        current = self.norm(sums.flatten(0, 1)).view_as(sums)
-        current = current.expand(self.time_steps, -1, -1)
+        current = self.normalize(sums).expand(self.time_steps, -1, -1)
         if self.bits:
             if self.training and not self.log_step_frozen:
                 self.fit_step()
@@ -229,7 +241,7 @@ class QSNN(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(scale))  # one for all classes: keeps the argmax
 
     def forward(self, pixels):
-        """Pixels as numbers 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates."""
+        """Pixels 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates."""
         x = pixels.unsqueeze(0)  # [1, B, inputs]: direct coding, computed once
         rates = []
         for layer in self.hidden:

@@ -167,18 +167,15 @@ def test_steps_out_of_range_are_refused(log_step, sentence):
         fold(net)
 
 
-@pytest.mark.xfail(strict=True, reason="qsnn: forward uses the gain that gain() bounds")
 def test_tiny_gains():
     for seed in range(10):
         assert_equal(random_net(seed, gains=(0.0, 1e-5, -1e-5)))
 
 
-@pytest.mark.xfail(strict=True, reason="qsnn: the deviation of one weight is not a number")
 def test_one_input():
     assert_equal(random_net(0, inputs=1, standardize=True))
 
 
-@pytest.mark.xfail(strict=True, reason="qsnn: fit_step chooses steps that the format refuses")
 def test_fitted_steps_are_in_range():
     net = random_net(0, inputs=4, hidden=(4,), membrane_bits=8, input_bits=1)
     with torch.no_grad():
