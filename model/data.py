@@ -23,7 +23,6 @@ published MD5. The sets:
 import hashlib
 import io
 import os
-import tempfile
 import urllib.request
 import zipfile
 import zlib
@@ -31,6 +30,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
+
+from model.files import write_whole
 
 __all__ = ["DATASETS", "DataError", "load", "quantize_pixels"]
 
@@ -154,23 +155,12 @@ def _download(dataset, file, decode):
             failures.append(f"{mirror}: {getattr(error, 'reason', error)}")
             continue
         try:
-            _keep(raw, _cache() / dataset / file)
+            (_cache() / dataset).mkdir(parents=True, exist_ok=True)
+            write_whole(_cache() / dataset / file, raw)
         except OSError:
             pass  # a cache that cannot be written costs the next download, nothing else
         return contents
     raise DataError(", ".join(failures))
-
-
-def _keep(raw, path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _idx(raw, md5):

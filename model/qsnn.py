@@ -195,7 +195,7 @@ class SpikingLinear(nn.Module):
         """The batch norm with the scales of :meth:`gamma`: [..., n_out] -> [..., n_out]."""
         norm = self.norm
         return F.batch_norm(sums.flatten(0, -2), norm.running_mean, norm.running_var, self.gamma(),
-                            norm.bias, self.training, norm.momentum, norm.eps).view_as(sums)
+                            norm.bias, norm.training, norm.momentum, norm.eps).view_as(sums)
 
     @torch.no_grad()
     def fit_step(self):

@@ -1,0 +1,110 @@
+"""Equality of the quantized torch network and its integers: every spike, every membrane.
+
+Also the small file that keeps what ``eval()`` needs of a trained network, a few bits a weight less
+than a checkpoint, so that the comparison can be repeated without training again.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as to_safetensors
+
+from model import golden
+from model.files import write_whole
+from model.qsnn import QSNN, Config
+
+__all__ = ["Comparison", "compare", "load_net", "save_net"]
+
+BATCH = 1000  # images at once: bounds the memory of the traces
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Numbers of values that differ between torch and the golden model.
+
+    images     images compared
+    spikes     of each hidden layer, over images, time steps and neurons
+    membranes  likewise
+    sums       of the output layer, over images and classes
+    """
+
+    images: int
+    spikes: tuple
+    membranes: tuple
+    sums: int
+
+    @property
+    def equal(self):
+        return not (any(self.spikes) or any(self.membranes) or self.sums)
+
+
+def compare(net, description, pixels):
+    """Run both on integer pixels [N, inputs]; ``net`` is in ``eval()`` and ``float64``."""
+    spikes = np.zeros(len(net.hidden), dtype=int)
+    membranes = np.zeros(len(net.hidden), dtype=int)
+    sums = 0
+    for start in range(0, len(pixels), BATCH):
+        batch = pixels[start:start + BATCH]
+        result = golden.infer(description, batch, trace=True)
+        torch_spikes, torch_membranes, torch_sums = trace(net, batch)
+        spikes += [int((a != b).sum())
+                   for a, b in zip(result.spikes, torch_spikes, strict=True)]
+        membranes += [int((a != b).sum())
+                      for a, b in zip(result.membranes, torch_membranes, strict=True)]
+        readout = description.readout
+        sums += int((result.scores != (torch_sums << readout.frac) + readout.bias).sum())
+    return Comparison(len(pixels), tuple(spikes.tolist()), tuple(membranes.tolist()), sums)
+
+
+@torch.no_grad()
+def trace(net, pixels):
+    """Spikes and membranes per hidden layer [N, T, n], sums of the classes [N, classes]."""
+    modules = [*net.hidden, net.output]
+    outputs = []
+    hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1]))
+             for module in modules]
+    for layer in net.hidden:
+        layer.trace = []
+    net(torch.from_numpy(np.asarray(pixels)).to(net.bias.dtype))
+    for hook in hooks:
+        hook.remove()
+    membranes = [layer.trace.pop().transpose(0, 1).numpy() for layer in net.hidden]
+    for layer in net.hidden:
+        layer.trace = None
+    *spikes, sums = outputs
+    return ([s.transpose(0, 1).numpy() for s in spikes], membranes,
+            sums.sum(0).to(torch.int64).numpy())
+
+
+@torch.no_grad()
+def save_net(net, path):
+    """Write what ``eval()`` needs: one bit a weight, batch norms, steps, scale and biases."""
+    tensors = {}
+    for name, value in net.state_dict().items():
+        if name.endswith("synapses.weight") or name == "output.weight":
+            weights = net.get_submodule(name.removesuffix(".weight")).binary_weight() > 0
+            tensors[name] = torch.from_numpy(np.packbits(weights.numpy(), axis=1))
+        elif not name.endswith("num_batches_tracked"):
+            tensors[name] = value
+    write_whole(path, to_safetensors(
+        tensors, metadata={"config": json.dumps(net.config.asdict(), sort_keys=True)}))
+
+
+def load_net(path):
+    """The network of :func:`save_net`, in ``eval()`` and ``float64``."""
+    with safe_open(path, framework="pt") as file:
+        config = Config(**json.loads(file.metadata()["config"]))
+        # the weights are binary already
+        net = QSNN(replace(config, standardize=False)).double()
+        state = net.state_dict()
+        for name in file.keys():
+            value = file.get_tensor(name)
+            if value.dtype == torch.uint8:
+                bits = np.unpackbits(value.numpy(), axis=1, count=state[name].shape[1])
+                value = torch.from_numpy(bits).double() * 2 - 1
+            state[name] = value
+    net.load_state_dict(state)
+    return net.eval()

@@ -1,0 +1,112 @@
+"""One experiment: train, fold into integers, measure the integers, compare them with torch."""
+
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import data, golden
+from model.description import save as save_description
+from model.equality import compare, save_net
+from model.export import fold
+from model.files import write_whole
+from model.training import Training, TrainingError
+
+__all__ = ["RESULT", "run"]
+
+CHECKPOINT = "checkpoint.safetensors"
+RESULT = "result.json"
+
+
+def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
+    """Train into the folder ``out``, continuing what is there, and return the result.
+
+    ``report`` gets every :class:`~model.training.Epoch`. The test images are used once, at the
+    end. Raises :class:`~model.data.DataError` and :class:`~model.training.TrainingError`.
+    """
+    # everything that can be refused is, before hours of training
+    images, labels = data.load(recipe.dataset, "train", data_dir)
+    test = data.load(recipe.dataset, "test", data_dir)
+    if images.shape[1] != config.inputs:
+        raise TrainingError(f"images of {recipe.dataset} have {images.shape[1]} pixels, the "
+                            f"network {config.inputs} inputs")
+    if recipe.validation >= len(images):
+        raise TrainingError(f"only {len(images)} images to train on, {recipe.validation} of them "
+                            "cannot be held out: choose a smaller --validation")
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        training = Training.start(config, recipe, out / CHECKPOINT)
+        kept = len(images) - recipe.validation
+        pixels = data.quantize_pixels(images, config.input_bits)
+        for epoch in training.epochs(pixels[:kept], labels[:kept]):
+            training.save(out / CHECKPOINT)
+            report(epoch)
+        result = {"command": command(config, recipe), "config": config.asdict(),
+                  "recipe": asdict(recipe), "versions": versions()}
+        result |= measure(training.net, {"validation": (images[kept:], labels[kept:]),
+                                         "test": test}, out)
+        write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    except OSError as error:
+        raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
+    return result
+
+
+def command(config, recipe):
+    """The command that trains this network, with the options that are not the default."""
+    words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
+             f"--hidden {'-'.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
+             f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
+    options = {"time_steps": config, "input_bits": config, "rate_weight": config,
+               "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe}
+    for name, where in options.items():
+        value = getattr(where, name)
+        if value != getattr(type(where), name):
+            words.append(f"--{name.replace('_', '-')} {value}")
+    words += ["--signed"] * config.signed + ["--no-standardize"] * (not config.standardize)
+    return " ".join(words)
+
+
+def versions():
+    return {"python": platform.python_version(), "numpy": np.__version__,
+            "torch": torch.__version__}
+
+
+def measure(net, sets, out):
+    """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
+
+    A network with float membranes has no integers: torch is measured instead.
+    """
+    net = net.double().eval()  # in float64 torch and the integers agree to the last spike
+    if not net.config.membrane_bits:
+        return {name: _accuracy(_float_labels(net, images), labels)
+                for name, (images, labels) in sets.items() if len(labels)}
+    description = fold(net)
+    save_description(description, out / "network.qsnn")
+    save_net(net, out / "network.safetensors")
+    result = {"shape": description.shape, "sha256": description.hash}
+    for name, (images, labels) in sets.items():
+        if len(labels):
+            pixels = data.quantize_pixels(images, description.input_bits)
+            found = golden.infer(description, pixels)
+            result[name] = _accuracy(found.labels, labels) | {
+                "rates": [round(rate, 4) for rate in found.rates]}
+    pixels = data.quantize_pixels(sets["test"][0], description.input_bits)
+    comparison = compare(net, description, pixels)
+    result["equality"] = asdict(comparison) | {"equal": comparison.equal}
+    return result
+
+
+def _accuracy(found, labels):
+    correct = int((found == labels).sum())
+    return {"images": len(labels), "correct": correct,
+            "accuracy": round(100 * correct / len(labels), 4)}
+
+
+@torch.no_grad()
+def _float_labels(net, images):
+    pixels = torch.from_numpy(data.quantize_pixels(images, net.config.input_bits)).double()
+    return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()

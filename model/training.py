@@ -1,0 +1,193 @@
+"""Training of a Q-SNN: one visible loop, and checkpoints that continue it bit for bit.
+
+A training is its :class:`~model.qsnn.Config` and its :class:`Recipe`. Random numbers are drawn
+anew for every epoch, from the seed and the number of the epoch, and all schedules depend on the
+epoch alone; so the state after an epoch is the network and Adam's moments, nothing else. On one
+thread the same seed gives the same bits, whether or not the training was interrupted.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+
+from model.files import write_whole
+from model.qsnn import QSNN, Config
+
+__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "shift_images"]
+
+WARMUP = 200  # steps until the learning rate is reached
+SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
+FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
+FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will
+STOP_SHIFT = 0.8  # ... after which images are shown as they are
+
+
+class TrainingError(Exception):
+    """A training cannot start or continue."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained, and on what.
+
+    dataset      name of the training images, see :mod:`model.data`
+    validation   how many of the training images, the last ones, are held out
+    epochs       times that every image is shown
+    batch_size   images of a step
+    lr           largest learning rate of Adam; warm-up, then a cosine down to 0
+    shift        images are moved by up to so many pixels, each way
+    seed         of everything random
+    """
+
+    dataset: str = "mnist"
+    validation: int = 0
+    epochs: int = 40
+    batch_size: int = 256
+    lr: float = 5e-3
+    shift: int = 1
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, low in (("validation", 0), ("epochs", 1), ("batch_size", 2), ("shift", 0),
+                          ("seed", 0)):
+            if getattr(self, name) < low:
+                raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        if not 0 < self.lr < 1:
+            raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch gave: its number from 1, means over the training images and their spikes."""
+
+    number: int
+    loss: float
+    accuracy: float
+    rates: tuple
+
+
+def shift_images(pixels, limit, generator):
+    """Move square images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n]."""
+    count, side = len(pixels), math.isqrt(pixels.shape[1])
+    padded = F.pad(pixels.view(count, side, side), (limit,) * 4)
+    dy, dx = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator)
+    line = torch.arange(side)
+    rows, columns = (line + dy).unsqueeze(2), (line + dx).unsqueeze(1)
+    return padded[torch.arange(count)[:, None, None], rows, columns].view(count, -1)
+
+
+class Training:
+    """A network and its optimizer between two epochs; ``done`` epochs are behind them."""
+
+    def __init__(self, config, recipe):
+        self.config, self.recipe, self.done = config, recipe, 0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.net = QSNN(config)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
+
+    def epochs(self, pixels, labels):
+        """Train to the end, yielding an :class:`Epoch` after each.
+
+        pixels: integers [N, inputs]; labels: [N]. Held-out images are not among them.
+        """
+        recipe, net = self.recipe, self.net
+        pixels = torch.from_numpy(np.asarray(pixels)).float()
+        labels = torch.from_numpy(np.asarray(labels)).long()
+        steps = len(pixels) // recipe.batch_size
+        if not steps:
+            raise TrainingError(f"a batch of {recipe.batch_size} images, but only {len(pixels)} to "
+                                "train on: choose a smaller --batch-size")
+        while self.done < recipe.epochs:
+            part = self.done / recipe.epochs
+            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.done)
+            order = torch.randperm(len(pixels), generator=generator)
+            self._prepare(part)
+            loss_sum, correct, rates_sum = 0.0, 0, 0.0
+            for step in range(steps):
+                chosen = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
+                x, y = pixels[chosen], labels[chosen]
+                if recipe.shift and part < STOP_SHIFT:
+                    x = shift_images(x, recipe.shift, generator)
+                self._set_lr(self.done * steps + step, recipe.epochs * steps)
+                loss, logits, rates = net.loss(x, y)
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+                loss_sum += loss.item()
+                correct += (logits.argmax(1) == y).sum().item()
+                rates_sum += rates
+            self.done += 1
+            yield Epoch(self.done, loss_sum / steps, correct / (steps * recipe.batch_size),
+                        tuple((rates_sum / steps).tolist()))
+
+    def _prepare(self, part):
+        """Put the network into the state of the schedules at this part of the epochs."""
+        net, (first, last) = self.net, SHARPNESS
+        net.train()
+        progress = self.done / max(self.recipe.epochs - 1, 1)
+        net.set_sharpness(first * (last / first) ** progress)
+        for layer in net.hidden:
+            layer.log_step_frozen = part >= FREEZE_STEPS
+            layer.norm.train(part < FREEZE_NORMS)
+
+    def _set_lr(self, step, steps):
+        warmup = min(1.0, (step + 1) / WARMUP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    def save(self, path):
+        """Write a checkpoint: tensors, and the training as JSON; whole or not at all."""
+        tensors = {f"net.{name}": value for name, value in self.net.state_dict().items()}
+        for name, parameter in self.net.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensors[f"adam.{key}.{name}"] = value
+        header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done}
+        # one metadata key: safetensors keeps no order between several
+        write_whole(path, to_safetensors(tensors, metadata={"training": json.dumps(header)}))
+
+    @classmethod
+    def load(cls, path):
+        """Read a checkpoint. Raises :class:`TrainingError`."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads(file.metadata()["training"])
+                training = cls(Config(**header["config"]), Recipe(**header["recipe"]))
+                training._restore({name: file.get_tensor(name) for name in file.keys()})
+                training.done = int(header["done"])
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+            raise TrainingError(f"{path}: not a checkpoint of this version ({error}); delete it to "
+                                "start anew") from None
+        return training
+
+    def _restore(self, tensors):
+        def part(prefix):
+            return {name[len(prefix):]: value for name, value in tensors.items()
+                    if name.startswith(prefix)}
+        self.net.load_state_dict(part("net."))
+        moments = {key: part(f"adam.{key}.") for key in ("step", "exp_avg", "exp_avg_sq")}
+        for name, parameter in self.net.named_parameters():
+            self.optimizer.state[parameter] = {
+                key: values[name] for key, values in moments.items()}
+
+    @classmethod
+    def start(cls, config, recipe, path):
+        """The training of ``path`` if it is this one, a new one if there is none."""
+        if not Path(path).exists():
+            return cls(config, recipe)
+        training = cls.load(path)
+        asked = config.asdict() | asdict(recipe)
+        found = training.config.asdict() | asdict(training.recipe)
+        for name, value in asked.items():
+            if found[name] != value:
+                raise TrainingError(f"{Path(path).parent} holds a training with {name} "
+                                    f"{found[name]}, not {value}: choose another --out or delete "
+                                    "it")
+        return training

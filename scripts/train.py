@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Train a network, turn it into integers and measure those on the whole test set.
+
+Writes into --out (default runs/<dataset>-<hidden>-b<bits>): network.qsnn, the description;
+network.safetensors, the quantized torch network; result.json; checkpoint.safetensors. Ctrl-C stops;
+the same command continues. Everything runs on one thread: the same command gives the same bits.
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from model.data import DataError
+from model.experiment import run
+from model.qsnn import Config
+from model.training import Recipe, TrainingError
+
+PIXELS = {"digits": 64}  # of an image; other data sets have 784
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "mnist",
+    hidden: Annotated[str, typer.Option(help="widths of the hidden layers")] = "256-256",
+    bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
+    time_steps: Annotated[int, typer.Option(min=1, max=8)] = 4,
+    input_bits: Annotated[int, typer.Option(min=1, max=8, help="bits of a pixel")] = 8,
+    signed: Annotated[bool, typer.Option("--signed", help="membranes below 0 too")] = False,
+    standardize: Annotated[bool, typer.Option(help="weight half of WS-DR")] = True,
+    rate_weight: Annotated[float, typer.Option(help="spike half of WS-DR, 0: off")] = 0.0,
+    epochs: int = Recipe.epochs,
+    batch_size: int = Recipe.batch_size,
+    lr: float = Recipe.lr,
+    shift: Annotated[int, typer.Option(help="images are moved by so many pixels")] = Recipe.shift,
+    validation: Annotated[int, typer.Option(help="training images held out")] = 0,
+    seed: int = 0,
+    out: Path | None = None,
+    data_dir: Path | None = None,
+):
+    torch.set_num_threads(1)
+    try:
+        config = Config(inputs=PIXELS.get(dataset, 784), hidden=_widths(hidden),
+                        input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
+                        signed=signed, standardize=standardize, rate_weight=rate_weight)
+        recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
+                        batch_size=batch_size, lr=lr, shift=shift, seed=seed)
+        out = out or Path("runs") / f"{dataset}-{hidden}-b{bits}"
+        with _Report(epochs) as report:
+            result = run(config, recipe, out, data_dir, report)
+    except (DataError, TrainingError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        print("stopped; the same command continues after the last whole epoch", file=sys.stderr)
+        raise typer.Exit(130) from None
+    _print(result, out)
+    if not result["equality"]["equal"]:
+        print("error: torch and the integers differ, see result.json", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _widths(text):
+    try:
+        return tuple(int(width) for width in text.split("-"))
+    except ValueError:
+        raise ValueError(f"--hidden takes widths such as 256-256, not {text!r}") from None
+
+
+class _Report(Progress):
+    """A bar over the epochs and a line for each."""
+
+    def __init__(self, epochs):
+        super().__init__("epoch", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                         console=Console(highlight=False))
+        self.bar = self.add_task("", total=epochs)
+
+    def __call__(self, epoch):
+        rates = " ".join(f"{rate:.3f}" for rate in epoch.rates)
+        self.console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy "
+                           f"{100 * epoch.accuracy:.2f} %, firing rates {rates}")
+        self.update(self.bar, completed=epoch.number)
+
+
+def _print(result, out):
+    for name in ("validation", "test"):
+        if name in result:
+            found = result[name]
+            rates = " ".join(f"{rate:.3f}" for rate in found["rates"])
+            print(f"integers of {result['shape']}, {name}: {found['accuracy']:.2f} % "
+                  f"({found['correct']} of {found['images']}), firing rates {rates}")
+    equality = result["equality"]
+    print(f"torch and integers on {equality['images']} test images: "
+          f"{sum(equality['spikes'])} spikes, {sum(equality['membranes'])} membranes and "
+          f"{equality['sums']} sums differ")
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    app()
