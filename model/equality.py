@@ -68,7 +68,7 @@ def trace(net, pixels):
              for module in modules]
     for layer in net.hidden:
         layer.trace = []
-    net(torch.from_numpy(np.asarray(pixels)).to(net.bias.dtype))
+    net(torch.tensor(pixels, dtype=net.bias.dtype))
     for hook in hooks:
         hook.remove()
     membranes = [layer.trace.pop().transpose(0, 1).numpy() for layer in net.hidden]

@@ -108,5 +108,5 @@ def _accuracy(found, labels):
 
 @torch.no_grad()
 def _float_labels(net, images):
-    pixels = torch.from_numpy(data.quantize_pixels(images, net.config.input_bits)).double()
+    pixels = torch.tensor(data.quantize_pixels(images, net.config.input_bits), dtype=torch.float64)
     return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()

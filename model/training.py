@@ -11,7 +11,6 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -99,8 +98,8 @@ class Training:
         pixels: integers [N, inputs]; labels: [N]. Held-out images are not among them.
         """
         recipe, net = self.recipe, self.net
-        pixels = torch.from_numpy(np.asarray(pixels)).float()
-        labels = torch.from_numpy(np.asarray(labels)).long()
+        pixels = torch.tensor(pixels, dtype=torch.float32)
+        labels = torch.tensor(labels, dtype=torch.long)
         steps = len(pixels) // recipe.batch_size
         if not steps:
             raise TrainingError(f"a batch of {recipe.batch_size} images, but only {len(pixels)} to "
