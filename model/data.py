@@ -160,7 +160,7 @@ def _download(dataset, file, decode):
         except OSError:
             pass  # a cache that cannot be written costs the next download, nothing else
         return contents
-    raise DataError(", ".join(failures))
+    raise DataError(", ".join(failures) or "no mirror")
 
 
 def _idx(raw, md5):
