@@ -1,0 +1,1 @@
+"""Gateware of a quantized spiking network, in Amaranth: see :mod:`hw.network`."""

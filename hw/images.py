@@ -1,0 +1,101 @@
+"""Memory images: the contents of weight, threshold and bias memories, as tables and as hex files.
+
+Layout, addresses from 0, element 0 of a word in its lowest bits:
+
+weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the weight of neuron
+            ``group * PE + pe`` for input ``word * SIMD + synapse``; 1 is +1, 0 is -1. What lies
+            beyond the last input or neuron is 1.
+thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
+            complement of the width that the JSON states; padding neurons never fire.
+biases      the same; in a readout one class a word.
+
+Thresholds and biases are those of :mod:`hw.parameters`, with the constant of the XNOR folded in.
+A hex file has one word a line, most significant digit first, as ``$readmemh`` reads it.
+"""
+
+import numpy as np
+
+__all__ = ["ImageError", "read_hex", "tables", "unpack_biases", "unpack_weights", "write_hex"]
+
+
+class ImageError(ValueError):
+    """A memory image that is not what it should be."""
+
+
+def _pack(elements, width):
+    """Elements [depth, n] to words; ``width`` bits each, two's complement."""
+    mask = (1 << width) - 1
+    return [sum((int(value) & mask) << (index * width) for index, value in enumerate(row))
+            for row in elements]
+
+
+def _pack_bits(bits):
+    """Bits [depth, n] to words."""
+    rows = np.packbits(bits, axis=1, bitorder="little")
+    return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+
+def _grouped(values, stage, padding):
+    padded = np.full(stage.neurons, padding, dtype=np.int64)
+    padded[:stage.n_out] = values
+    return padded.reshape(-1, stage.lanes)
+
+
+def tables(layer, stage, parameters):
+    """name -> (width, words) of a layer's memories."""
+    bits = np.ones((stage.neurons, stage.words * stage.simd), dtype=bool)
+    bits[:stage.n_out, :layer.n_in] = layer.weights > 0
+    bits = bits.reshape(stage.groups, stage.pe, stage.words, stage.simd).transpose(0, 2, 1, 3)
+    weights = _pack_bits(bits.reshape(stage.groups * stage.words, stage.pe * stage.simd))
+    result = {"weights": (stage.pe * stage.simd, weights)}
+    if not stage.readout:
+        width = parameters.threshold_shape.width
+        thresholds = _grouped(parameters.thresholds(layer), stage, parameters.acc_max + 1)
+        result["thresholds"] = (width * stage.lanes, _pack(thresholds, width))
+    width = parameters.bias_shape.width
+    biases = _grouped(parameters.biases(layer), stage, 0)
+    result["biases"] = (width * stage.lanes, _pack(biases, width))
+    return result
+
+
+def write_hex(width, words):
+    """The text of a hex file."""
+    digits = (width + 3) // 4
+    return "".join(f"{word:0{digits}x}\n" for word in words)
+
+
+def read_hex(text, width, depth):
+    """Words of a hex file. Raises :class:`ImageError` where the file is not ``depth`` words."""
+    lines = text.split()
+    if len(lines) != depth:
+        raise ImageError(f"expected {depth} words, found {len(lines)}")
+    words = []
+    for number, line in enumerate(lines, 1):
+        try:
+            word = int(line, 16)
+        except ValueError:
+            raise ImageError(f"line {number}: {line[:40]!r} is not a hexadecimal number") from None
+        if not 0 <= word < 1 << width:
+            raise ImageError(f"line {number}: {line[:40]!r} does not fit {width} bits")
+        words.append(word)
+    return words
+
+
+def unpack_weights(words, stage, n_in):
+    """Weights [n_out, n_in] of -1 and +1 from the words of an image."""
+    size = (stage.pe * stage.simd + 7) // 8
+    rows = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
+    bits = np.unpackbits(rows.reshape(-1, size), axis=1, bitorder="little")
+    bits = bits[:, :stage.pe * stage.simd]
+    bits = bits.reshape(stage.groups, stage.words, stage.pe, stage.simd).transpose(0, 2, 1, 3)
+    return bits.reshape(stage.neurons, -1)[:stage.n_out, :n_in].astype(np.int8) * 2 - 1
+
+
+def unpack_biases(words, stage, shape):
+    """Thresholds or biases [n_out] from the words of an image; ``shape`` of one element."""
+    mask, sign = (1 << shape.width) - 1, 1 << (shape.width - 1)
+    values = [(word >> (lane * shape.width)) & mask for word in words
+              for lane in range(stage.lanes)]
+    if shape.signed:
+        values = [(value ^ sign) - sign for value in values]
+    return np.array(values[:stage.n_out], dtype=np.int64)

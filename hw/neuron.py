@@ -1,0 +1,113 @@
+"""Spiking neurons: low-bit membrane, leak, threshold, reset."""
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["NeuronUnit"]
+
+
+class NeuronUnit(wiring.Component):
+    """``lanes`` neurons that advance one time step a cycle, bit-exact with
+    :func:`model.golden.neuron_step`.
+
+    The sums arrive as the synapses make them, ``sum = S + offset``: the constant ``offset`` of
+    each neuron is part of its ``threshold`` and ``bias`` here. Only the membrane must go round a
+    loop, and with ``m = shift - 1`` the golden equations need nothing of the sum but a few bits::
+
+        (q << m) + a >= 0                  is   q >= need           need = -(a >> m)
+        ((q << m) + c) >> shift            is   (q + carry) >> 1    carry = c >> m
+
+    ``need`` and ``carry`` saturate where more would change nothing, so the loop is ``b`` bits
+    wide whatever the width of the sum, and everything before it is pipelined.
+
+    Parameters
+    ----------
+    lanes : int
+        Neurons side by side.
+    parameters : :class:`hw.parameters.NeuronParameters`
+        Widths and constants of the layer.
+    time_steps : int
+        Steps of a neuron before the next one takes its place.
+
+    Attributes
+    ----------
+    latency : int
+        Cycles from :py:`valid` to the step's result: 3.
+
+    Members
+    -------
+    valid, first, last : In(1)
+        A step; the first and the last of the neurons.
+    sum : In(array of unsigned, lanes)
+    threshold, bias : In(array, lanes)
+    spikes_valid, spikes : Out
+        After the last step: the spikes of all steps, step 0 in the lowest bit, of each lane.
+    membrane_valid, membrane : Out
+        After each step the membrane of each lane: what the tests watch.
+    """
+
+    latency = 3
+
+    def __init__(self, *, lanes, parameters, time_steps):
+        self.lanes = lanes
+        self.parameters = p = parameters
+        self.time_steps = time_steps
+        self.q_shape = Shape(p.bits, signed=p.signed)
+        super().__init__({
+            "valid": In(1), "first": In(1), "last": In(1),
+            "sum": In(data.ArrayLayout(Shape.cast(range(p.sum_max + 1)), lanes)),
+            "threshold": In(data.ArrayLayout(p.threshold_shape, lanes)),
+            "bias": In(data.ArrayLayout(p.bias_shape, lanes)),
+            "spikes_valid": Out(1),
+            "spikes": Out(data.ArrayLayout(time_steps, lanes)),
+            "membrane_valid": Out(1),
+            "membrane": Out(data.ArrayLayout(self.q_shape, lanes)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        valid, first, last = [self.valid], [self.first], [self.last]
+        for stage in (1, 2):
+            for flags, name in ((valid, "valid"), (first, "first"), (last, "last")):
+                flag = Signal(name=f"{name}_{stage}", reset_less=name != "valid")
+                m.d.sync += flag.eq(flags[-1])
+                flags.append(flag)
+        m.d.sync += self.membrane_valid.eq(valid[2])
+        m.d.sync += self.spikes_valid.eq(valid[2] & last[2])
+        for lane in range(self.lanes):
+            self._lane(m, lane, step=valid[2], first=first[2])
+        return m
+
+    def _lane(self, m, lane, *, step, first):
+        p = self.parameters
+        leak = p.shift - 1
+        sums = self.sum[lane] << p.frac
+
+        # stage 1: the two wide additions
+        largest = p.sum_max << p.frac
+        above = Signal(range(-p.acc_max - 1, largest - p.acc_min + 1), reset_less=True)
+        biased = Signal(range(p.bias_low, largest + p.bias_high + 1), reset_less=True)
+        m.d.sync += [above.eq(sums - self.threshold[lane]), biased.eq(sums + self.bias[lane])]
+
+        # stage 2: all that the loop needs of them
+        need = Signal(range(p.q_low, p.q_high + 2), reset_less=True)
+        carry = Signal(range(2 * p.q_low + 1 - p.q_high, 2 * p.q_high - p.q_low + 1),
+                       reset_less=True)
+        m.d.sync += need.eq(saturate(-(above >> leak), p.q_low, p.q_high + 1))
+        m.d.sync += carry.eq(saturate(biased >> leak, 2 * p.q_low + 1 - p.q_high,
+                                      2 * p.q_high - p.q_low))
+
+        # stage 3: the loop
+        membrane = self.membrane[lane]
+        q = Mux(first, 0, membrane)
+        fire = Signal(name=f"fire_{lane}")
+        m.d.comb += fire.eq(q >= need)
+        with m.If(step):
+            m.d.sync += membrane.eq(Mux(fire, 0, saturate((q + carry) >> 1, p.q_low, p.q_high)))
+            m.d.sync += self.spikes[lane].eq(Cat(self.spikes[lane], fire)[1:])
+
+
+def saturate(value, low, high):
+    """``value``, or the end of ``low .. high`` that it lies beyond."""
+    return Mux(value < low, low, Mux(value > high, high, value))

@@ -1,0 +1,79 @@
+"""Class scores: bias, argmax, and a queue that holds two images' scores."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["ScoreUnit"]
+
+
+class ScoreUnit(wiring.Component):
+    """Turns the sums of a readout, one a cycle, into class scores and the label.
+
+    score = (sum << frac) + bias; the label is the first class with the largest score.
+
+    Members
+    -------
+    valid, sum, bias : In
+        Classes in order; those beyond ``classes`` are padding and are dropped.
+    room, take : Out(1), In(1)
+        A credit for each image whose scores the queue can hold: 2.
+    o : Out(stream of {score, label, last})
+        One beat a class. ``label`` is the best class so far: that of the image in its ``last``.
+    """
+
+    IMAGES = 2
+    latency = 4  # cycles from valid to o.valid: score, argmax, two in the queue
+
+    def __init__(self, *, classes, neurons, parameters):
+        self.classes, self.neurons, self.parameters = classes, neurons, parameters
+        super().__init__({
+            "valid": In(1),
+            "sum": In(range(parameters.sum_max + 1)),
+            "bias": In(parameters.bias_shape),
+            "room": Out(1), "take": In(1),
+            "o": Out(stream.Signature(data.StructLayout({
+                "score": parameters.score_shape,
+                "label": range(classes),
+                "last": 1,
+            }))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+
+        valid = Signal()
+        score = Signal(p.score_shape, reset_less=True)
+        m.d.sync += [valid.eq(self.valid), score.eq((self.sum << p.frac) + self.bias)]
+
+        index = Signal(range(self.neurons))
+        best = Signal.like(score)
+        label = Signal(range(self.classes))
+        better = Signal()
+        push = Signal()
+        beat = Signal.like(self.o.p)
+        # later classes must be strictly better: ties go to the lower class
+        m.d.comb += better.eq((index == 0) | (score > best))
+        m.d.sync += push.eq(valid & (index < self.classes))
+        with m.If(valid):
+            m.d.sync += index.eq(Mux(index == self.neurons - 1, 0, index + 1))
+            m.d.sync += [beat.score.eq(score), beat.last.eq(index == self.classes - 1)]
+            with m.If(better & (index < self.classes)):
+                m.d.sync += [best.eq(score), label.eq(index)]
+        m.d.comb += beat.label.eq(label)
+
+        m.submodules.queue = queue = SyncFIFOBuffered(
+            width=Shape.cast(beat.shape()).width, depth=self.IMAGES * self.classes)
+        m.d.comb += [
+            queue.w_en.eq(push), queue.w_data.eq(beat),
+            self.o.valid.eq(queue.r_rdy), self.o.payload.eq(queue.r_data),
+            queue.r_en.eq(self.o.ready),
+        ]
+
+        free = Signal(range(self.IMAGES + 1), init=self.IMAGES)
+        popped = self.o.valid & self.o.ready & self.o.p.last
+        m.d.sync += free.eq(free + popped - self.take)
+        m.d.comb += self.room.eq(free != 0)
+        return m
