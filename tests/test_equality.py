@@ -1,0 +1,140 @@
+"""Torch and the golden model on all test images, for every committed network."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import data, golden
+from model.description import Description, load
+from model.equality import compare, load_net, save_net, trace
+from model.experiment import command
+from model.export import fold
+from model.qsnn import Config
+from model.training import Recipe
+from tests.test_export import images, random_net
+
+NETWORKS = sorted(Path(data.__file__).parent.glob("networks/*.qsnn"))
+
+
+@cache
+def result_of(path):
+    return json.loads(path.with_suffix(".json").read_text())
+
+
+@cache
+def test_set(dataset, input_bits):
+    try:
+        pixels, labels = data.load(dataset, "test")
+    except data.DataError as error:
+        pytest.fail(str(error), pytrace=False)
+    return data.quantize_pixels(pixels, input_bits), labels
+
+
+test_set.__test__ = False
+
+
+def network_parameters(test):
+    return pytest.mark.parametrize("path", NETWORKS, ids=lambda path: path.stem)(test)
+
+
+def test_networks_are_there():
+    assert "mnist-256-256-b2" in [path.stem for path in NETWORKS]
+    for path in NETWORKS:
+        assert path.with_suffix(".safetensors").stat().st_size <= 400_000
+
+
+@network_parameters
+def test_every_spike_and_membrane(path):
+    description, net = load(path), load_net(path.with_suffix(".safetensors"))
+    pixels, labels = test_set(result_of(path)["recipe"]["dataset"], description.input_bits)
+    assert len(pixels) == 10_000
+    comparison = compare(net, description, pixels)
+    zeros = (0,) * len(description.hidden)
+    assert (comparison.images, comparison.spikes, comparison.membranes, comparison.sums) == (
+        10_000, zeros, zeros, 0)
+    assert comparison.equal
+    assert fold(net).hash == description.hash
+
+
+@network_parameters
+def test_result(path):
+    """The numbers beside a network are those that its integers give."""
+    description, result = load(path), result_of(path)
+    pixels, labels = test_set(result["recipe"]["dataset"], description.input_bits)
+    found = golden.infer(description, pixels)
+    correct = int((found.labels == labels).sum())
+    assert result["test"] == {"images": 10_000, "correct": correct, "accuracy": correct / 100,
+                              "rates": [round(rate, 4) for rate in found.rates]}
+    assert (result["sha256"], result["shape"]) == (description.hash, description.shape)
+    config, recipe = Config(**result["config"]), Recipe(**result["recipe"])
+    assert load_net(path.with_suffix(".safetensors")).config == replace(config, standardize=False)
+    assert result["command"] == command(config, recipe)
+
+
+def changed(description, index, **values):
+    layers = list(description.layers)
+    layers[index] = replace(layers[index], **values)
+    return Description(time_steps=description.time_steps, layers=layers)
+
+
+@pytest.fixture
+def pair():
+    net = random_net(3, inputs=20, hidden=(24, 16), classes=5, time_steps=4, membrane_bits=4)
+    pixels = images(np.random.default_rng(0), net.config, 2500).numpy().astype(int)
+    return net, fold(net), pixels
+
+
+def test_differences_are_counted(pair):
+    """Against the golden model of a network that differs in one number."""
+    net, description, pixels = pair
+    assert compare(net, description, pixels).equal
+    layer = description.hidden[1]
+    for name in ("threshold", "bias"):
+        values = getattr(layer, name).copy()
+        neuron = 5
+        values[neuron] += 3 * 2 ** layer.frac
+        other = changed(description, 1, **{name: values})
+        good, bad = (golden.infer(d, pixels, trace=True) for d in (description, other))
+        comparison = compare(net, other, pixels)
+        assert comparison.spikes == (0, int((good.spikes[1] != bad.spikes[1]).sum()))
+        assert comparison.membranes == (0, int((good.membranes[1] != bad.membranes[1]).sum()))
+        assert comparison.sums == int((good.scores != bad.scores).sum())
+        assert comparison.images == 2500
+        assert sum(comparison.membranes) and not comparison.equal
+
+
+def test_a_sum_alone(pair):
+    net, description, pixels = pair
+    weights = description.readout.weights.copy()
+    weights[2, 7] *= -1
+    fired = golden.infer(description, pixels, trace=True).spikes[1][:, :, 7].any(axis=1)
+    comparison = compare(net, changed(description, 2, weights=weights), pixels)
+    assert (comparison.spikes, comparison.membranes) == ((0, 0), (0, 0))
+    assert comparison.sums == int(fired.sum()) > 0
+    assert not comparison.equal
+
+
+def test_trace_leaves_nothing_behind(pair):
+    net, _, pixels = pair
+    first, second = (trace(net, pixels[:10]) for _ in range(2))
+    for a, b in zip(first[0] + first[1], second[0] + second[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all(layer.trace is None and not layer._forward_hooks for layer in net.hidden)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_saved_network(tmp_path, seed):
+    """What is kept of a network is enough for every bit of its forward pass."""
+    net = random_net(seed)
+    save_net(net, tmp_path / "net.safetensors")
+    loaded = load_net(tmp_path / "net.safetensors")
+    pixels = images(np.random.default_rng(seed), net.config, 100)
+    with torch.no_grad():
+        assert torch.equal(net(pixels)[0], loaded(pixels)[0])
+    assert fold(loaded).hash == fold(net).hash
+    assert not loaded.training and loaded.bias.dtype == torch.float64
