@@ -148,24 +148,28 @@ class Plan:
 
 
 def default_folding(description, cycles):
-    """A folding that needs about ``cycles`` cycles an image in every layer, or fewer."""
+    """The smallest folding without padding that needs at most ``cycles`` cycles an image.
+
+    Smallest is PE * SIMD; among equals, SIMD is near PE, and rather larger: an accumulator costs
+    more than a synapse. Where no folding is that fast, a layer is as fast as it can be.
+    """
     foldings = []
-    n_in = description.n_in
     for layer in description.layers:
-        simd = _best_simd(n_in, layer.n_out, cycles)
-        words = _ceil(n_in, simd)
-        pe = min(layer.n_out, max(1, _ceil(layer.n_out, max(1, cycles // words))))
-        foldings.append(Folding(pe, simd))
-        n_in = _ceil(layer.n_out, pe) * pe
+        steps = 1 if layer.kind == "readout" else description.time_steps
+        candidates = []
+        for pe in _divisors(layer.n_out, MAX_PE):
+            for simd in _divisors(layer.n_in, MAX_SIMD):
+                # with a neuron unit for every PE; plan() takes fewer where they keep up
+                group = max(layer.n_in // simd, steps)
+                needed = max(cycles, layer.n_out // pe * group)
+                shape = max(simd / pe, 4 * pe / simd)
+                candidates.append((needed, pe * simd, shape, Folding(pe, simd)))
+        foldings.append(min(candidates, key=lambda candidate: candidate[:3])[-1])
     return foldings
 
 
-def _best_simd(n_in, n_out, cycles):
-    """Synapses side by side: a divisor of the fan-in near the square root of the work."""
-    work = n_in * n_out / cycles
-    divisors = [d for d in range(1, min(n_in, MAX_SIMD) + 1) if n_in % d == 0]
-    wide = [d for d in divisors if d * d >= work and _ceil(n_in, d) <= cycles]
-    return wide[0] if wide else divisors[-1]
+def _divisors(n, most):
+    return [d for d in range(1, min(n, most) + 1) if n % d == 0]
 
 
 def plan(description, foldings):

@@ -1,0 +1,132 @@
+"""Everything that describes a network in hardware, as text: Verilog, memory images, JSON, report.
+
+The same description and folding give the same bytes, on every run and machine.
+"""
+
+import hashlib
+import json
+import re
+
+from amaranth.back import verilog
+
+from hw.images import write_hex
+from hw.network import Network, image_name
+from hw.rom import ROM_VERILOG
+
+__all__ = ["artefacts", "module_name"]
+
+
+def module_name(name):
+    """A Verilog identifier for a network's name."""
+    word = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return word if re.match(r"[A-Za-z]", word) else f"qsnn_{word}"
+
+
+def artefacts(description, foldings, name):
+    """File name -> text, for a network and its folding. Raises ``FoldingError``."""
+    network = Network(description, foldings, files=True)
+    top = module_name(name)
+    source = verilog.convert(network, name=top, emit_src=False, strip_internal_attrs=True)
+    files = {f"{top}.v": source + ROM_VERILOG}
+    for index, contents in enumerate(network.tables):
+        for memory, (width, words) in contents.items():
+            files[f"memory/{image_name(index, memory)}"] = write_hex(width, words)
+    facts = _facts(description, network, top)
+    facts["verilog_sha256"] = hashlib.sha256(files[f"{top}.v"].encode()).hexdigest()
+    files[f"{top}.json"] = json.dumps(facts, indent=2) + "\n"
+    files["report.txt"] = report(name, facts)
+    return files
+
+
+def _facts(description, network, top):
+    plan = network.plan
+    first, last = plan.stages[0], plan.stages[-1]
+    beat = network.o.p
+    fields, offset = {}, 0
+    for field in ("score", "label", "last"):
+        width = len(getattr(beat, field))
+        fields[field] = {"offset": offset, "width": width, "signed": field == "score"}
+        offset += width
+    return {
+        "format": 1,
+        "top": top,
+        "description_sha256": description.hash,
+        "shape": description.shape,
+        "time_steps": description.time_steps,
+        "ports": {
+            "clk": {"width": 1, "direction": "input"},
+            "rst": {"width": 1, "direction": "input", "active": "high, synchronous"},
+            "i__payload": {"width": first.simd * first.bits, "direction": "input",
+                           "pixel_bits": first.bits, "pixels": first.simd,
+                           "beats_per_image": first.words},
+            "i__valid": {"width": 1, "direction": "input"},
+            "i__ready": {"width": 1, "direction": "output"},
+            "o__payload": {"width": offset, "direction": "output", "fields": fields,
+                           "beats_per_image": last.n_out},
+            "o__valid": {"width": 1, "direction": "output"},
+            "o__ready": {"width": 1, "direction": "input"},
+        },
+        "cycles_per_image": float(plan.cycles_per_image),
+        "latency": plan.latency,
+        "layers": [_layer_facts(index, layer, stage, hardware, contents)
+                   for index, (layer, stage, hardware, contents) in enumerate(
+                       zip(description.layers, plan.stages, network.layers, network.tables,
+                           strict=True))],
+    }
+
+
+def _layer_facts(index, layer, stage, hardware, contents):
+    facts = {
+        "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out,
+        "pe": stage.pe, "simd": stage.simd,
+        "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
+        "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
+        "cycles": stage.image_cycles,
+        "utilisation": round(layer.n_in * layer.n_out
+                             / (stage.pe * stage.simd * stage.image_cycles), 4),
+        "frac": layer.frac,
+        "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
+                            "depth": len(words)}
+                     for name, (width, words) in contents.items()},
+        "buffer_bits": 2 * stage.words * stage.simd * stage.bits * stage.steps,
+    }
+    if stage.readout:
+        parameters = hardware.scores.parameters
+    else:
+        parameters = hardware.neurons.parameters
+        facts |= {"membrane_bits": layer.membrane_bits, "signed": layer.signed,
+                  "shift": layer.shift, "threshold": _shape(parameters.threshold_shape)}
+    facts["bias"] = _shape(parameters.bias_shape)
+    return facts
+
+
+def _shape(shape):
+    return {"width": shape.width, "signed": shape.signed}
+
+
+def report(name, facts):
+    """One page of text for people."""
+    lines = [
+        f"{name}: {facts['shape']}, {facts['time_steps']} time steps, top module {facts['top']}",
+        f"description {facts['description_sha256'][:16]}",
+        "",
+        f"cycles per image  {facts['cycles_per_image']:g}",
+        f"latency           {facts['latency']} cycles",
+        f"images/s          {50e6 / facts['cycles_per_image']:,.0f} at 50 MHz",
+        "",
+        "memory in bits; in use: share of the PE x SIMD x cycles that meet a synapse",
+        f"{'layer':<8}{'inputs':>8}{'neurons':>9}{'PE':>6}{'SIMD':>6}{'cycles':>8}{'in use':>8}"
+        f"{'weights':>11}{'params':>9}{'buffer':>9}",
+    ]
+    total = [0, 0, 0]
+    for index, layer in enumerate(facts["layers"]):
+        bits = {memory: entry["width"] * entry["depth"]
+                for memory, entry in layer["memories"].items()}
+        weights = bits.pop("weights")
+        sizes = [weights, sum(bits.values()), layer["buffer_bits"]]
+        total = [a + b for a, b in zip(total, sizes, strict=True)]
+        lines.append(f"{index:<8}{layer['inputs']:>8}{layer['neurons']:>9}{layer['pe']:>6}"
+                     f"{layer['simd']:>6}{layer['cycles']:>8}{layer['utilisation']:>8.0%}"
+                     f"{sizes[0]:>11,}{sizes[1]:>9,}{sizes[2]:>9,}")
+    lines.append(f"{'sum':<53}{total[0]:>11,}{total[1]:>9,}{total[2]:>9,}")
+    return "\n".join(lines) + "\n"
