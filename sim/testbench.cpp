@@ -1,0 +1,189 @@
+// Streams images through the emitted Verilog and writes down what came out.
+//
+//   testbench BEATS RESULTS IMAGES BEATS_PER_IMAGE CLASSES [WAVES]
+//
+// BEATS holds the input beats, each in whole 32-bit words; RESULTS gets the output payloads, 64
+// bits each. Standard output gets one line of JSON: cycles, and for every hidden layer the CRC-32
+// of all its spikes and of all its membranes, in the order [image][time step][neuron], a byte
+// each. layers.h, made beside the model, names the signals.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "Vtop.h"
+#include "Vtop___024root.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_fst_c.h"
+#endif
+#include "layers.h"
+
+static std::vector<uint32_t> crc_table() {
+    std::vector<uint32_t> table(256);
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint32_t crc = byte;
+        for (int bit = 0; bit < 8; bit++) crc = crc & 1 ? crc >> 1 ^ 0xEDB88320u : crc >> 1;
+        table[byte] = crc;
+    }
+    return table;
+}
+
+static uint32_t crc32(uint32_t crc, const std::vector<uint8_t>& bytes) {
+    static const std::vector<uint32_t> table = crc_table();
+    crc = ~crc;
+    for (uint8_t byte : bytes) crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8;
+    return ~crc;
+}
+
+// Verilator has plain integers up to 64 bits and arrays of 32-bit words beyond
+template <typename T> static uint32_t word(const T& value, unsigned index) {
+    return static_cast<uint64_t>(value) >> (32 * index);
+}
+template <std::size_t N> static uint32_t word(const VlWide<N>& value, unsigned index) {
+    return index < N ? value[index] : 0;
+}
+template <typename T> static void assign(T& value, const uint32_t* words, unsigned count) {
+    value = static_cast<T>(words[0] | (count > 1 ? static_cast<uint64_t>(words[1]) << 32 : 0));
+}
+template <std::size_t N>
+static void assign(VlWide<N>& value, const uint32_t* words, unsigned count) {
+    for (unsigned index = 0; index < count; index++) value[index] = words[index];
+}
+template <typename T> static uint8_t field(const T& value, unsigned offset, unsigned width) {
+    uint64_t pair = word(value, offset / 32)
+        | static_cast<uint64_t>(offset % 32 + width > 32 ? word(value, offset / 32 + 1) : 0) << 32;
+    return pair >> offset % 32 & ((1u << width) - 1);
+}
+
+struct Layer {
+    unsigned neurons, padded, lanes, steps, bits;
+    std::vector<uint8_t> spikes = std::vector<uint8_t>(neurons * steps);
+    std::vector<uint8_t> membranes = std::vector<uint8_t>(neurons * steps);
+    unsigned spike_beat = 0, membrane_beat = 0;
+    uint32_t spike_crc = 0, membrane_crc = 0;
+
+    template <typename T> void on_spikes(const T& payload) {
+        for (unsigned lane = 0; lane < lanes; lane++) {
+            unsigned neuron = spike_beat * lanes + lane;
+            for (unsigned step = 0; step < steps && neuron < neurons; step++)
+                spikes[step * neurons + neuron] = field(payload, lane * steps + step, 1);
+        }
+        if (++spike_beat == padded / lanes) {
+            spike_crc = crc32(spike_crc, spikes);
+            spike_beat = 0;
+        }
+    }
+
+    template <typename T> void on_membrane(const T& payload) {
+        unsigned step = membrane_beat % steps;
+        for (unsigned lane = 0; lane < lanes; lane++) {
+            unsigned neuron = membrane_beat / steps * lanes + lane;
+            if (neuron < neurons)
+                membranes[step * neurons + neuron] = field(payload, lane * bits, bits);
+        }
+        if (++membrane_beat == padded / lanes * steps) {
+            membrane_crc = crc32(membrane_crc, membranes);
+            membrane_beat = 0;
+        }
+    }
+};
+
+static std::vector<uint32_t> read_words(const char* path) {
+    std::FILE* file = std::fopen(path, "rb");
+    if (!file) { std::perror(path); std::exit(2); }
+    std::fseek(file, 0, SEEK_END);
+    std::vector<uint32_t> words(std::ftell(file) / sizeof(uint32_t));
+    std::rewind(file);
+    if (std::fread(words.data(), sizeof(uint32_t), words.size(), file) != words.size()) {
+        std::perror(path); std::exit(2);
+    }
+    std::fclose(file);
+    return words;
+}
+
+int main(int argc, char** argv) {
+    if (argc < 6) { std::fprintf(stderr, "see the comment in testbench.cpp\n"); return 2; }
+    const std::vector<uint32_t> beats = read_words(argv[1]);
+    std::FILE* results = std::fopen(argv[2], "wb");
+    if (!results) { std::perror(argv[2]); return 2; }
+    const uint64_t images = std::strtoull(argv[3], nullptr, 10);
+    const uint64_t total_beats = images * std::strtoull(argv[4], nullptr, 10);
+    const uint64_t classes = std::strtoull(argv[5], nullptr, 10);
+    const unsigned words = beats.size() / total_beats;
+
+    VerilatedContext context;
+    auto top = std::make_unique<Vtop>(&context);
+#if VM_TRACE
+    std::unique_ptr<VerilatedFstC> trace;
+    if (argc > 6) {
+        context.traceEverOn(true);
+        trace = std::make_unique<VerilatedFstC>();
+        top->trace(trace.get(), 99);
+        trace->open(argv[6]);
+    }
+#endif
+    Layer layers[] = {
+#define LAYER(index, neurons, padded, lanes, steps, bits) {neurons, padded, lanes, steps, bits},
+        LAYERS
+#undef LAYER
+    };
+
+    top->clk = 0; top->rst = 1; top->i___05Fvalid = 0; top->o___05Fready = 1;
+    uint64_t cycle = 0, sent = 0, received = 0, first_in = 0, first_out = 0, last_out = 0;
+    uint64_t idle = 0;
+    while (received < images * classes) {
+        if (cycle == 2) top->rst = 0;
+        top->i___05Fvalid = cycle >= 2 && sent < total_beats;
+        if (top->i___05Fvalid) assign(top->i___05Fpayload, &beats[sent * words], words);
+        top->eval();
+        if (cycle >= 2) {
+            if (top->i___05Fvalid && top->i___05Fready && sent++ == 0) first_in = cycle;
+#define LAYER(index, neurons, padded, lanes, steps, bits) \
+            if (SPIKES_VALID(index)) layers[index].on_spikes(SPIKES(index)); \
+            if (MEMBRANE_VALID(index)) layers[index].on_membrane(MEMBRANE(index));
+            LAYERS
+#undef LAYER
+            idle++;
+            if (top->o___05Fvalid && top->o___05Fready) {
+                uint64_t payload = word(top->o___05Fpayload, 0)
+                    | static_cast<uint64_t>(word(top->o___05Fpayload, 1)) << 32;
+                std::fwrite(&payload, sizeof payload, 1, results);
+                idle = 0;
+                if (++received == classes) first_out = cycle;
+                last_out = cycle;
+                if (received % (1000 * classes) == 0)
+                    std::fprintf(stderr, "%llu\n", (unsigned long long)(received / classes));
+            }
+            if (idle > 10000000) { std::fprintf(stderr, "no output any more\n"); return 1; }
+        }
+#if VM_TRACE
+        if (trace) trace->dump(10 * cycle);
+#endif
+        top->clk = 1; top->eval();
+#if VM_TRACE
+        if (trace) trace->dump(10 * cycle + 5);
+#endif
+        top->clk = 0;
+        cycle++;
+    }
+    top->final();
+#if VM_TRACE
+    if (trace) trace->close();
+#endif
+    std::fclose(results);
+    std::printf("{\"latency\": %llu, \"cycles\": %llu, \"after_first\": %llu, \"spikes\": [",
+                (unsigned long long)(first_out - first_in + 1),
+                (unsigned long long)(last_out - first_in + 1),
+                (unsigned long long)(last_out - first_out));
+    const char* comma = "";
+    for (auto& layer : layers) { std::printf("%s%u", comma, layer.spike_crc); comma = ", "; }
+    std::printf("], \"membranes\": [");
+    comma = "";
+    for (auto& layer : layers) { std::printf("%s%u", comma, layer.membrane_crc); comma = ", "; }
+    std::printf("]}\n");
+    return 0;
+}
