@@ -58,7 +58,7 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
 def command(config, recipe):
     """The command that trains this network, with the options that are not the default."""
     words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
-             f"--hidden {'-'.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
+             f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe}

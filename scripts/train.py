@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """Train a network, turn it into integers and measure those on the whole test set.
 
-Writes into --out (default runs/<dataset>-<hidden>-b<bits>): network.qsnn, the description;
-network.safetensors, the quantized torch network; result.json; checkpoint.safetensors. Ctrl-C stops;
-the same command continues. Everything runs on one thread: the same command gives the same bits.
+Without options it trains 784-256-256-10 with membranes of 2 bits on MNIST: minutes on one core.
+
+Writes into --out: network.qsnn, the integers, all that the hardware is built from; result.json,
+the accuracy of these integers; network.safetensors, the quantized torch network; and
+checkpoint.safetensors. Ctrl-C stops; the same command continues after the last whole epoch.
+Everything runs on one thread: the same command gives the same bits.
+
+Choose hyper-parameters with --validation, on images held out of the training set.
 """
 
 import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
@@ -30,21 +35,33 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(help=__doc__)
 def main(
     dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "mnist",
-    hidden: Annotated[str, typer.Option(help="widths of the hidden layers")] = "256-256",
+    hidden: Annotated[str, typer.Option(
+        help="widths of the hidden layers, first to last")] = "256,256",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
-    time_steps: Annotated[int, typer.Option(min=1, max=8)] = 4,
-    input_bits: Annotated[int, typer.Option(min=1, max=8, help="bits of a pixel")] = 8,
-    signed: Annotated[bool, typer.Option("--signed", help="membranes below 0 too")] = False,
-    standardize: Annotated[bool, typer.Option(help="weight half of WS-DR")] = True,
-    rate_weight: Annotated[float, typer.Option(help="spike half of WS-DR, 0: off")] = 0.0,
-    epochs: int = Recipe.epochs,
-    batch_size: int = Recipe.batch_size,
-    lr: float = Recipe.lr,
-    shift: Annotated[int, typer.Option(help="images are moved by so many pixels")] = Recipe.shift,
-    validation: Annotated[int, typer.Option(help="training images held out")] = 0,
-    seed: int = 0,
-    out: Path | None = None,
-    data_dir: Path | None = None,
+    time_steps: Annotated[int, typer.Option(
+        min=1, max=8, help="T: how often an image is shown")] = 4,
+    input_bits: Annotated[int, typer.Option(
+        min=1, max=8, help="leading bits of a pixel that the network sees")] = 8,
+    signed: Annotated[bool, typer.Option(
+        "--signed", help="membranes may fall below 0, with half the range on each side")] = False,
+    standardize: Annotated[bool, typer.Option(
+        help="weight half of WS-DR: balanced signs in each channel")] = True,
+    rate_weight: Annotated[float, typer.Option(
+        help="spike half of WS-DR: weight of (firing rate - 1/2)^2 in the loss; 0: off")] = 0.0,
+    epochs: Annotated[int, typer.Option(
+        help="times that every image is shown")] = Recipe.epochs,
+    batch_size: Annotated[int, typer.Option(help="images of a step")] = Recipe.batch_size,
+    lr: Annotated[float, typer.Option(
+        help="largest learning rate of Adam; it warms up, then falls to 0")] = Recipe.lr,
+    shift: Annotated[int, typer.Option(
+        help="images are moved by up to so many pixels each way; 0: not")] = Recipe.shift,
+    validation: Annotated[int, typer.Option(
+        help="the last so many training images are held out and measured too")] = 0,
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    out: Annotated[Path | None, typer.Option(
+        help="folder of the results; default: runs/<dataset>-<hidden>-b<bits>")] = None,
+    data_dir: Annotated[Path | None, typer.Option(
+        help="folder of the data; others are searched too, see model/data.py")] = None,
 ):
     torch.set_num_threads(1)
     try:
@@ -53,9 +70,10 @@ def main(
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, seed=seed)
-        out = out or Path("runs") / f"{dataset}-{hidden}-b{bits}"
+        out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report)
+            report.update(report.bar, completed=epochs)
     except (DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
@@ -70,9 +88,9 @@ def main(
 
 def _widths(text):
     try:
-        return tuple(int(width) for width in text.split("-"))
+        return tuple(int(width) for width in text.replace("-", ",").split(","))
     except ValueError:
-        raise ValueError(f"--hidden takes widths such as 256-256, not {text!r}") from None
+        raise ValueError(f"--hidden takes widths such as 256,256, not {text!r}") from None
 
 
 class _Report(Progress):

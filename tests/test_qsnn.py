@@ -160,6 +160,9 @@ def test_steps_follow_the_median_gain():
         layer.norm.running_var.fill_(16.0)
     layer.fit_step()  # gains 1/4, 1/16, 1/400: the median threshold is 16 synapses, in 4 levels
     assert layer.log_step.item() == 2
+    layer.signed = True  # half of the 4 levels are below 0
+    layer.fit_step()
+    assert layer.log_step.item() == 3
     layer.train()
     layer.log_step_frozen = True
     layer.log_step.fill_(5)
