@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Stream a test set through the Verilog of a build folder and compare it with the golden model.
+
+The Verilog is compiled by Verilator. Labels, class scores and checksums of all spikes and
+membranes must be equal; the exit status is 1 if they are not. Example:
+
+  python scripts/simulate.py build/mnist-256-256-b2
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw.build import BuildError, open_build
+from model.data import DATASETS, DataError, load, quantize_pixels
+from model.description import DescriptionError
+from model.golden import infer
+from sim.compiled import SimulationError, compile_model, simulate
+from sim.report import table
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    folder: Path,
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "",
+    images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
+    waves: Annotated[Path | None, typer.Option(help="write an FST (use few images)")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+):
+    try:
+        facts, description = open_build(folder)
+        dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), "mnist")
+        pixels, labels = load(dataset, "test", data_dir)
+        pixels, labels = pixels[:images or None], labels[:images or None]
+        pixels = quantize_pixels(pixels, description.input_bits)
+        result = infer(description, pixels, trace=True)
+        print(f"compiling {folder} ...", flush=True)
+        compile_model(folder, facts, waves=waves is not None)
+        print(f"streaming {len(pixels):,} images of {dataset} ...", flush=True)
+        outcome = simulate(folder, facts, description, pixels, waves=waves, result=result)
+    except (BuildError, DataError, DescriptionError, SimulationError, ValueError,
+            OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(table(description, facts, labels, result, outcome))
+    if waves is not None:
+        print(f"waves: {waves}")
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+if __name__ == "__main__":
+    app()
