@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""The whole way in one command: build the 2-bit MNIST network, run its Verilog on 10,000 images.
+
+The Verilog is compared with the golden model, every spike and membrane; pictures are written into
+the build folder.
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw.build import BuildError, build, choose_folding, find_network, open_build
+from hw.folding import FoldingError
+from model.data import DataError, load, quantize_pixels
+from model.description import DescriptionError
+from model.description import load as load_description
+from model.golden import infer
+from sim.compiled import SimulationError, compile_model, simulate
+from sim.report import table
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    bits: Annotated[int, typer.Option(help="membrane bits: 2, 4 or 8")] = 2,
+    images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
+    out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
+):
+    start = time.monotonic()
+
+    def say(text):
+        print(f"[{time.monotonic() - start:5.1f} s] {text}", flush=True)
+
+    try:
+        name = f"mnist-256-256-b{bits}"
+        description = load_description(find_network(name))
+        say("network to Verilog (the first run compiles Yosys, up to a minute)")
+        folder = build(description, choose_folding(description), name, out)
+        facts, description = open_build(folder)
+        pixels, labels = load("mnist", "test")
+        pixels, labels = pixels[:images or None], labels[:images or None]
+        pixels = quantize_pixels(pixels, description.input_bits)
+        say("golden model")
+        result = infer(description, pixels, trace=True)
+        say("Verilog to a program (Verilator and g++, half a minute)")
+        compile_model(folder, facts)
+        say(f"{len(pixels):,} images through the Verilog")
+        outcome = simulate(folder, facts, description, pixels, result=result)
+        say("pictures")
+        from sim.pictures import draw  # slow to import, wanted at the end only
+        paths = draw(folder, description, pixels, labels, result, outcome)
+    except (BuildError, DataError, DescriptionError, FoldingError, SimulationError,
+            OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    text = table(description, facts, labels, result, outcome)
+    (folder / "result.txt").write_text(text + "\n")
+    print(f"\n{text}\n")
+    print("\n".join(str(path) for path in [folder / "report.txt", *paths]))
+    raise typer.Exit(0 if outcome.ok else 1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,97 @@
+"""Pictures of a network at work: spikes over time, confusion matrix, firing rates."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt  # noqa: E402  after the choice of the back end
+import numpy as np  # noqa: E402
+
+__all__ = ["draw"]
+
+
+def draw(folder, description, pixels, labels, result, outcome):
+    """Write spikes.png, confusion.png and rates.png; returns their paths.
+
+    ``result`` must have its trace; labels of the confusion matrix are those of the Verilog.
+    """
+    figures = {"spikes.png": _spikes(description, pixels, labels, result),
+               "confusion.png": _confusion(description, labels, outcome.labels),
+               "rates.png": _rates(description, result)}
+    paths = []
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
+        plt.close(figure)
+        paths.append(folder / name)
+    return paths
+
+
+def _grid(values):
+    """Neurons or pixels as a picture, as square as it gets; NaN where nothing is."""
+    width = int(np.ceil(np.sqrt(values.size)))
+    grid = np.full(width * -(-values.size // width), np.nan)
+    grid[:values.size] = values
+    return grid.reshape(-1, width)
+
+
+def _spikes(description, pixels, labels, result, index=0):
+    steps, hidden = description.time_steps, description.hidden
+    figure, axes = plt.subplots(len(hidden) + 1, steps, squeeze=False,
+                                figsize=(1.9 * steps + 1, 2.2 * (len(hidden) + 1)))
+    for ax in axes.flat:
+        ax.set_axis_off()
+    axes[0][0].imshow(_grid(pixels[index].astype(float)), cmap="gray_r")
+    axes[0][0].set_title(f"input: {labels[index]}")
+    if steps > 1:
+        ax = axes[0][-1]
+        ax.set_axis_on()
+        scores = result.scores[index]
+        best = result.labels[index]
+        ax.barh(range(len(scores)), scores,
+                color=["C3" if k == best else "C7" for k in range(len(scores))])
+        ax.set_yticks(range(len(scores)) if len(scores) <= 12 else [])
+        ax.invert_yaxis()
+        ax.tick_params(labelsize=7)
+        ax.set_title(f"scores: class {best}", fontsize=9)
+    for row, spikes in enumerate(result.spikes, 1):
+        for t in range(steps):
+            ax = axes[row][t]
+            ax.imshow(_grid(spikes[index, t].astype(float)), cmap="gray_r", vmin=0, vmax=1)
+            count = int(spikes[index, t].sum())
+            ax.set_title(f"layer {row - 1}, step {t}: {count}/{spikes.shape[2]}", fontsize=8)
+    figure.suptitle("spikes of one image: black fires")
+    return figure
+
+
+def _confusion(description, labels, predicted):
+    n = description.classes
+    matrix = np.zeros((n, n), dtype=int)
+    np.add.at(matrix, (labels, predicted), 1)
+    figure, ax = plt.subplots(figsize=(6, 6))
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count and n <= 20:
+            ax.text(column, row, count, ha="center", va="center", fontsize=8,
+                    color="white" if share[row, column] > 0.5 else "black")
+    ax.set_xlabel("class that the Verilog gave")
+    ax.set_ylabel("true class")
+    ax.set_xticks(range(n))
+    ax.set_yticks(range(n))
+    ax.set_title(f"{(labels == predicted).mean():.2%} of {len(labels):,} images")
+    return figure
+
+
+def _rates(description, result):
+    figure, ax = plt.subplots(figsize=(6, 3.2))
+    for index, spikes in enumerate(result.spikes):
+        rates = spikes.mean(axis=(0, 2))
+        ax.plot(range(len(rates)), rates, marker="o",
+                label=f"layer {index}, mean {result.rates[index]:.3f}")
+    ax.set_xticks(range(description.time_steps))
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("time step")
+    ax.set_ylabel("share of neurons that fire")
+    ax.set_title("firing rate of each layer over the test set")
+    ax.legend()
+    return figure
