@@ -7,7 +7,7 @@ A file is looked for in these folders, in this order, as ``FOLDER/<dataset>/<fil
 2. the folder in the environment variable ``QSNN_DATA``,
 3. ``~/.cache/qsnn``, where downloads are kept,
 4. ``/usr/share/datasets``, where distributions put them,
-5. ``model/datasets`` beside this module: the MNIST test images.
+5. ``model/datasets`` beside this module: the MNIST test images and the digits.
 
 Only then it is downloaded. Local or downloaded, a file counts only if its contents have the
 published MD5. The sets:

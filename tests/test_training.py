@@ -1,0 +1,359 @@
+"""Tiny trainings: determinism, continuing after an interruption, and what the command refuses."""
+
+import importlib
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model import data, experiment, golden
+from model.description import load
+from model.equality import compare, load_net
+from model.qsnn import Config
+from model.training import Recipe, Training, TrainingError, shift_images
+
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = Config(inputs=16, hidden=(12, 9), classes=3, time_steps=3, input_bits=4)
+RECIPE = Recipe(epochs=5, batch_size=8, lr=2e-2, seed=3)
+
+
+def task(count=60):
+    """Images of 4 x 4 pixels whose label is the brightest of three corners."""
+    pixels = np.random.default_rng(0).integers(0, 16, size=(count, 16))
+    return pixels, pixels[:, [0, 3, 12]].argmax(axis=1)
+
+
+def state(training):
+    adam = [value for part in training.optimizer.state.values() for value in part.values()]
+    return [*training.net.state_dict().values(), *adam]
+
+
+def assert_same(a, b):
+    assert a.done == b.done and len(state(a)) == len(state(b)) > 20
+    for x, y in zip(state(a), state(b), strict=True):
+        assert x.dtype == y.dtype and torch.equal(x, y)
+
+
+def trained(recipe=RECIPE, config=CONFIG):
+    training = Training(config, recipe)
+    return training, list(training.epochs(*task()))
+
+
+def test_epochs_are_counted_and_measured():
+    _, epochs = trained()
+    assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5]
+    for epoch in epochs:
+        assert epoch.loss > 0 and 0 < epoch.accuracy < 1
+        assert len(epoch.rates) == 2 and all(0 < rate < 1 for rate in epoch.rates)
+
+
+def test_deterministic():
+    torch.manual_seed(1)
+    first = trained()
+    torch.manual_seed(2)  # what others draw does not matter
+    second = trained()
+    assert first[1] == second[1]
+    assert_same(first[0], second[0])
+
+
+def test_own_random_numbers():
+    """A training leaves the random numbers of its caller alone."""
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    trained()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_seeds_differ():
+    assert trained()[1] != trained(replace(RECIPE, seed=4))[1]
+
+
+@pytest.mark.parametrize("stop", range(1, 5))
+def test_continues_bit_for_bit(tmp_path, stop):
+    """Stopped in the epoch after the last checkpoint, whatever was frozen by then."""
+    whole, epochs = trained()
+    training = Training(CONFIG, RECIPE)
+    running = training.epochs(*task())
+    for _ in range(stop):
+        next(running)
+    training.save(tmp_path / "c")
+    next(running)  # lost
+    again = Training.start(CONFIG, RECIPE, tmp_path / "c")
+    assert again.done == stop
+    assert list(again.epochs(*task())) == epochs[stop:]
+    assert_same(again, whole)
+
+
+def test_checkpoints_are_the_same_bytes(tmp_path):
+    for name in "ab":
+        trained()[0].save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    Training.load(tmp_path / "a").save(tmp_path / "c")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_finished_training_has_no_more_epochs(tmp_path):
+    training, _ = trained()
+    training.save(tmp_path / "c")
+    assert list(Training.load(tmp_path / "c").epochs(*task())) == []
+
+
+@pytest.mark.parametrize("values, sentence", [
+    (dict(lr=0.5), "with lr 0.02, not 0.5: choose another --out or delete it$"),
+    (dict(epochs=6), "with epochs 5, not 6"), (dict(seed=0), "with seed 3, not 0"),
+    (dict(dataset="digits"), "with dataset mnist, not digits"),
+    (dict(validation=1), "with validation 0, not 1"),
+    (dict(hidden=(12, 8)), r"with hidden \(12, 9\), not \(12, 8\)"),
+    (dict(time_steps=4), "with time_steps 3, not 4"),
+    (dict(standardize=False), "with standardize True, not False"),
+])
+def test_another_training_is_refused(tmp_path, values, sentence):
+    trained()[0].save(tmp_path / "c")
+    recipe = {name: value for name, value in values.items() if hasattr(RECIPE, name)}
+    config = {name: value for name, value in values.items() if name not in recipe}
+    with pytest.raises(TrainingError, match=f"^{tmp_path} holds a training {sentence}"):
+        Training.start(replace(CONFIG, **config), replace(RECIPE, **recipe), tmp_path / "c")
+
+
+def damaged_checkpoints():
+    training = trained()[0]
+    tensors = {name: value for name, value in training.net.state_dict().items()}
+    header = {"config": CONFIG.asdict(), "recipe": {"epochs": 2}, "done": 1}
+
+    def with_header(path, text):
+        save_file(tensors, path, metadata={"training": text})
+
+    yield "empty", lambda path: path.write_bytes(b"")
+    yield "garbage", lambda path: path.write_bytes(b"garbage" * 10)
+    yield "cut", lambda path: (training.save(path),
+                               path.write_bytes(path.read_bytes()[:-100]))
+    yield "another file", lambda path: save_file(tensors, path)
+    yield "no JSON", lambda path: with_header(path, "{")
+    yield "no recipe", lambda path: with_header(path, '{"config": {}}')
+    yield "wrong field", lambda path: with_header(path, json.dumps(header | {"recipe": {"x": 1}}))
+    yield "wrong value", lambda path: with_header(path, json.dumps(
+        header | {"config": CONFIG.asdict() | {"time_steps": 9}}))
+    yield "no moments", lambda path: with_header(path, json.dumps(header))
+    yield "wrong shape", lambda path: trained()[0].save(path) or path.write_bytes(
+            path.read_bytes().replace(b'"classes\\": 3', b'"classes\\": 4'))
+    yield "folder", lambda path: path.mkdir()
+
+
+DAMAGES = list(damaged_checkpoints())
+
+
+@pytest.mark.parametrize("name, damage", DAMAGES, ids=[name for name, _ in DAMAGES])
+def test_damaged_checkpoint(tmp_path, name, damage):
+    damage(tmp_path / "c")
+    with pytest.raises(TrainingError, match=f"^{tmp_path / 'c'}: not a checkpoint of this version "
+                                            r"\((?s:.)*\); delete it to start anew$"):
+        Training.start(CONFIG, RECIPE, tmp_path / "c")
+
+
+@pytest.mark.parametrize("values, sentence", [
+    (dict(epochs=0), "^epochs must be at least 1, not 0$"),
+    (dict(batch_size=1), "^batch_size must be at least 2, not 1$"),
+    (dict(validation=-1), "^validation must be at least 0, not -1$"),
+    (dict(shift=-1), "^shift must be at least 0, not -1$"),
+    (dict(seed=-1), "^seed must be at least 0, not -1$"),
+    (dict(lr=0.0), "^lr must be between 0 and 1, not 0.0$"),
+    (dict(lr=float("nan")), "^lr must be between 0 and 1, not nan$"),
+])
+def test_wrong_recipe(values, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Recipe(**values)
+
+
+def test_schedules(monkeypatch):
+    """What is frozen when, how sharp the gradient is, and the learning rate."""
+    training = Training(CONFIG, replace(RECIPE, epochs=20))
+    shifted, lr = [], []
+    monkeypatch.setattr("model.training.shift_images", lambda x, limit, generator: (
+        shifted.append(training.done), x)[1])
+    for epoch in training.epochs(*task()):
+        layer = training.net.hidden[0]
+        done = epoch.number - 1
+        assert layer.log_step_frozen == (done >= 8)
+        assert layer.norm.training == (done < 15)
+        assert layer.synapses.sharpness == pytest.approx(0.1 * 100 ** (done / 19))
+        lr.append(training.optimizer.param_groups[0]["lr"])
+    assert sorted(set(shifted)) == list(range(16))
+    assert lr[0] == pytest.approx(2e-2 * 7 / 200, rel=1e-2)  # 7 steps of 200
+    assert lr[-1] < 2e-2 * 1e-3
+
+
+def test_shift_images():
+    rng = torch.Generator().manual_seed(0)
+    images = torch.rand(500, 25) + 1
+    moved = shift_images(images, 2, rng).view(-1, 5, 5)
+    seen = set()
+    for image, result in zip(images.view(-1, 5, 5), moved, strict=True):
+        padded = torch.nn.functional.pad(image, (2, 2, 2, 2))
+        offsets = [(y, x) for y in range(5) for x in range(5)
+                   if torch.equal(padded[y:y + 5, x:x + 5], result)]
+        assert len(offsets) == 1
+        seen |= set(offsets)
+    assert len(seen) == 25
+    assert torch.equal(shift_images(images, 0, rng), images)
+
+
+# The whole experiment and its command, on the digits that are in the repository
+
+DIGITS = Config(inputs=64, hidden=(16,), input_bits=4)
+SHORT = Recipe(dataset="digits", epochs=4, batch_size=128, validation=100)
+
+
+def test_experiment(tmp_path):
+    reported = []
+    result = experiment.run(DIGITS, SHORT, tmp_path / "a", report=reported.append)
+    assert [epoch.number for epoch in reported] == [1, 2, 3, 4]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        "checkpoint.safetensors", "network.qsnn", "network.safetensors", "result.json"}
+    assert json.loads((tmp_path / "a/result.json").read_text()) == json.loads(json.dumps(result))
+
+    description = load(tmp_path / "a/network.qsnn")
+    images, labels = data.load("digits", "test")
+    train_images, train_labels = data.load("digits", "train")
+    for name, x, y in (("test", images, labels),
+                       ("validation", train_images[-100:], train_labels[-100:])):
+        found = golden.infer(description, x >> 4)
+        correct = int((found.labels == y).sum())
+        assert result[name] == {"images": len(y), "correct": correct,
+                                "accuracy": round(100 * correct / len(y), 4),
+                                "rates": [round(rate, 4) for rate in found.rates]}
+    assert result["equality"] == {"images": 360, "spikes": (0,), "membranes": (0,), "sums": 0,
+                                  "equal": True}
+    assert compare(load_net(tmp_path / "a/network.safetensors"), description, images >> 4).equal
+    assert (result["shape"], result["sha256"]) == ("64-16-10", description.hash)
+
+    # the images held out were not trained on
+    training = Training(DIGITS, SHORT)
+    assert list(training.epochs(train_images[:-100] >> 4, train_labels[:-100])) == reported
+    assert_same(training, Training.load(tmp_path / "a/checkpoint.safetensors"))
+
+
+def test_experiment_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        experiment.run(DIGITS, SHORT, tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+        assert str(ROOT).encode() not in path.read_bytes()
+
+
+def test_float_membranes_are_measured_with_torch(tmp_path):
+    result = experiment.run(replace(DIGITS, membrane_bits=0), SHORT, tmp_path)
+    assert not (tmp_path / "network.qsnn").exists()
+    net = Training.load(tmp_path / "checkpoint.safetensors").net.eval().double()
+    images, labels = data.load("digits", "test")
+    with torch.no_grad():
+        found = net(torch.tensor(images >> 4, dtype=torch.float64))[0].mean(0).argmax(1).numpy()
+    assert result["test"]["correct"] == int((found == labels).sum())
+
+
+COMMAND = ["--dataset", "digits", "--hidden", "16", "--batch-size", "128", "--input-bits", "4"]
+
+
+def test_interrupted_command(tmp_path):
+    """Ctrl-C, the same command again, and the files are those of a training in one go."""
+    arguments = [*COMMAND, "--epochs", "60", "--validation", "100"]
+    command = [sys.executable, ROOT / "scripts/train.py", *arguments, "--out", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout.readline().startswith("epoch 1: loss ")
+        assert process.stdout.readline().startswith("epoch 2: loss ")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "stopped; the same command continues after the last whole epoch\n"
+    assert not (tmp_path / "out/result.json").exists()
+    stopped = Training.load(tmp_path / "out/checkpoint.safetensors").done
+    assert 2 <= stopped < 60
+
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (again.returncode, again.stderr) == (0, "")
+    lines = again.stdout.splitlines()
+    assert lines[0].startswith(f"epoch {stopped + 1}: loss ")
+    assert "torch and integers on 360 test images: 0 spikes, 0 membranes and 0 sums differ" in lines
+
+    experiment.run(DIGITS, replace(SHORT, epochs=60), tmp_path / "whole")
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+    result = json.loads((tmp_path / "whole/result.json").read_text())
+    assert result["command"] == (
+        "python scripts/train.py --dataset digits --hidden 16 --bits 2 --epochs 60 --seed 0 "
+        "--input-bits 4 --validation 100 --batch-size 128")
+    assert result["test"]["accuracy"] > 70
+
+
+def test_every_option_is_in_the_command():
+    config = Config(hidden=(3, 4), membrane_bits=5, time_steps=2, input_bits=3, signed=True,
+                    standardize=False, rate_weight=0.5)
+    recipe = Recipe(dataset="fashion-mnist", validation=7, epochs=9, batch_size=11, lr=0.25,
+                    shift=2, seed=13)
+    assert experiment.command(config, recipe) == (
+        "python scripts/train.py --dataset fashion-mnist --hidden 3,4 --bits 5 --epochs 9 "
+        "--seed 13 --time-steps 2 --input-bits 3 --rate-weight 0.5 --validation 7 --batch-size 11 "
+        "--lr 0.25 --shift 2 --signed --no-standardize")
+
+
+def test_options_reach_the_training(tmp_path):
+    """The command that a result names gives that result's configuration."""
+    config = Config(inputs=64, hidden=(3, 4), membrane_bits=5, time_steps=2, input_bits=3,
+                    signed=True, standardize=False, rate_weight=0.5)
+    recipe = Recipe(dataset="digits", validation=7, epochs=1, batch_size=11, lr=0.25, shift=2,
+                    seed=13)
+    words = experiment.command(config, recipe).split()
+    done = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads((tmp_path / "runs/digits-3-4-b5/result.json").read_text())
+    assert Config(**result["config"]) == config
+    assert Recipe(**result["recipe"]) == recipe
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("finished")
+    experiment.run(DIGITS, replace(SHORT, validation=0), out)
+    return out
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--dataset", "cifar"], "error: no data set 'cifar' with a split 'train': there are mnist, "),
+    (["--hidden", "8.8"], "error: --hidden takes widths such as 256,256, not '8.8'"),
+    (["--hidden", "0"], "error: hidden must be widths of 1 to 65536, not (0,)"),
+    (["--epochs", "0"], "error: epochs must be at least 1, not 0"),
+    (["--rate-weight", "-1"], "error: rate_weight must not be negative, it is -1.0"),
+    (["--batch-size", "2000"], "error: a batch of 2000 images, but only 1437 to train on: choose a"
+                               " smaller --batch-size"),
+    (["--validation", "1437"], "error: only 1437 images to train on, 1437 of them cannot be held "
+                               "out: choose a smaller --validation"),
+    (["--data-dir", "none"], "error: none: no such folder; name the one that holds the data"),
+    (["--out", "FINISHED", "--epochs", "5"], "error: FINISHED holds a training with epochs 4, not "
+                                             "5: choose another --out or delete it"),
+    (["--out", "/dev/null/a"], "error: /dev/null/a: Not a directory; choose another --out"),
+])
+def test_refused(tmp_path, finished, monkeypatch, capsys, arguments,
+                 sentence):
+    """One line, exit code 2; in this process, a new one takes seconds."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the script's own is undone
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    main = importlib.import_module("train").app
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.replace("FINISHED", str(finished)) for word in arguments]
+    with pytest.raises(SystemExit) as stop:
+        main(COMMAND + arguments)
+    output, errors = capsys.readouterr()
+    assert stop.value.code == 2
+    assert errors.startswith(sentence.replace("FINISHED", str(finished)))
+    assert errors.count("\n") == 1
