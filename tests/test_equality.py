@@ -18,6 +18,8 @@ from model.qsnn import Config
 from model.training import Recipe
 from tests.test_export import images, random_net
 
+torch.set_num_threads(1)
+
 NETWORKS = sorted(Path(data.__file__).parent.glob("networks/*.qsnn"))
 
 

@@ -272,14 +272,14 @@ def test_interrupted_command(tmp_path):
         assert process.stdout.readline().startswith("epoch 1: loss ")
         assert process.stdout.readline().startswith("epoch 2: loss ")
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors == "stopped; the same command continues after the last whole epoch\n"
     assert not (tmp_path / "out/result.json").exists()
     stopped = Training.load(tmp_path / "out/checkpoint.safetensors").done
     assert 2 <= stopped < 60
 
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (again.returncode, again.stderr) == (0, "")
     lines = again.stdout.splitlines()
     assert lines[0].startswith(f"epoch {stopped + 1}: loss ")
@@ -314,7 +314,7 @@ def test_options_reach_the_training(tmp_path):
                     seed=13)
     words = experiment.command(config, recipe).split()
     done = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=100)
+                          capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads((tmp_path / "runs/digits-3-4-b5/result.json").read_text())
     assert Config(**result["config"]) == config
