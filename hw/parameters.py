@@ -95,7 +95,8 @@ class ScoreParameters:
 
     @classmethod
     def of(cls, layer, n_in, time_steps):
-        return cls(n_in=n_in, time_steps=time_steps, frac=layer.frac, bias_limit=layer.BIAS_LIMIT)
+        return cls(n_in=n_in, time_steps=time_steps, frac=layer.frac,
+                   bias_limit=layer.bias_limit(layer.n_in, layer.frac))
 
     @property
     def sum_max(self):

@@ -150,7 +150,7 @@ class Readout:
     """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
 
     weights  [classes, n_in], -1 or +1
-    bias     [classes], in units of 2**-frac synapses, at most 24 bits
+    bias     [classes], in units of 2**-frac synapses; at most 8 sums, those of 8 time steps
     frac     fraction bits of the scores, 0 .. 8
     """
 
@@ -160,12 +160,12 @@ class Readout:
 
     kind = "readout"
     input_bits = 1
-    BIAS_LIMIT = 1 << 23
 
     def __post_init__(self):
         _check_choice("frac", self.frac, range(MAX_FRAC + 1))
         object.__setattr__(self, "weights", _weights(self.weights))
-        bias = _integers("bias", self.bias, (self.n_out,), -self.BIAS_LIMIT, self.BIAS_LIMIT - 1)
+        limit = self.bias_limit(self.n_in, self.frac)
+        bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
 
     @property
@@ -175,6 +175,11 @@ class Readout:
     @property
     def n_out(self):
         return self.weights.shape[0]
+
+    @staticmethod
+    def bias_limit(n_in, frac):
+        """Largest magnitude of a bias: follows from the shape, so that the score's width does."""
+        return (8 * n_in) << frac
 
     @property
     def sum_range(self):

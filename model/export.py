@@ -48,9 +48,9 @@ def _fold_hidden(layer, input_bits):
 def _fold_readout(net):
     scale = float(net.log_scale.double().exp())
     bias = net.bias.double() * net.config.time_steps / scale * 2.0 ** READOUT_FRAC
-    limit = Readout.BIAS_LIMIT
+    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC)
     return Readout(weights=net.output.binary_weight().to(torch.int8).numpy(),
-                   bias=_saturate(torch.floor(bias + 0.5), (-limit, limit - 1)),
+                   bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
                    frac=READOUT_FRAC)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from model import golden
-from model.description import DescriptionError
+from model.description import DescriptionError, Readout
 from model.export import READOUT_FRAC, fold
 from model.qsnn import MIN_GAIN, QSNN, Config
 
@@ -132,7 +132,8 @@ def test_bias_of_a_class_is_rounded():
     assert fold(net).readout.bias.tolist() == [1, 2, -1, -2]
     with torch.no_grad():
         net.bias.copy_(torch.tensor([1e9, -1e9, 0.0, 0.0]) * unit)
-    assert fold(net).readout.bias.tolist() == [(1 << 23) - 1, -1 << 23, 0, 0]
+    limit = Readout.bias_limit(net.config.hidden[-1], READOUT_FRAC)
+    assert fold(net).readout.bias.tolist() == [limit, -limit, 0, 0]
 
 
 def test_labels_follow_the_logits():

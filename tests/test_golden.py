@@ -83,7 +83,7 @@ def test_naive_units(shift, frac):
         layer = FullyConnected(threshold=rng.integers(*ranges.threshold_range, 6, endpoint=True),
                                bias=rng.integers(*ranges.bias_range, 6, endpoint=True), **shape)
         net = Description(time_steps=6, layers=[layer, Readout(
-            weights=rng.choice([-1, 1], size=(3, 6)), bias=rng.integers(-99, 100, 3), frac=frac)])
+            weights=rng.choice([-1, 1], size=(3, 6)), bias=rng.integers(-48, 49, 3), frac=frac)])
         assert_naive(net, random_pixels(rng, net, 6))
 
 
