@@ -61,7 +61,8 @@ def command(config, recipe):
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
-               "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe}
+               "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
+               "warp": recipe, "smoothing": recipe}
     for name, where in options.items():
         value = getattr(where, name)
         if value != getattr(type(where), name):

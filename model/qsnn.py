@@ -8,7 +8,9 @@ Everything here is arranged so that :mod:`model.export` can turn it into integer
 rounding anything*: the sum ``S`` of a neuron's synapses is an integer; batch normalisation, the
 sign of its gain and the threshold 1.0 become integers per channel; the step of a membrane is a
 power of two in units of one synapse. In ``eval()`` and ``float64`` the forward pass below gives
-the same spikes and the same membranes as :mod:`model.golden`, and a test holds it to that.
+the same spikes and the same membranes as :mod:`model.golden`, and a test holds it to that. (Only
+where a membrane lies exactly on the threshold, or half-way between two steps, may float64 round
+to the other side: a trained batch norm never puts it there, an untrained one with whole means can.)
 """
 
 import math

@@ -19,7 +19,8 @@ from safetensors.torch import save as to_safetensors
 from model.files import write_whole
 from model.qsnn import QSNN, Config
 
-__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "shift_images"]
+__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "shift_images",
+           "warp_images"]
 
 WARMUP = 200  # steps until the learning rate is reached
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
@@ -42,6 +43,8 @@ class Recipe:
     batch_size   images of a step
     lr           largest learning rate of Adam; warm-up, then a cosine down to 0
     shift        images are moved by up to so many pixels, each way
+    warp         images are also scaled, sheared and turned by up to this fraction
+    smoothing    part of a label that is spread over all classes
     seed         of everything random
     """
 
@@ -51,6 +54,8 @@ class Recipe:
     batch_size: int = 256
     lr: float = 5e-3
     shift: int = 1
+    warp: float = 0.0
+    smoothing: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -60,6 +65,10 @@ class Recipe:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
+        for name in ("warp", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 0 and below 1, "
+                                 f"not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,20 @@ def shift_images(pixels, limit, generator):
     line = torch.arange(side)
     rows, columns = (line + dy).unsqueeze(2), (line + dx).unsqueeze(1)
     return padded[torch.arange(count)[:, None, None], rows, columns].view(count, -1)
+
+
+def warp_images(pixels, limit, generator):
+    """Map square images by random matrices near the identity, to whole pixel values.
+
+    Each of the four entries is off by up to ``limit``; what lies outside an image is 0.
+    [B, n] -> [B, n]
+    """
+    count, side = len(pixels), math.isqrt(pixels.shape[1])
+    off = (2 * torch.rand(count, 2, 2, generator=generator) - 1) * limit
+    matrices = F.pad(torch.eye(2) + off, (0, 1))
+    grid = F.affine_grid(matrices, [count, 1, side, side], align_corners=False)
+    warped = F.grid_sample(pixels.view(count, 1, side, side), grid, align_corners=False)
+    return warped.round().view(count, -1)
 
 
 class Training:
@@ -113,10 +136,13 @@ class Training:
             for step in range(steps):
                 chosen = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
                 x, y = pixels[chosen], labels[chosen]
-                if recipe.shift and part < STOP_SHIFT:
-                    x = shift_images(x, recipe.shift, generator)
+                if part < STOP_SHIFT:
+                    if recipe.warp:
+                        x = warp_images(x, recipe.warp, generator)
+                    if recipe.shift:
+                        x = shift_images(x, recipe.shift, generator)
                 self._set_lr(self.done * steps + step, recipe.epochs * steps)
-                loss, logits, rates = net.loss(x, y)
+                loss, logits, rates = net.loss(x, y, recipe.smoothing)
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()

@@ -73,6 +73,7 @@ def main(
                 for seed in range(SEEDS)]
         rows += [_measure(name, replace(Config(), **change), recipe, out, data_dir)
                  for name, change in CHANGES.items()]
+        docs.mkdir(parents=True, exist_ok=True)
         write_whole(docs / "ablation.json", _json(recipe, rows))
         write_whole(docs / "ablation.md", _markdown(epochs, rows, versions()["torch"]).encode())
     except (DataError, TrainingError, ValueError, OSError) as error:
@@ -108,8 +109,9 @@ def _markdown(epochs, rows, torch_version):
     for row in rows:
         held_out, test = row["validation"]["accuracy"], row["test"]["accuracy"]
         rates = ", ".join(f"{rate:.2f}" for rate in row["validation"].get("rates", ()))
-        lines.append(f"| {row['name']} | {held_out:.2f} | {held_out - sum(base) / len(base):+.2f} "
-                     f"| {test:.2f} | {rates} |")
+        difference = round(held_out - sum(base) / len(base), 2) + 0.0  # no -0.00
+        lines.append(f"| {row['name']} | {held_out:.2f} | {difference:+.2f} | {test:.2f} "
+                     f"| {rates} |")
     return TEXT.format(epochs=epochs, noise=max(base) - min(base), table="\n".join(lines),
                        torch=torch_version)
 

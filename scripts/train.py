@@ -55,6 +55,10 @@ def main(
         help="largest learning rate of Adam; it warms up, then falls to 0")] = Recipe.lr,
     shift: Annotated[int, typer.Option(
         help="images are moved by up to so many pixels each way; 0: not")] = Recipe.shift,
+    warp: Annotated[float, typer.Option(
+        help="images are scaled, sheared and turned by up to this fraction")] = Recipe.warp,
+    smoothing: Annotated[float, typer.Option(
+        help="part of a label that is spread over all classes")] = Recipe.smoothing,
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -69,7 +73,8 @@ def main(
                         input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
-                        batch_size=batch_size, lr=lr, shift=shift, seed=seed)
+                        batch_size=batch_size, lr=lr, shift=shift, warp=warp,
+                        smoothing=smoothing, seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report)
