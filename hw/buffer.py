@@ -6,9 +6,20 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["ImageBuffer", "ImageWriter"]
+__all__ = ["ImageBuffer", "ImageWriter", "credits"]
 
-SLOTS = 2  # images
+
+def credits(m, *, more, fewer, init):
+    """Whether a count of 0 to 2, that starts at 0 or at 2, is not 0.
+
+    Two registers, the first of which says it: what waits for it is often far away.
+    """
+    some, both = Signal(init=init), Signal(init=init)
+    with m.If(more & ~fewer):
+        m.d.sync += [some.eq(1), both.eq(some)]
+    with m.Elif(fewer & ~more):
+        m.d.sync += [some.eq(both), both.eq(0)]
+    return some
 
 
 class ImageBuffer(wiring.Component):
@@ -56,16 +67,15 @@ class ImageBuffer(wiring.Component):
         m = Module()
         address_bits = ceil_log2(self.words)
         depth = (1 << address_bits) + self.words
-        m.submodules.memory = memory = Memory(shape=self.width, depth=depth, init=[])
+        # a word is never read and written at once, which saves the logic that would define it
+        m.submodules.memory = memory = Memory(shape=self.width, depth=depth, init=[],
+                                              attrs={"no_rw_check": 1})
         write_port, read_port = memory.write_port(), memory.read_port()
 
-        free = Signal(range(SLOTS + 1), init=SLOTS)
-        m.d.sync += free.eq(free + self.release - self.take)
-        m.d.comb += self.room.eq(free != 0)
-
-        whole = Signal(range(SLOTS + 1))
-        m.d.sync += whole.eq(whole + (self.write & self.done) - self.begin)
-        m.d.comb += self.available.eq(whole != 0)
+        m.d.comb += [
+            self.room.eq(credits(m, more=self.release, fewer=self.take, init=1)),
+            self.available.eq(credits(m, more=self.write & self.done, fewer=self.begin, init=0)),
+        ]
 
         slot = Signal()
         index = Signal(range(max(2, self.words)))
@@ -121,21 +131,22 @@ class ImageWriter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beat = Signal(range(max(2, self.beats)))
-        last = Signal()
+        first, last = Signal(init=1), Signal(init=self.beats == 1)  # beat 0; the last one
         position = Signal(range(max(2, self.ratio)))
         transfer = Signal()
         m.d.comb += [
-            last.eq(beat == self.beats - 1),
             transfer.eq(self.i.valid & self.i.ready),
             self.write.eq(transfer & (last | (position == self.ratio - 1))),
             self.done.eq(last),
         ]
         if not self.reserved:
-            # the counter says that an image is under way: its credit was taken with beat 0
-            m.d.comb += self.i.ready.eq((beat != 0) | self.room)
-            m.d.comb += self.take.eq(transfer & (beat == 0))
+            # behind beat 0 an image is under way: its credit was taken with that beat
+            m.d.comb += self.i.ready.eq(~first | self.room)
+            m.d.comb += self.take.eq(transfer & first)
         with m.If(transfer):
-            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+            m.d.sync += [beat.eq(Mux(last, 0, beat + 1)), first.eq(last)]
+            if self.beats > 1:
+                m.d.sync += last.eq(beat == self.beats - 2)
             m.d.sync += position.eq(Mux(self.write, 0, position + 1))
 
         width = self.width * self.lanes
@@ -144,16 +155,19 @@ class ImageWriter(wiring.Component):
         if self.spare:
             with m.If(last):
                 m.d.comb += kept[-self.spare * self.width:].eq(0)
+        if self.ratio == 1:
+            m.d.comb += self.data.eq(kept)
+            return m
         # beats wait here for the word's last one, which goes straight into the memory
-        waiting = Signal(width * max(1, self.ratio - 1))
+        waiting = Signal(width * (self.ratio - 1))
         for index in range(self.ratio):
             slot = self.data[index * width:(index + 1) * width]
             held = waiting[index * width:(index + 1) * width]
             with m.If(position == index):
                 m.d.comb += slot.eq(kept)
-                if index < self.ratio - 1:
-                    with m.If(transfer):
-                        m.d.sync += held.eq(kept)
-            with m.Elif(position > index):
-                m.d.comb += slot.eq(held)
+            if index < self.ratio - 1:
+                with m.If((position == index) & transfer):
+                    m.d.sync += held.eq(kept)
+                with m.If(position > index):
+                    m.d.comb += slot.eq(held)
         return m

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 from hw.emit import artefacts, module_name
-from hw.folding import Folding, FoldingError, default_folding
+from hw.folding import Folding, FoldingError, default_folding, plan
+from hw.images import network_tables
+from hw.protocol import MAX_WORDS
 from model.description import DescriptionError, load
 from model.files import write_whole
 
-__all__ = ["BuildError", "DEFAULT_CYCLES", "build", "choose_folding", "find_network", "open_build"]
+__all__ = ["BuildError", "DEFAULT_CYCLES", "build", "choose_folding", "contents", "find_network",
+           "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(__file__).parents[1] / "model" / "networks"
 DEFAULT_CYCLES = 800  # an image: 60,000 images/s at 50 MHz
@@ -50,21 +53,35 @@ def choose_folding(description, *, pe=None, simd=None, file=None, cycles=DEFAULT
     if file is not None:
         if pe or simd:
             raise BuildError("a folding file takes the place of --pe and --simd: give one of them")
+        sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
         try:
             rows = json.loads(Path(file).read_text())
-            return [Folding(**row) for row in rows]
-        except (OSError, UnicodeDecodeError, RecursionError, ValueError, TypeError) as error:
-            raise BuildError(f"{file}: not a folding, a list of {{\"pe\": 16, \"simd\": 16}} "
-                             f"for each layer ({error})") from None
+        except (OSError, RecursionError, ValueError) as error:
+            raise BuildError(f"{sentence} ({error})") from None
+        if not isinstance(rows, list) or not all(
+                isinstance(row, dict) and row.keys() | {"spram"} == {"pe", "simd", "spram"}
+                for row in rows):
+            raise BuildError(sentence)
+        return [Folding(**row) for row in rows]
     default = default_folding(description, cycles)
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
     return [Folding(*pair) for pair in zip(pes, simds, strict=True)]
 
 
-def build(description, foldings, name, out):
-    """Write ``out/<name>/`` and return its folder. Nothing is written if anything is wrong."""
-    files = artefacts(description, foldings, name)
+def build(description, foldings, name, out, *, loadable=False):
+    """Write ``out/<name>/`` and return its folder. Nothing is written if anything is wrong.
+
+    ``loadable`` as for :class:`hw.network.Network`.
+    """
+    if name in ("", "..") or Path(name).name != name:
+        raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
+    stages = plan(description, foldings).stages  # refuses before there is half a circuit
+    for index, words in enumerate(stage.words * stage.groups for stage in stages):
+        if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
+            raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
+                               f"{MAX_WORDS} can: take a larger PE or SIMD")
+    files = artefacts(description, foldings, name, loadable=loadable)
     files[DESCRIPTION] = description.tobytes()
     folder = Path(out) / name
     (folder / "memory").mkdir(parents=True, exist_ok=True)
@@ -87,6 +104,45 @@ def open_build(folder):
         if isinstance(error, (DescriptionError, FoldingError)):
             raise
         raise BuildError(f"{folder}: not a build folder ({error}); run scripts/build.py") from None
-    if facts.get("description_sha256") != description.hash:
+    if not isinstance(facts, dict) or facts.get("description_sha256") != description.hash:
         raise BuildError(f"{folder}: its files are of different networks; run scripts/build.py")
     return facts, description
+
+
+def foldings_of(facts):
+    """The foldings that a build was made with."""
+    return [Folding(layer["pe"], layer["simd"], layer["spram"]) for layer in facts["layers"]]
+
+
+def contents(facts, description):
+    """(name, width, words) of all memories of a build that holds this network.
+
+    They are in the order of :class:`hw.network.Network`, in which a host counts them.
+    """
+    tables = network_tables(description, plan(description, foldings_of(facts)))
+    return [(f"layer{index}_{name}", width, words) for index, table in enumerate(tables)
+            for name, (width, words) in table.items()]
+
+
+def load_alike(path, description):
+    """The network of a file that needs the same circuit: only what is in memories differs.
+
+    Raises :class:`BuildError` with the first difference.
+    """
+    other = load(path)
+    ours = _circuit(description)
+    for name, value in _circuit(other).items():
+        if value != ours.get(name):
+            raise BuildError(f"{path} needs another circuit than the build: {name} is {value}, "
+                             f"not {ours.get(name)}; run scripts/build.py")
+    return other
+
+
+def _circuit(description):
+    """name -> value of what decides on the circuit, beside the folding."""
+    values = {"shape": description.shape, "time_steps": description.time_steps}
+    for index, layer in enumerate(description.layers):
+        for name in ("input_bits", "membrane_bits", "signed", "shift", "frac"):
+            if hasattr(layer, name):
+                values[f"{name} of layer {index}"] = getattr(layer, name)
+    return values

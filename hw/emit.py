@@ -6,28 +6,41 @@ The same description and folding give the same bytes, on every run and machine.
 import hashlib
 import json
 import re
+from pathlib import Path
 
 from amaranth.back import verilog
 
 from hw.images import write_hex
 from hw.network import Network, image_name
-from hw.rom import ROM_VERILOG
 
-__all__ = ["artefacts", "module_name"]
+__all__ = ["artefacts", "module_name", "to_verilog"]
+
+HERE = Path(__file__).parent
+CELLS = ("accumulator", "spram", "ram", "rom")  # modules written by hand: qsnn_<file>
+
+LINT = (HERE / "lint.vlt").read_text()  # what -Wall need not say, and why
 
 
 def module_name(name):
-    """A Verilog identifier for a network's name."""
+    """A Verilog identifier for a network's name; those of our own cells begin with qsnn_."""
     word = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return word if re.match(r"[A-Za-z]", word) else f"qsnn_{word}"
+    return word if re.match(r"(?!qsnn_)[A-Za-z]", word) else f"qsnn_{word}"
 
 
-def artefacts(description, foldings, name):
+def to_verilog(component, top):
+    """The Verilog of a component, with the modules written by hand that it uses."""
+    text = verilog.convert(component, name=top, emit_src=False, strip_internal_attrs=True)
+    for cell in CELLS:
+        if f"qsnn_{cell} " in text:  # those that others use come after them
+            text += (HERE / f"{cell}.v").read_text()
+    return text
+
+
+def artefacts(description, foldings, name, *, loadable=False):
     """File name -> text, for a network and its folding. Raises ``FoldingError``."""
-    network = Network(description, foldings, files=True)
+    network = Network(description, foldings, files=True, loadable=loadable)
     top = module_name(name)
-    source = verilog.convert(network, name=top, emit_src=False, strip_internal_attrs=True)
-    files = {f"{top}.v": source + ROM_VERILOG}
+    files = {f"{top}.v": to_verilog(network, top)}
     for index, contents in enumerate(network.tables):
         for memory, (width, words) in contents.items():
             files[f"memory/{image_name(index, memory)}"] = write_hex(width, words)
@@ -35,6 +48,7 @@ def artefacts(description, foldings, name):
     facts["verilog_sha256"] = hashlib.sha256(files[f"{top}.v"].encode()).hexdigest()
     files[f"{top}.json"] = json.dumps(facts, indent=2) + "\n"
     files["report.txt"] = report(name, facts)
+    files["lint.vlt"] = LINT
     return files
 
 
@@ -65,7 +79,10 @@ def _facts(description, network, top):
                            "beats_per_image": last.n_out},
             "o__valid": {"width": 1, "direction": "output"},
             "o__ready": {"width": 1, "direction": "input"},
+            **(_load_ports(network.load) if network.loadable else {}),
         },
+        "memories": [f"layer{index}_{name}" for index, name, *_ in network.memories]
+        if network.loadable else [],
         "cycles_per_image": float(plan.cycles_per_image),
         "latency": plan.latency,
         "layers": [_layer_facts(index, layer, stage, hardware, contents)
@@ -75,10 +92,17 @@ def _facts(description, network, top):
     }
 
 
+def _load_ports(port):
+    """See :class:`hw.rom.LoadPort`; ``memories`` in the JSON lists what ``select`` counts."""
+    return {f"load__{name}": {"width": len(getattr(port, name)),
+                              "direction": "output" if name == "byte" else "input"}
+            for name in ("select", "hold", "at", "column", "data", "write", "byte")}
+
+
 def _layer_facts(index, layer, stage, hardware, contents):
     facts = {
         "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out,
-        "pe": stage.pe, "simd": stage.simd,
+        "pe": stage.pe, "simd": stage.simd, "spram": stage.spram,
         "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
         "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
         "cycles": stage.image_cycles,
@@ -122,7 +146,7 @@ def report(name, facts):
     for index, layer in enumerate(facts["layers"]):
         bits = {memory: entry["width"] * entry["depth"]
                 for memory, entry in layer["memories"].items()}
-        weights = bits.pop("weights")
+        weights = bits.pop("weights") + bits.pop("weights_upper", 0)
         sizes = [weights, sum(bits.values()), layer["buffer_bits"]]
         total = [a + b for a, b in zip(total, sizes, strict=True)]
         lines.append(f"{index:<8}{layer['inputs']:>8}{layer['neurons']:>9}{layer['pe']:>6}"

@@ -7,10 +7,14 @@ them.
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import gcd
+from operator import itemgetter
 
-from hw.tree import tree_latency
+from hw.rom import SPRAM_DEPTH
+from hw.synapses import synapse_latency
 
-__all__ = ["Folding", "FoldingError", "StagePlan", "default_folding", "plan"]
+__all__ = ["Folding", "FoldingError", "StagePlan", "default_folding", "plan",
+           "stage_plan"]
 
 MAX_PE = 1024
 MAX_SIMD = 4096
@@ -22,10 +26,11 @@ class FoldingError(ValueError):
 
 @dataclass(frozen=True)
 class Folding:
-    """PE and SIMD of one layer."""
+    """PE and SIMD of one layer, and whether an iCE40UP5K's single-port RAM has its weights."""
 
     pe: int
     simd: int
+    spram: bool = False
 
 
 def _ceil(a, b):
@@ -43,6 +48,7 @@ class StagePlan:
     readout   whether it is the output layer
     sequence  time steps that a neuron takes one after the other: 1 in a readout
     lanes     neurons of a beat of its output; a divisor of PE and of the next layer's SIMD
+    spram     whether its weights, 64 bits of each word at most, sit in single-port RAM
     """
 
     pe: int
@@ -54,6 +60,7 @@ class StagePlan:
     readout: bool
     sequence: int
     lanes: int
+    spram: bool = False
 
     @property
     def words(self):
@@ -91,10 +98,6 @@ class StagePlan:
         return self.groups * self.group_cycles
 
     @property
-    def leaves(self):
-        return self.simd * self.steps if self.readout else self.simd
-
-    @property
     def last_step(self):
         """Cycles from the first to the last step of an image's last group that is not padding."""
         if self.readout:
@@ -104,10 +107,10 @@ class StagePlan:
     @property
     def depth(self):
         """Cycles from the first word of an image's last group to the group's last result."""
-        memory, accumulate, hold = 2, 1, 1
+        memory, hold = 2, 1
         result = 4 if self.readout else 3  # of the score unit with its queue, of the neuron unit
-        return (self.words - 1 + memory + tree_latency(self.leaves) + accumulate + hold
-                + self.last_step + result)
+        synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
+        return self.words - 1 + memory + synapses + hold + self.last_step + result
 
 
 @dataclass(frozen=True)
@@ -148,28 +151,47 @@ class Plan:
 
 
 def default_folding(description, cycles):
-    """The smallest folding without padding that needs at most ``cycles`` cycles an image.
+    """The smallest folding without padding whose layers need at most ``cycles`` cycles an image.
 
-    Smallest is PE * SIMD; among equals, SIMD is near PE, and rather larger: an accumulator costs
-    more than a synapse. Where no folding is that fast, a layer is as fast as it can be.
+    Smallest is the sum of PE * SIMD; among equals, SIMD is near PE, and rather larger: an
+    accumulator costs more than a synapse. Where no folding is that fast, the layers together
+    need as little beyond it as they can. What double buffers add is not looked at, see
+    :attr:`Plan.cycles_per_image`.
     """
-    foldings = []
-    for layer in description.layers:
-        steps = 1 if layer.kind == "readout" else description.time_steps
-        candidates = []
-        for pe in _divisors(layer.n_out, MAX_PE):
-            for simd in _divisors(layer.n_in, MAX_SIMD):
-                # with a neuron unit for every PE; plan() takes fewer where they keep up
-                group = max(layer.n_in // simd, steps)
-                needed = max(cycles, layer.n_out // pe * group)
+    # from the last layer to the first: the SIMD of the next layer limits the neuron units of this
+    # one. SIMD -> (cost, foldings) of the best folding from that layer on
+    best = {1: ((0, 0, 0, 0), [])}
+    for layer in reversed(description.layers):
+        sequence = 1 if layer.kind == "readout" else description.time_steps
+        following, best = best, {}
+        for simd in _divisors(layer.n_in, MAX_SIMD):
+            candidates = []
+            for pe in _divisors(layer.n_out, MAX_PE):
                 shape = max(simd / pe, 4 * pe / simd)
-                candidates.append((needed, pe * simd, shape, Folding(pe, simd)))
-        foldings.append(min(candidates, key=lambda candidate: candidate[:3])[-1])
-    return foldings
+                for next_simd, (cost, foldings) in following.items():
+                    # as _lanes() has it: so many neuron units at most, fewer where they keep up
+                    steps = pe // gcd(pe, next_simd) * sequence
+                    needed = layer.n_out // pe * max(layer.n_in // simd, steps)
+                    own = max(0, needed - cycles), pe * simd, shape, pe
+                    candidates.append((tuple(a + b for a, b in zip(own, cost, strict=True)),
+                                       [Folding(pe, simd), *foldings]))
+            best[simd] = min(candidates, key=itemgetter(0))
+    return min(best.values(), key=itemgetter(0))[1]
 
 
 def _divisors(n, most):
     return [d for d in range(1, min(n, most) + 1) if n % d == 0]
+
+
+def stage_plan(description, index, folding, n_in, following_simd):
+    """The :class:`StagePlan` of a layer with ``n_in`` inputs, padding included."""
+    layer, readout = description.layers[index], index == len(description.layers) - 1
+    sequence = 1 if readout else description.time_steps
+    return StagePlan(
+        pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.n_out, bits=layer.input_bits,
+        steps=1 if index == 0 else description.time_steps, readout=readout, sequence=sequence,
+        lanes=_lanes(folding.pe, following_simd, sequence, _ceil(n_in, folding.simd)),
+        spram=folding.spram)
 
 
 def plan(description, foldings):
@@ -184,18 +206,21 @@ def plan(description, foldings):
         for name, value, most, what in (("PE", folding.pe, layer.n_out, "neurons"),
                                         ("SIMD", folding.simd, n_in, "inputs")):
             most = min(most, MAX_PE if name == "PE" else MAX_SIMD)
-            if not isinstance(value, int) or not 1 <= value <= most:
+            if type(value) is not int or not 1 <= value <= most:  # True is an int too
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
                                    f"(it has {layer.n_out if name == 'PE' else n_in} {what}), "
                                    f"not {value!r}")
-        words = _ceil(n_in, folding.simd)
-        sequence = 1 if index == last else description.time_steps
         following = 1 if index == last else foldings[index + 1].simd
-        stage = StagePlan(
-            pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.n_out,
-            bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
-            readout=index == last, sequence=sequence,
-            lanes=_lanes(folding.pe, following, sequence, words))
+        stage = stage_plan(description, index, folding, n_in, following)
+        if type(folding.spram) is not bool:
+            raise FoldingError(f"layer {index}: spram must be true or false, not "
+                               f"{folding.spram!r}")
+        if stage.spram and any(before.spram for before in stages):
+            raise FoldingError(f"layer {index}: only one layer can have its weights in "
+                               "single-port RAM")
+        if stage.spram and stage.words * stage.groups > SPRAM_DEPTH:
+            raise FoldingError(f"layer {index}: single-port RAM holds {SPRAM_DEPTH} words, the "
+                               f"weights have {stage.words * stage.groups}")
         stages.append(stage)
         n_in = stage.neurons
     return Plan(tuple(stages))

@@ -5,6 +5,7 @@ Layout, addresses from 0, element 0 of a word in its lowest bits:
 weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the weight of neuron
             ``group * PE + pe`` for input ``word * SIMD + synapse``; 1 is +1, 0 is -1. What lies
             beyond the last input or neuron is 1.
+            In single-port RAM it is the lower 64 bits of a word; ``weights_upper`` has the others.
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
             complement of the width that the JSON states; padding neurons never fire.
 biases      the same; in a readout one class a word.
@@ -13,9 +14,15 @@ Thresholds and biases are those of :mod:`hw.parameters`, with the constant of th
 A hex file has one word a line, most significant digit first, as ``$readmemh`` reads it.
 """
 
+import re
+
 import numpy as np
 
-__all__ = ["ImageError", "read_hex", "tables", "unpack_biases", "unpack_weights", "write_hex"]
+from hw.parameters import layer_parameters
+from hw.rom import SPRAM_WIDTH
+
+__all__ = ["ImageError", "network_tables", "read_hex", "tables", "unpack_biases",
+           "unpack_weights", "write_hex"]
 
 
 class ImageError(ValueError):
@@ -47,15 +54,26 @@ def tables(layer, stage, parameters):
     bits[:stage.n_out, :layer.n_in] = layer.weights > 0
     bits = bits.reshape(stage.groups, stage.pe, stage.words, stage.simd).transpose(0, 2, 1, 3)
     weights = _pack_bits(bits.reshape(stage.groups * stage.words, stage.pe * stage.simd))
-    result = {"weights": (stage.pe * stage.simd, weights)}
+    width = stage.pe * stage.simd
+    result = {"weights": (width, weights)}
+    if stage.spram and width > SPRAM_WIDTH:
+        lower = (1 << SPRAM_WIDTH) - 1
+        result = {"weights": (SPRAM_WIDTH, [word & lower for word in weights]),
+                  "weights_upper": (width - SPRAM_WIDTH, [word >> SPRAM_WIDTH for word in weights])}
     if not stage.readout:
         width = parameters.threshold_shape.width
-        thresholds = _grouped(parameters.thresholds(layer), stage, parameters.acc_max + 1)
+        thresholds = _grouped(parameters.thresholds(layer), stage, parameters.threshold_high)
         result["thresholds"] = (width * stage.lanes, _pack(thresholds, width))
     width = parameters.bias_shape.width
     biases = _grouped(parameters.biases(layer), stage, 0)
     result["biases"] = (width * stage.lanes, _pack(biases, width))
     return result
+
+
+def network_tables(description, plan):
+    """The tables of each layer."""
+    return [tables(layer, stage, parameters) for layer, stage, parameters in zip(
+        description.layers, plan.stages, layer_parameters(description, plan), strict=True)]
 
 
 def write_hex(width, words):
@@ -71,11 +89,10 @@ def read_hex(text, width, depth):
         raise ImageError(f"expected {depth} words, found {len(lines)}")
     words = []
     for number, line in enumerate(lines, 1):
-        try:
-            word = int(line, 16)
-        except ValueError:
-            raise ImageError(f"line {number}: {line[:40]!r} is not a hexadecimal number") from None
-        if not 0 <= word < 1 << width:
+        if not re.fullmatch("[0-9a-fA-F]+", line):  # int() would take 0x1 too
+            raise ImageError(f"line {number}: {line[:40]!r} is not a hexadecimal number")
+        word = int(line, 16)
+        if word >> width:
             raise ImageError(f"line {number}: {line[:40]!r} does not fit {width} bits")
         words.append(word)
     return words

@@ -1,146 +1,17 @@
 """A fully connected layer with its input buffer: the time-parallel schedule."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.buffer import ImageBuffer, ImageWriter
 from hw.neuron import NeuronUnit
 from hw.readout import ScoreUnit
-from hw.rom import Rom
+from hw.rom import LoadPort, Rom, share_port
+from hw.schedule import Schedule, Sequencer
 from hw.synapses import SynapseArray
 
-__all__ = ["Readout", "Schedule", "SpikingLayer"]
-
-
-class Schedule(wiring.Component):
-    """Counts the words and groups of an image; decides once an image, never in between.
-
-    Members
-    -------
-    available, room : In(1)
-        There is a whole image to read; there is a place for the result.
-    begin : Out(1)
-        An image starts in the next cycle.
-    valid, first, last : Out(1)
-        A word is addressed; the first and the last of its group.
-    release : Out(1)
-        The last group starts: no word is needed after this pass.
-    word, weight : Out
-        Addresses of inputs and weights.
-    """
-
-    def __init__(self, stage):
-        self.stage = stage
-        super().__init__({
-            "available": In(1), "room": In(1), "begin": Out(1),
-            "valid": Out(1), "first": Out(1), "last": Out(1), "release": Out(1),
-            "word": Out(range(max(2, stage.words))),
-            "weight": Out(range(max(2, stage.words * stage.groups))),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        stage = self.stage
-        active = Signal()
-        cycle = Signal(range(max(2, stage.group_cycles)))
-        group = Signal(range(max(2, stage.groups)))
-        group_end = Signal()
-        image_end = Signal()
-        m.d.comb += [
-            group_end.eq(cycle == stage.group_cycles - 1),
-            image_end.eq(group_end & (group == stage.groups - 1)),
-            self.begin.eq(self.available & self.room & (~active | image_end)),
-            self.valid.eq(active & (cycle < stage.words)),
-            self.first.eq(cycle == 0),
-            self.last.eq(cycle == stage.words - 1),
-            self.release.eq(active & self.first & (group == stage.groups - 1)),
-            self.word.eq(cycle),
-        ]
-        with m.If(active):
-            m.d.sync += cycle.eq(Mux(group_end, 0, cycle + 1))
-            with m.If(self.valid):
-                m.d.sync += self.weight.eq(self.weight + 1)
-            with m.If(group_end):
-                m.d.sync += group.eq(group + 1)
-            with m.If(image_end):
-                m.d.sync += active.eq(0)
-        with m.If(self.begin):
-            m.d.sync += [active.eq(1), group.eq(0), self.weight.eq(0)]
-        return m
-
-
-class Sequencer(wiring.Component):
-    """Hands the sums of a group to the neuron units, ``lanes`` neurons and one step a cycle.
-
-    Members
-    -------
-    start : In(1)
-        The sums are there in :py:`LEAD - 1` cycles.
-    sums : In
-        Sums of the group.
-    parameter : Out
-        Address of thresholds and biases, :py:`LEAD` cycles before they are needed.
-    valid, first, last, current : Out
-        A step: the sums of ``lanes`` neurons.
-    """
-
-    LEAD = Rom.latency
-
-    def __init__(self, stage, sum_max):
-        self.stage = stage
-        self.sum_width = Shape.cast(range(sum_max + 1)).width
-        # the first layer's sums are the same at every step, a readout has one sum for all
-        self.sums_per_neuron = 1 if stage.readout else stage.steps
-        super().__init__({
-            "start": In(1),
-            "sums": In(data.ArrayLayout(self.sum_width, stage.pe * self.sums_per_neuron)),
-            "parameter": Out(range(max(2, stage.neurons // stage.lanes))),
-            "valid": Out(1), "first": Out(1), "last": Out(1),
-            "current": Out(data.ArrayLayout(self.sum_width, stage.lanes)),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        stage = self.stage
-        busy = Signal()
-        step = Signal(range(max(2, stage.sequence)))
-        beat = Signal(range(max(2, stage.pe // stage.lanes)))
-        step_end = Signal()
-        m.d.comb += step_end.eq(step == stage.sequence - 1)
-        with m.If(busy):
-            m.d.sync += step.eq(Mux(step_end, 0, step + 1))
-            with m.If(step_end):
-                m.d.sync += beat.eq(beat + 1)
-                m.d.sync += self.parameter.eq(
-                    Mux(self.parameter == stage.neurons // stage.lanes - 1, 0, self.parameter + 1))
-                with m.If(beat == stage.pe // stage.lanes - 1):
-                    m.d.sync += busy.eq(0)
-        with m.If(self.start):
-            m.d.sync += [busy.eq(1), beat.eq(0)]
-
-        flags = Cat(self.start, busy, step == 0, step_end)
-        for stage_index in range(self.LEAD):
-            delayed = Signal(4, name=f"flags_{stage_index}")
-            m.d.sync += delayed.eq(flags)
-            flags = delayed
-        load, valid, first, last = flags
-        m.d.comb += [self.valid.eq(valid), self.first.eq(first), self.last.eq(last)]
-
-        # beats first, then steps, then the neurons of a beat: the next sums are always in front
-        sums = self.sums.shape()
-        steps = self.sums_per_neuron
-        order = [(beat * stage.lanes + lane) * steps + step
-                 for beat in range(stage.pe // stage.lanes)
-                 for step in range(steps) for lane in range(stage.lanes)]
-        hold = Signal(sums, reset_less=True)
-        front = stage.lanes * self.sum_width
-        with m.If(load):
-            m.d.sync += hold.eq(Cat(self.sums[index] for index in order))
-        with m.Elif(valid & (last if steps == 1 else 1)):
-            m.d.sync += hold.eq(hold.as_value() >> front)
-        m.d.comb += self.current.eq(hold.as_value()[:front])
-        return m
+__all__ = ["Readout", "SpikingLayer"]
 
 
 class _Layer(wiring.Component):
@@ -151,29 +22,30 @@ class _Layer(wiring.Component):
     beat and is never stalled after that; the first layer is ready when it has room.
     """
 
-    def __init__(self, stage, sum_max, *, source_lanes, reserved, tables, files, members):
+    def __init__(self, stage, sum_max, *, source_lanes, reserved, tables, files, loadable,
+                 members):
         self.stage = stage
-        self.tables = tables
-        self.files = files
+        self.roms = {name: Rom(width=width, init=words, file=files and files[name],
+                               loadable=loadable, spram=stage.spram and name == "weights")
+                     for name, (width, words) in tables.items()}
+        self.sizes = [(width, len(words)) for width, words in tables.values()]
+        if loadable:
+            members["load"] = In(LoadPort(self.sizes))
+        self.loadable = loadable
         width = stage.bits * stage.steps
         self.writer = ImageWriter(elements=stage.n_in, width=width, lanes=source_lanes,
                                   ratio=stage.simd // source_lanes, reserved=reserved)
         self.buffer = ImageBuffer(words=stage.words, width=width * stage.simd)
         self.schedule = Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
-                                     steps=stage.steps, merge=stage.readout, sum_max=sum_max)
+                                     steps=stage.steps, merge=stage.readout, sum_max=sum_max,
+                                     emit=files is not None)
         self.sequencer = Sequencer(stage, sum_max)
         super().__init__({
             "i": In(self.writer.i.signature.flip()),
             "room": Out(1), "take": In(1),
             **members,
         })
-
-    def _rom(self, m, name):
-        width, words = self.tables[name]
-        rom = Rom(width=width, init=words, file=self.files and self.files[name])
-        m.submodules[name] = rom
-        return rom
 
     def _front(self, m):
         """Everything up to the sums that the sequencer hands on."""
@@ -182,7 +54,10 @@ class _Layer(wiring.Component):
         m.submodules.schedule = schedule = self.schedule
         m.submodules.synapses = synapses = self.synapses
         m.submodules.sequencer = sequencer = self.sequencer
-        weights = self._rom(m, "weights")
+        for name, rom in self.roms.items():
+            m.submodules[name] = rom
+        if self.loadable:
+            share_port(m, self.load, self.sizes, [(rom.load, 1) for rom in self.roms.values()])
 
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
@@ -193,10 +68,19 @@ class _Layer(wiring.Component):
             buffer.done.eq(writer.done),
             schedule.available.eq(buffer.available),
             buffer.begin.eq(schedule.begin), buffer.release.eq(schedule.release),
-            buffer.address.eq(schedule.word), weights.address.eq(schedule.weight),
-            synapses.x.eq(buffer.word), synapses.w.eq(weights.word),
+            buffer.address.eq(schedule.word),
+            synapses.x.eq(buffer.word),
             sequencer.sums.eq(synapses.sums),
         ]
+        address = schedule.weight
+        for index in range(synapses.weight_delay):
+            delayed = Signal.like(address, name=f"weight_{index}", reset_less=True)
+            m.d.sync += delayed.eq(address)
+            address = delayed
+        weights = [self.roms[name] for name in ("weights", "weights_upper") if name in self.roms]
+        m.d.comb += [rom.address.eq(address) for rom in weights]
+        m.d.comb += synapses.w.eq(Cat(rom.word for rom in weights))
+
         flags = Cat(schedule.valid, schedule.first)
         for index in range(Rom.latency):
             delayed = Signal(2, name=f"flags_{index}")
@@ -225,6 +109,8 @@ class SpikingLayer(_Layer):
         Elements of an input beat; whether the source takes credits.
     tables, files :
         Contents of the memories, and the names of their images or None: see :mod:`hw.images`.
+    loadable : bool
+        Whether there is a port :py:`load` to all of them, :class:`hw.rom.LoadPort`.
 
     Members
     -------
@@ -250,7 +136,7 @@ class SpikingLayer(_Layer):
         m = Module()
         schedule, sequencer = self._front(m)
         m.submodules.neurons = neurons = self.neurons
-        thresholds, biases = self._rom(m, "thresholds"), self._rom(m, "biases")
+        thresholds, biases = self.roms["thresholds"], self.roms["biases"]
         m.d.comb += [
             schedule.room.eq(self.o_room), self.o_take.eq(schedule.begin),
             thresholds.address.eq(sequencer.parameter), biases.address.eq(sequencer.parameter),
@@ -283,7 +169,7 @@ class Readout(_Layer):
         m = Module()
         schedule, sequencer = self._front(m)
         m.submodules.scores = scores = self.scores
-        biases = self._rom(m, "biases")
+        biases = self.roms["biases"]
         wiring.connect(m, scores.o, wiring.flipped(self.o))
         m.d.comb += [
             schedule.room.eq(scores.room), scores.take.eq(schedule.begin),

@@ -5,9 +5,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.folding import plan
-from hw.images import tables
+from hw.images import network_tables
 from hw.layer import Readout, SpikingLayer
-from hw.parameters import NeuronParameters, ScoreParameters
+from hw.parameters import layer_parameters
+from hw.rom import LoadPort, share_port
 
 __all__ = ["Network"]
 
@@ -24,6 +25,8 @@ class Network(wiring.Component):
         PE and SIMD of each layer. Raises :class:`hw.folding.FoldingError` if it can't be.
     files : bool
         Memories read their images from files; else the contents are part of the circuit.
+    loadable : bool
+        Whether a host can write the memories. Weights in single-port RAM always need one.
 
     Attributes
     ----------
@@ -31,6 +34,8 @@ class Network(wiring.Component):
         Cycles per image, latency, padding.
     tables : list of {name: (width, words)}
         Contents of each layer's memories.
+    memories : list of (layer, name, width, depth)
+        Those that :py:`load` numbers, from 0.
 
     Members
     -------
@@ -39,33 +44,36 @@ class Network(wiring.Component):
         image follow each other; what the last one has beyond the image is ignored.
     o : Out(stream of {score, label, last})
         One beat a class, see :class:`hw.readout.ScoreUnit`.
+    load : In(LoadPort), see :class:`hw.rom.LoadPort`
+        If loadable. To be used only while no image is under way.
     """
 
-    def __init__(self, description, foldings, *, files=False):
+    def __init__(self, description, foldings, *, files=False, loadable=False):
         self.description = description
         self.plan = plan(description, foldings)
-        self.tables = []
+        self.loadable = loadable = loadable or any(stage.spram for stage in self.plan.stages)
+        self.tables = network_tables(description, self.plan)
         self.layers = []
         lanes = self.plan.stages[0].simd
-        for index, (layer, stage) in enumerate(
-                zip(description.layers, self.plan.stages, strict=True)):
-            if stage.readout:
-                kind = Readout
-                parameters = ScoreParameters.of(layer, stage.n_in, description.time_steps)
-            else:
-                kind = SpikingLayer
-                parameters = NeuronParameters.of(layer, stage.n_in)
-            contents = tables(layer, stage, parameters)
+        for index, (stage, parameters, contents) in enumerate(zip(
+                self.plan.stages, layer_parameters(description, self.plan), self.tables,
+                strict=True)):
+            kind = Readout if stage.readout else SpikingLayer
             names = {name: image_name(index, name) for name in contents} if files else None
-            self.tables.append(contents)
             self.layers.append(kind(stage, parameters, source_lanes=lanes, reserved=index > 0,
-                                    tables=contents, files=names))
+                                    tables=contents, files=names, loadable=loadable))
             lanes = stage.lanes
+        self.memories = [(index, name, width, len(words))
+                         for index, table in enumerate(self.tables)
+                         for name, (width, words) in table.items()]
         first = self.plan.stages[0]
-        super().__init__({
+        members = {
             "i": In(stream.Signature(first.simd * first.bits)),
             "o": Out(self.layers[-1].o.signature),
-        })
+        }
+        if loadable:
+            members["load"] = In(LoadPort([memory[2:] for memory in self.memories]))
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -76,6 +84,9 @@ class Network(wiring.Component):
             wiring.connect(m, source.o, sink.i)
             m.d.comb += [source.o_room.eq(sink.room), sink.take.eq(source.o_take)]
         wiring.connect(m, self.layers[-1].o, wiring.flipped(self.o))
+        if self.loadable:
+            share_port(m, self.load, [memory[2:] for memory in self.memories],
+                       [(layer.load, len(layer.roms)) for layer in self.layers])
         return m
 
 

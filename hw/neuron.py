@@ -15,11 +15,13 @@ class NeuronUnit(wiring.Component):
     each neuron is part of its ``threshold`` and ``bias`` here. Only the membrane must go round a
     loop, and with ``m = shift - 1`` the golden equations need nothing of the sum but a few bits::
 
-        (q << m) + a >= 0                  is   q >= need           need = -(a >> m)
-        ((q << m) + c) >> shift            is   (q + carry) >> 1    carry = c >> m
+        (q << m) + sum >= theta            is   q >= need           need = (theta' - sum) >> m
+        ((q << m) + sum + beta) >> shift   is   (q + carry) >> 1    carry = (sum + beta) >> m
 
-    ``need`` and ``carry`` saturate where more would change nothing, so the loop is ``b`` bits
-    wide whatever the width of the sum, and everything before it is pipelined.
+    with ``theta' = theta + 2**m - 1``, which rounds up. ``need`` and ``carry`` saturate where more
+    would change nothing, so the loop is ``b`` bits wide whatever the width of the sum, and
+    everything before it is pipelined. Both saturate at powers of two, where no carry is needed to
+    see it.
 
     Parameters
     ----------
@@ -86,17 +88,15 @@ class NeuronUnit(wiring.Component):
 
         # stage 1: the two wide additions
         largest = p.sum_max << p.frac
-        above = Signal(range(-p.acc_max - 1, largest - p.acc_min + 1), reset_less=True)
+        below = Signal(range(p.threshold_low - largest, p.threshold_high + 1), reset_less=True)
         biased = Signal(range(p.bias_low, largest + p.bias_high + 1), reset_less=True)
-        m.d.sync += [above.eq(sums - self.threshold[lane]), biased.eq(sums + self.bias[lane])]
+        m.d.sync += [below.eq(self.threshold[lane] - sums), biased.eq(sums + self.bias[lane])]
 
         # stage 2: all that the loop needs of them
         need = Signal(range(p.q_low, p.q_high + 2), reset_less=True)
-        carry = Signal(range(2 * p.q_low + 1 - p.q_high, 2 * p.q_high - p.q_low + 1),
-                       reset_less=True)
-        m.d.sync += need.eq(saturate(-(above >> leak), p.q_low, p.q_high + 1))
-        m.d.sync += carry.eq(saturate(biased >> leak, 2 * p.q_low + 1 - p.q_high,
-                                      2 * p.q_high - p.q_low))
+        carry = Signal(signed(p.bits + 2), reset_less=True)
+        m.d.sync += need.eq(_need(below >> leak, p))
+        m.d.sync += carry.eq(_fold(biased >> leak, p.bits + 2))
 
         # stage 3: the loop
         membrane = self.membrane[lane]
@@ -106,6 +106,23 @@ class NeuronUnit(wiring.Component):
         with m.If(step):
             m.d.sync += membrane.eq(Mux(fire, 0, saturate((q + carry) >> 1, p.q_low, p.q_high)))
             m.d.sync += self.spikes[lane].eq(Cat(self.spikes[lane], fire)[1:])
+
+
+def _need(value, p):
+    """``value`` saturated into ``q_low .. q_high + 1``; the latter is a power of two."""
+    bits = p.bits - 1 if p.signed else p.bits
+    negative = value[-1]
+    low = negative & ~value[bits:].all() if p.signed else negative
+    return Mux(low, p.q_low, Mux(~negative & value[bits:].any(), p.q_high + 1, value))
+
+
+def _fold(value, bits):
+    """``value`` saturated into a signed number of so many bits."""
+    if len(value) <= bits:
+        return value
+    negative, upper = value[-1], value[bits - 1:]
+    return Mux(negative & ~upper.all(), -1 << (bits - 1),
+               Mux(~negative & upper.any(), (1 << (bits - 1)) - 1, value))
 
 
 def saturate(value, low, high):

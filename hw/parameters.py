@@ -3,7 +3,8 @@
 The synapses add ``x XNOR w`` bit by bit, which for an input of ``x_max = 2**bits - 1`` gives
 ``x`` for a weight +1 and ``x_max - x`` for -1. So they give ``sum = S + offset`` with the
 constant ``offset = x_max * (number of -1 weights)`` of each neuron, never negative; it is
-subtracted from thresholds and biases, where it costs nothing.
+subtracted from thresholds and biases, where it costs nothing. Inputs of several bits are added in
+pairs, see :mod:`hw.synapses`: a pair whose first weight is -1 gives 1 more.
 
 All widths follow from shapes, never from values: networks of one shape share their Verilog.
 """
@@ -13,13 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth import Shape
 
-__all__ = ["NeuronParameters", "ScoreParameters"]
+__all__ = ["NeuronParameters", "ScoreParameters", "layer_parameters"]
 
 
-def offsets(layer):
+def leaders(n_in, simd):
+    """Which inputs are the first of a pair, in words of ``simd`` inputs: indices."""
+    inputs = np.arange(n_in)
+    return inputs[inputs % simd % 2 == 0]
+
+
+def offsets(layer, simd):
     """offset of every neuron, int64 [n_out]."""
-    x_max = (1 << layer.input_bits) - 1
-    return (layer.weights < 0).sum(axis=1, dtype=np.int64) * x_max
+    minus = layer.weights < 0
+    offset = minus.sum(axis=1, dtype=np.int64) * ((1 << layer.input_bits) - 1)
+    if layer.input_bits > 1:
+        offset += minus[:, leaders(layer.n_in, simd)].sum(axis=1, dtype=np.int64)
+    return offset
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,7 @@ class NeuronParameters:
     """Constants of a layer of neurons; ``n_in`` counts padded inputs too."""
 
     n_in: int
+    simd: int
     input_bits: int
     bits: int
     signed: bool
@@ -34,8 +45,8 @@ class NeuronParameters:
     frac: int
 
     @classmethod
-    def of(cls, layer, n_in):
-        return cls(n_in=n_in, input_bits=layer.input_bits, bits=layer.membrane_bits,
+    def of(cls, layer, n_in, simd):
+        return cls(n_in=n_in, simd=simd, input_bits=layer.input_bits, bits=layer.membrane_bits,
                    signed=layer.signed, shift=layer.shift, frac=layer.frac)
 
     @property
@@ -48,7 +59,8 @@ class NeuronParameters:
 
     @property
     def sum_max(self):
-        return self.n_in * ((1 << self.input_bits) - 1)
+        pairs = len(leaders(self.n_in, self.simd)) if self.input_bits > 1 else 0
+        return self.n_in * ((1 << self.input_bits) - 1) + pairs
 
     @property
     def acc_min(self):
@@ -59,8 +71,21 @@ class NeuronParameters:
         return (self.q_high << (self.shift - 1)) + (self.sum_max << self.frac)
 
     @property
+    def round_up(self):
+        """What makes the shift of a threshold round up, see :class:`hw.neuron.NeuronUnit`."""
+        return (1 << (self.shift - 1)) - 1
+
+    @property
+    def threshold_low(self):
+        return self.acc_min + self.round_up
+
+    @property
+    def threshold_high(self):
+        return self.acc_max + 1 + self.round_up
+
+    @property
     def threshold_shape(self):
-        return Shape.cast(range(self.acc_min, self.acc_max + 2))
+        return Shape.cast(range(self.threshold_low, self.threshold_high + 1))
 
     @property
     def bias_low(self):
@@ -76,12 +101,13 @@ class NeuronParameters:
 
     def thresholds(self, layer):
         """Thresholds as the neuron unit compares them; saturated where more changes nothing."""
-        return np.clip(layer.threshold + (offsets(layer) << self.frac),
-                       self.acc_min, self.acc_max + 1)
+        return np.clip(layer.threshold + (offsets(layer, self.simd) << self.frac) + self.round_up,
+                       self.threshold_low, self.threshold_high)
 
     def biases(self, layer):
         """Biases as the neuron unit adds them; saturated likewise."""
-        return np.clip(layer.bias - (offsets(layer) << self.frac), self.bias_low, self.bias_high)
+        return np.clip(layer.bias - (offsets(layer, self.simd) << self.frac),
+                       self.bias_low, self.bias_high)
 
 
 @dataclass(frozen=True)
@@ -114,4 +140,11 @@ class ScoreParameters:
 
     def biases(self, layer):
         """Biases as they are added to the sums of XNORs over all time steps."""
-        return layer.bias - ((offsets(layer) * self.time_steps) << self.frac)
+        return layer.bias - ((offsets(layer, 1) * self.time_steps) << self.frac)
+
+
+def layer_parameters(description, plan):
+    """The parameters of each layer."""
+    return [ScoreParameters.of(layer, stage.n_in, description.time_steps) if stage.readout
+            else NeuronParameters.of(layer, stage.n_in, stage.simd)
+            for layer, stage in zip(description.layers, plan.stages, strict=True)]

@@ -5,6 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
+from hw.buffer import credits
+
 __all__ = ["ScoreUnit"]
 
 
@@ -54,8 +56,11 @@ class ScoreUnit(wiring.Component):
         better = Signal()
         push = Signal()
         beat = Signal.like(self.o.p)
-        # later classes must be strictly better: ties go to the lower class
-        m.d.comb += better.eq((index == 0) | (score > best))
+        # later classes must be strictly better: ties go to the lower class. A difference has a
+        # carry chain everywhere, a comparison has not
+        difference = Signal(signed(len(score) + 1))
+        m.d.comb += difference.eq(best - score)
+        m.d.comb += better.eq((index == 0) | difference[-1])
         m.d.sync += push.eq(valid & (index < self.classes))
         with m.If(valid):
             m.d.sync += index.eq(Mux(index == self.neurons - 1, 0, index + 1))
@@ -72,8 +77,6 @@ class ScoreUnit(wiring.Component):
             queue.r_en.eq(self.o.ready),
         ]
 
-        free = Signal(range(self.IMAGES + 1), init=self.IMAGES)
         popped = self.o.valid & self.o.ready & self.o.p.last
-        m.d.sync += free.eq(free + popped - self.take)
-        m.d.comb += self.room.eq(free != 0)
+        m.d.comb += self.room.eq(credits(m, more=popped, fewer=self.take, init=1))
         return m

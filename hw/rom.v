@@ -14,6 +14,9 @@ module qsnn_rom #(
     input wire [ADDRESS-1:0] address,
     output reg [WIDTH-1:0] word
 );
+`ifdef QSNN_BLOCK_RAM  // even a small one
+    (* ram_style = "block" *)
+`endif
     reg [WIDTH-1:0] memory [0:DEPTH-1];
     reg [WIDTH-1:0] read;
     initial $readmemh({`QSNN_MEMORY_DIR, "/", FILE}, memory);

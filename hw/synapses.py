@@ -4,9 +4,21 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hw.accumulator import Accumulator
 from hw.tree import AdderTree, tree_latency
 
-__all__ = ["SynapseArray"]
+__all__ = ["SynapseArray", "synapse_latency"]
+
+
+def _leaves(simd, bits, steps):
+    """Leaves of a tree, and their bits."""
+    return (-(-simd // 2), bits + 1) if bits > 1 else (simd * steps, 1)
+
+
+def synapse_latency(simd, bits, steps):
+    """Cycles from a word of inputs to the sums that contain it."""
+    pairs = 2 if bits > 1 else 0
+    return pairs + tree_latency(*_leaves(simd, bits, steps)) + 1
 
 
 class SynapseArray(wiring.Component):
@@ -16,10 +28,17 @@ class SynapseArray(wiring.Component):
     spikes of all time steps. They are summed apart, one sum a step, or together
     (:py:`merge=True`, for a readout). A sum is that of ``x XNOR w``, see :mod:`hw.parameters`.
 
+    Pixels are taken in pairs. A pair ``a, b`` gives ``a + b`` and ``a + (x_max - b)`` once for all
+    neurons, and one LUT of four inputs a bit makes what the weights of a neuron ask for: one of
+    them, or its complement. That is half of what XNORs and a further level of adders cost; a
+    complement is 1 more than the sum of the XNORs, which counts as a part of the offset.
+
     Attributes
     ----------
     latency : int
         Cycles from the last word to :py:`sums`.
+    weight_delay : int
+        Cycles from :py:`x` to the word of :py:`w` that belongs to it.
     lanes : int
         Sums of a neuron.
 
@@ -35,41 +54,66 @@ class SynapseArray(wiring.Component):
         Sums of the words since the first, valid until the next word arrives.
     """
 
-    def __init__(self, *, pe, simd, bits, steps, merge, sum_max):
+    def __init__(self, *, pe, simd, bits, steps, merge, sum_max, emit=False):
         self.pe, self.simd, self.bits, self.steps = pe, simd, bits, steps
         self.merge = merge
+        self.emit = emit
         self.lanes = 1 if merge else steps
-        self.leaves = simd * steps // self.lanes
-        self.tree_latency = tree_latency(self.leaves)
-        self.latency = self.tree_latency + 1
+        self.leaves, self.leaf_bits = _leaves(simd, bits, steps // self.lanes)
+        self.latency = synapse_latency(simd, bits, steps // self.lanes)
+        self.weight_delay = 1 if bits > 1 else 0
         super().__init__({
             "valid": In(1), "first": In(1),
             "x": In(simd * steps * bits), "w": In(pe * simd),
             "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)), pe * self.lanes)),
         })
 
-    def _inputs(self, lane):
-        """Pairs (input, synapse) of one lane's leaves."""
-        steps = range(self.steps) if self.merge else [lane]
-        return [(self.x.word_select(synapse * self.steps + step, self.bits), synapse)
-                for synapse in range(self.simd) for step in steps]
+    def _pairs(self, m):
+        """For each pair of pixels the two sums that all neurons share, in registers."""
+        x_max = (1 << self.bits) - 1
+        pairs = []
+        for index in range(self.leaves):
+            a, b = (self.x.word_select(2 * index + k, self.bits) for k in (0, 1))
+            if 2 * index + 1 == self.simd:
+                b = Const(0, self.bits)
+            plus = Signal(self.leaf_bits, name=f"plus_{index}", reset_less=True)
+            minus = Signal(self.leaf_bits, name=f"minus_{index}", reset_less=True)
+            m.d.sync += [plus.eq(a + b), minus.eq(a + (x_max ^ b))]
+            pairs.append((plus, minus))
+        return pairs
+
+    def _leaf(self, m, pairs, weights, lane, index):
+        """A leaf of a neuron's tree."""
+        if pairs is None:
+            synapse, step = (divmod(index, self.steps) if self.merge else (index, lane))
+            return self.x[synapse * self.steps + step] ^ ~weights[synapse]
+        plus, minus = pairs[index]
+        first, second = weights[2 * index], Const(1)
+        if 2 * index + 1 < self.simd:
+            second = weights[2 * index + 1]
+        term = Signal(self.leaf_bits, reset_less=True)
+        m.d.sync += term.eq(Mux(first == second, plus, minus) ^ ~first.replicate(self.leaf_bits))
+        return term
 
     def elaborate(self, platform):
         m = Module()
         valid, first = self.valid, self.first
-        for stage in range(self.tree_latency):
+        for stage in range(self.latency - 1):
             flags = Signal(2, name=f"flags_{stage}")
             m.d.sync += flags.eq(Cat(valid, first))
             valid, first = flags[0], flags[1]
 
+        pairs = self._pairs(m) if self.bits > 1 else None
         for pe in range(self.pe):
             weights = self.w.word_select(pe, self.simd)
             for lane in range(self.lanes):
-                tree = AdderTree(self.leaves, self.bits)
+                tree = AdderTree(self.leaves, self.leaf_bits)
                 m.submodules[f"tree_{pe}_{lane}"] = tree
-                for index, (x, synapse) in enumerate(self._inputs(lane)):
-                    m.d.comb += tree.i[index].eq(x ^ ~weights[synapse].replicate(self.bits))
+                for index in range(self.leaves):
+                    m.d.comb += tree.i[index].eq(self._leaf(m, pairs, weights, lane, index))
                 total = self.sums[pe * self.lanes + lane]
-                with m.If(valid):
-                    m.d.sync += total.eq(Mux(first, 0, total) + tree.o)
+                accumulator = Accumulator(len(total), emit=self.emit)
+                m.submodules[f"sum_{pe}_{lane}"] = accumulator
+                m.d.comb += [accumulator.enable.eq(valid), accumulator.first.eq(first),
+                             accumulator.term.eq(tree.o), total.eq(accumulator.total)]
         return m

@@ -7,19 +7,23 @@ from amaranth.utils import ceil_log2
 
 __all__ = ["AdderTree", "tree_latency"]
 
-LEVELS_PER_REGISTER = 2
+def _registered(level, bits, last):
+    """Whether a register stands behind a level of a tree, counted from 1.
+
+    An adder with carries has one: flip-flops come with it, and two in a row would set the clock
+    of the whole design. Two levels of single bits fit into a few LUTs and share one.
+    """
+    return bits > 1 or level != 1 or level == last
 
 
-def tree_latency(n):
+def tree_latency(n, bits=1):
     """Cycles that a tree of ``n`` leaves takes."""
-    return -(-ceil_log2(n) // LEVELS_PER_REGISTER)
+    levels = ceil_log2(n)
+    return sum(_registered(level, bits, levels) for level in range(1, levels + 1))
 
 
 class AdderTree(wiring.Component):
     """Sum of ``n`` unsigned numbers, a new one every cycle.
-
-    A register stands behind every second level: with one after each level the registers cost more
-    than the adders, with none the tree sets the clock of the whole design.
 
     Parameters
     ----------
@@ -44,7 +48,8 @@ class AdderTree(wiring.Component):
             raise ValueError(f"An adder tree needs leaves of at least 1 bit, not {n} of {bits}")
         self.n = n
         self.leaf_max = (1 << bits) - 1
-        self.latency = tree_latency(n)
+        self.bits = bits
+        self.latency = tree_latency(n, bits)
         super().__init__({
             "i": In(data.ArrayLayout(bits, n)),
             "o": Out(range(n * self.leaf_max + 1)),
@@ -56,7 +61,7 @@ class AdderTree(wiring.Component):
         level = 0
         while len(terms) > 1:
             level += 1
-            registered = level % LEVELS_PER_REGISTER == 0 or len(terms) == 2
+            registered = _registered(level, self.bits, ceil_log2(self.n))
             following = []
             for index in range(0, len(terms), 2):
                 pair = terms[index:index + 2]

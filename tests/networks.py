@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hw.folding import Folding
 from model import golden
 from model.description import MAX_SHIFT, Description, FullyConnected, Readout
 
@@ -20,7 +21,8 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
 
     A neuron's threshold is a value that its accumulator took on random images, so it fires at
     some of them and the boundary ``acc == theta`` occurs; about one in eight always or never
-    fires, and about one in eight has a bias that drives its membrane into one end.
+    fires, and about one in eight has a bias that drives its membrane into one end. Every second
+    readout has two equal classes.
     """
     if widths is None:
         hidden = rng.integers(1, 17, size=rng.integers(1, 4))
@@ -40,6 +42,16 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
         input_bits = 1
     layers.append(_readout(rng, widths[-2], widths[-1]))
     return Description(time_steps=time_steps, layers=layers)
+
+
+def random_foldings(rng, description):
+    """Any PE and SIMD that a layer can have, those that pad included."""
+    foldings, n_in = [], description.n_in
+    for layer in description.layers:
+        pe, simd = int(rng.integers(1, layer.n_out + 1)), int(rng.integers(1, n_in + 1))
+        foldings.append(Folding(pe, simd))
+        n_in = -(-layer.n_out // pe) * pe
+    return foldings
 
 
 def random_pixels(rng, description, count):
@@ -105,5 +117,8 @@ def _some(rng, values, ends):
 def _readout(rng, n_in, classes):
     frac = int(rng.integers(0, 9))
     limit = n_in << frac  # a bias of the size of a score
-    return Readout(weights=_weights(rng, classes, n_in), frac=frac,
-                   bias=rng.integers(-limit, limit + 1, size=classes))
+    weights, bias = _weights(rng, classes, n_in), rng.integers(-limit, limit + 1, size=classes)
+    if rng.integers(2):  # twins, whose scores tie
+        first, second = rng.choice(classes, size=2, replace=False)
+        weights[second], bias[second] = weights[first], bias[first]
+    return Readout(weights=weights, frac=frac, bias=bias)

@@ -1,0 +1,270 @@
+"""scripts/build.py as a user runs it, and the build folders of hw.build."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw import build as builds
+from hw.build import NETWORKS, BuildError, build, choose_folding, find_network, open_build
+from hw.emit import artefacts
+from hw.folding import Folding, FoldingError, default_folding
+from hw.images import read_hex
+from model.description import Description, DescriptionError, save
+from tests.networks import random_description
+from tests.test_load import retrained
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "build.py"
+ROWS = [{"pe": 2, "simd": 5}, {"pe": 3, "simd": 2}, {"pe": 1, "simd": 4}]
+NOT_A_FOLDING = ': not a folding, a list of {"pe": 16, "simd": 16} for each layer'
+
+
+def network(seed=0, widths=(5, 4, 6, 3)):
+    return random_description(np.random.default_rng(seed), widths=widths)
+
+
+def contents(folder):
+    """Relative path -> bytes of all files in a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes()
+            for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A user's folder with a small network."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    save(network(), folder / "small.qsnn")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, work):
+    """The script in that folder, on a machine without torch."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "torch.py").write_text("raise SystemExit('torch was imported')\n")
+
+    def start(*arguments):
+        return subprocess.run(
+            [sys.executable, SCRIPT, *arguments], cwd=work, capture_output=True, text=True,
+            timeout=300, env=os.environ | {"PYTHONPATH": str(tmp_path / "modules"),
+                                           "PYTHONWARNINGS": "error", "COLUMNS": "100"})
+
+    return start
+
+
+def test_build(run, work):
+    done = run("--model", "small.qsnn")
+    folder = work / "build" / "small"
+    report = (folder / "report.txt").read_text()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{report}\nwritten to build/small/\n"
+    expected = artefacts(network(), default_folding(network(), 800), "small")
+    found = contents(folder)
+    assert found == {"network.qsnn": network().tobytes(),
+                     **{name: text.encode() for name, text in expected.items()}}
+
+    again = run("--model", "small.qsnn", "--out", "again")
+    assert again.returncode == 0 and contents(work / "again" / "small") == found
+
+
+def test_folding_file(run, work):
+    (work / "folding.json").write_text(json.dumps(ROWS))
+    done = run("--model", "small.qsnn", "--folding", "folding.json", "--name", "by file")
+    assert (done.returncode, done.stderr) == (0, "")
+    facts, description = open_build(work / "build" / "by file")
+    assert [(layer["pe"], layer["simd"]) for layer in facts["layers"]] == [(2, 5), (3, 2), (1, 4)]
+    assert facts["top"] == "by_file" and description.hash == network().hash
+    assert "by file: 5-4-6-3, " in done.stdout
+
+    same = run("--model", "small.qsnn", "--pe", "2,3,1", "--simd", "5,2,4", "--name", "by file",
+               "--out", "options")
+    assert same.returncode == 0
+    assert contents(work / "options") == contents(work / "build")
+
+
+def test_committed_network(run, work):
+    done = run("--bits", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("mnist-256-256-b2: 784-256-256-10, 4 time steps")
+    assert "cycles per image  784\n" in done.stdout
+    assert (work / "build/mnist-256-256-b2/mnist_256_256_b2.v").is_file()
+
+
+def test_name_of_a_trained_network(run, work):
+    """Where the file is called network, the folder around it has the name."""
+    (work / "network.qsnn").write_bytes((work / "small.qsnn").read_bytes())
+    assert run("--model", "network.qsnn", "--out", "out").returncode == 0
+    assert [path.name for path in (work / "out").iterdir()] == ["work"]
+
+
+def test_help(run, work):
+    done = run("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    for option in ("--bits", "--model", "--name", "--out", "--cycles", "--pe", "--simd",
+                   "--folding"):
+        assert option in done.stdout
+    assert "python scripts/build.py --bits 2" in done.stdout
+
+
+def refused(run, work, *arguments):
+    """The sentence; nothing may be written."""
+    before = contents(work)
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert contents(work) == before and not (work / "build").exists()
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ")
+    return lines[0].removeprefix("error: ")
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--pe", "0,1,1"], "layer 0: PE must be 1 to 4 (it has 4 neurons), not 0"),
+    (["--pe", "1,2"], "--pe needs 3 numbers, one a layer, not 2"),
+    (["--simd", "1,two,3"], "--simd takes whole numbers with commas, not '1,two,3'"),
+    (["--folding", "small.qsnn"], f"small.qsnn{NOT_A_FOLDING} ("),
+    (["--name", "a/b"], "a name of a folder is needed, not 'a/b': say --name"),
+    (["--name", ".."], "a name of a folder is needed, not '..': say --name"),
+    (["--out", "small.qsnn"], "[Errno ")])
+def test_refused(run, work, arguments, sentence):
+    assert refused(run, work, "--model", "small.qsnn", *arguments).startswith(sentence)
+
+
+def test_no_such_network(run, work):
+    assert refused(run, work, "--bits", "3").startswith(
+        "mnist-256-256-b3: neither a file nor one of the networks that come along: ")
+
+
+def test_damaged_network(run, work):
+    whole = (work / "small.qsnn").read_bytes()
+    (work / "small.qsnn").write_bytes(whole[:-1])
+    assert refused(run, work, "--model", "small.qsnn").startswith(
+        "small.qsnn: not a readable description (")
+
+
+def test_find_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_network("mnist-128-b2") == NETWORKS / "mnist-128-b2.qsnn"
+    Path("here").write_bytes(b"")
+    assert find_network("here") == Path("here")
+    for name in ("", ".", "nothing", "a/b", str(tmp_path)):
+        with pytest.raises(BuildError) as caught:
+            find_network(name)
+        assert str(caught.value).startswith(f"{name}: neither a file nor ")
+        assert "mnist-128-b2, mnist-256-256-b2" in str(caught.value)
+
+
+def test_choose_folding():
+    default = default_folding(network(), 800)
+    assert choose_folding(network()) == default
+    assert choose_folding(network(), cycles=3) == default_folding(network(), 3) != default
+    assert choose_folding(network(), pe="1, 2,3") == [
+        Folding(pe, folding.simd) for pe, folding in zip((1, 2, 3), default, strict=True)]
+    assert choose_folding(network(), simd="5,4,3") == [
+        Folding(folding.pe, simd) for simd, folding in zip((5, 4, 3), default, strict=True)]
+
+
+def test_folding_files(tmp_path):
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(ROWS))
+    assert choose_folding(network(), file=file) == [Folding(**row) for row in ROWS]
+    with pytest.raises(BuildError, match="takes the place of --pe and --simd: give one of them$"):
+        choose_folding(network(), file=file, simd="1,1,1")
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"[", b"{}x", b"\xff\xfe", b"[" * 100_000, b"9" * 5000, b'[{"pe": 1, "simd": 2}',
+    b"null", b"3", b'"ab"', b"{}", b'{"pe": 1, "simd": 2}', b"[1, 2, 3]", b"[[1, 2]]", b'["pe"]',
+    b'[{"pe": 1}]', b'[{"pe": 1, "simd": 2, "lanes": 3}]', b'[{"pe": 1, "a\\nb": 2}]', b"[{}]",
+    b"[null]"])
+def test_broken_folding_files(tmp_path, raw):
+    file = tmp_path / "folding.json"
+    file.write_bytes(raw)
+    with pytest.raises(BuildError) as caught:
+        choose_folding(network(), file=file)
+    assert str(caught.value).startswith(f"{file}{NOT_A_FOLDING}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("pe", ['"2"', "2.0", "true", "null", "[2]", "NaN", "1e999", "-1"])
+def test_folding_files_with_other_types(tmp_path, pe):
+    """They are read, and the plan says what is wrong before anything is written."""
+    file = tmp_path / "folding.json"
+    file.write_text(json.dumps(ROWS).replace('"pe": 2', f'"pe": {pe}'))
+    with pytest.raises(ValueError, match="^layer 0: PE must be 1 to 4 .it has 4 neurons., not "):
+        build(network(), choose_folding(network(), file=file), "name", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_build_again(tmp_path):
+    """A smaller network in the place of a larger one leaves no memory image behind."""
+    build(network(), default_folding(network(), 800), "net", tmp_path)
+    small = network(widths=(3, 2, 2))
+    folder = build(small, default_folding(small, 800), "net", tmp_path)
+    fresh = build(small, default_folding(small, 800), "net", tmp_path / "fresh")
+    assert contents(folder) == contents(fresh)
+    assert open_build(folder)[1].hash == small.hash
+
+
+def test_open_build_refuses(tmp_path):
+    with pytest.raises(BuildError, match="not a build folder .*; run scripts/build.py$"):
+        open_build(tmp_path / "nothing")
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    (folder / "network.qsnn").write_bytes(network(seed=1).tobytes())
+    with pytest.raises(BuildError, match="its files are of different networks; run "):
+        open_build(folder)
+    (folder / "network.qsnn").write_bytes(b"")
+    with pytest.raises(DescriptionError):
+        open_build(folder)
+    (folder / "network.qsnn").write_bytes(network().tobytes())
+    (folder / "net.json").write_text("[]")
+    with pytest.raises(BuildError, match="its files are of different networks; run "):
+        open_build(folder)
+    (folder / "net.json").write_text("{")
+    with pytest.raises(BuildError, match="not a build folder .*; run scripts/build.py$"):
+        open_build(folder)
+
+
+def test_loadable(run, work):
+    """The Verilog has the port, and the memories are what the files hold, in its order."""
+    done = run("--model", "small.qsnn", "--loadable")
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = work / "build" / "small"
+    facts, description = open_build(folder)
+    found = builds.contents(facts, description)
+    assert [name for name, *_ in found] == facts["memories"] and len(found) == 8
+    for name, width, words in found:
+        text = (folder / "memory" / f"{name}.hex").read_text()
+        assert read_hex(text, width, len(words)) == words
+    assert "load__write" in (folder / "small.v").read_text()
+
+
+def test_load_alike(tmp_path):
+    """Other integers are welcome, another circuit is not."""
+    ours, path = network(), tmp_path / "other.qsnn"
+    other = retrained(np.random.default_rng(7), ours)
+    save(other, path)
+    assert builds.load_alike(path, ours).hash == other.hash != ours.hash
+    hidden, *rest = ours.layers
+    for changed, difference in (
+            (dict(time_steps=ours.time_steps % 8 + 1), "time_steps is "),
+            (dict(layers=[dataclasses.replace(hidden, shift=hidden.shift + 1), *rest]),
+             f"shift of layer 0 is {hidden.shift + 1}, not {hidden.shift};")):
+        save(Description(**{"time_steps": ours.time_steps, "layers": ours.layers} | changed), path)
+        with pytest.raises(BuildError, match=f"other.qsnn needs another circuit than the build: "
+                                             f"{difference}"):
+            builds.load_alike(path, ours)
+
+
+def test_too_deep_to_be_loaded(tmp_path):
+    deep = network(widths=(1100, 64, 3))
+    with pytest.raises(FoldingError, match="^layer 0: 70400 words of weights cannot be loaded, "
+                                           "65536 can: take a larger PE or SIMD$"):
+        build(deep, [Folding(1, 1), Folding(1, 1)], "deep", tmp_path, loadable=True)
+    assert not list(tmp_path.iterdir())
+    build(deep, [Folding(1, 1), Folding(1, 1)], "deep", tmp_path)

@@ -1,0 +1,152 @@
+from fractions import Fraction
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hw.folding import MAX_PE, MAX_SIMD, Folding, FoldingError, default_folding, plan
+
+
+def shape(*widths, time_steps=4, input_bits=2):
+    """All of a description that a folding depends on."""
+    kinds = ["fully_connected"] * (len(widths) - 2) + ["readout"]
+    return SimpleNamespace(n_in=widths[0], time_steps=time_steps, layers=[
+        SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, input_bits=1 if index else input_bits)
+        for index, (kind, n_in, n_out) in enumerate(zip(kinds, widths, widths[1:], strict=False))])
+
+
+def random_shape(rng, most):
+    widths = rng.integers(1, most, size=rng.integers(3, 6))
+    return shape(*map(int, widths), int(rng.integers(2, most)), time_steps=int(rng.integers(1, 9)))
+
+
+def divisors(n):
+    return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def test_a_network_by_hand():
+    """784-256-10 with 4 steps: padding, lanes and cycles as they were counted on paper."""
+    stages = plan(shape(784, 256, 10), [Folding(24, 100), Folding(4, 12)]).stages
+    first, last = stages
+    assert (first.words, first.groups, first.neurons, first.lanes) == (8, 11, 264, 12)
+    # two beats of 12 neurons and 4 steps keep up with 8 words; beats of 6 would not
+    assert (first.sequence_cycles, first.group_cycles, first.image_cycles) == (8, 8, 88)
+    assert (first.bits, first.steps, first.readout) == (2, 1, False)
+    assert (last.n_in, last.words, last.groups, last.neurons, last.lanes) == (264, 22, 3, 12, 1)
+    assert (last.group_cycles, last.image_cycles, last.bits, last.steps) == (22, 66, 1, 4)
+    assert (last.readout, last.sequence) == (True, 1)
+
+
+@pytest.mark.parametrize("steps, foldings, cycles", [
+    (4, [(1, 1), (1, 1)], 8 * 6),  # the synapses of the first layer
+    (4, [(8, 6), (3, 1)], 8 * 4),  # its neurons: one unit, as the readout takes one at a time
+    (1, [(8, 6), (1, 1)], 3 * 8),  # the synapses of the readout
+    # the loop of a buffer: 15 cycles from credit to image, 5 from image to credit, 2 images
+    (4, [(8, 2), (1, 8)], Fraction(15 + 5, 2))])
+def test_what_limits_the_rate(steps, foldings, cycles):
+    """Counted by hand; tests.test_network and sim/ hold the hardware to the formula."""
+    found = plan(shape(6, 8, 3, time_steps=steps), [Folding(*pair) for pair in foldings])
+    assert found.cycles_per_image == cycles
+
+
+def test_lanes_divide_both_sides():
+    """As few units as keep up with the synapses; as many as both sides allow where none do."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        network = random_shape(rng, 30)
+        foldings, n_in = [], network.n_in
+        for layer in network.layers:
+            foldings.append(Folding(int(rng.integers(1, layer.n_out + 1)),
+                                    int(rng.integers(1, n_in + 1))))
+            n_in = -(-layer.n_out // foldings[-1].pe) * foldings[-1].pe
+        stages = plan(network, foldings).stages
+        for stage, following in zip(stages, [*stages[1:], None], strict=True):
+            simd = following.simd if following else 1
+            possible = [d for d in divisors(stage.pe) if simd % d == 0]
+            fast = [d for d in possible if stage.pe // d * stage.sequence <= stage.words]
+            assert stage.lanes == (min(fast) if fast else max(possible))
+            assert stage.n_in <= stage.words * stage.simd < stage.n_in + stage.simd
+            assert stage.n_out <= stage.groups * stage.pe == stage.neurons < (
+                stage.n_out + stage.pe)
+            assert following is None or following.n_in == stage.neurons
+
+
+def cost(network, foldings, cycles):
+    """Cycles beyond the budget, and PE * SIMD, over all layers."""
+    stages = plan(network, foldings).stages
+    return (sum(max(0, stage.image_cycles - cycles) for stage in stages),
+            sum(stage.pe * stage.simd for stage in stages))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_default_is_the_smallest_in_the_budget(seed):
+    """Compared with every folding without padding there is."""
+    rng = np.random.default_rng(seed)
+    network = shape(*map(int, rng.integers(2, 13, size=rng.integers(3, 5))),
+                    time_steps=int(rng.integers(1, 9)))
+    choices = [[Folding(pe, simd) for pe, simd in product(divisors(layer.n_out),
+                                                          divisors(layer.n_in))]
+               for layer in network.layers]
+    for cycles in (1, 8, 20, 45, 200):
+        found = cost(network, default_folding(network, cycles), cycles)
+        assert found == min(cost(network, foldings, cycles) for foldings in product(*choices))
+
+
+def test_default_does_not_pad():
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        network, cycles = random_shape(rng, 200), int(rng.integers(1, 3000))
+        for stage in plan(network, default_folding(network, cycles)).stages:
+            assert stage.words * stage.simd == stage.n_in and stage.neurons == stage.n_out
+
+
+def test_default_of_wide_layers():
+    """Within what plan() takes, and in a moment."""
+    network = shape(8192, 4096, 2520, 10)
+    foldings = default_folding(network, 1)
+    plan(network, foldings)
+    assert all(folding.pe <= MAX_PE and folding.simd <= MAX_SIMD for folding in foldings)
+
+
+def test_default_of_the_committed_shapes():
+    """SIMD near PE, rather larger: the foldings that the README's numbers are measured with."""
+    pairs = [(folding.pe, folding.simd) for folding in default_folding(
+        shape(784, 256, 256, 10), 800)]
+    assert pairs == [(16, 16), (8, 16), (1, 4)]
+
+
+def test_double_buffers_cost_no_more_than_half():
+    """A layer alone with its buffers: reading an image and working on it do not overlap."""
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        network = random_shape(rng, 60)
+        result = plan(network, default_folding(network, int(rng.integers(1, 300))))
+        slowest = max(stage.image_cycles for stage in result.stages)
+        assert slowest <= result.cycles_per_image <= 1.5 * slowest + 10
+        assert result.cycles_per_image.denominator in (1, 2)
+
+
+@pytest.mark.parametrize("foldings, sentence", [
+    ([(1, 1)], "the network has 3 layers, the folding 1"),
+    ([(1, 1)] * 4, "the network has 3 layers, the folding 4"),
+    ([], "the network has 3 layers, the folding 0"),
+    ([(0, 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not 0"),
+    ([(-1, 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not -1"),
+    ([(9, 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not 9"),
+    ([(1, 6), (1, 0), (1, 1)], "layer 1: SIMD must be 1 to 8 (it has 8 inputs), not 0"),
+    ([(1, 7), (1, 1), (1, 1)], "layer 0: SIMD must be 1 to 6 (it has 6 inputs), not 7"),
+    # neurons that pad the layer before are inputs too
+    ([(3, 1), (1, 10), (1, 1)], "layer 1: SIMD must be 1 to 9 (it has 9 inputs), not 10"),
+    ([(1, 1), (1, 1), (1, 5000)], "layer 2: SIMD must be 1 to 4096 (it has 5000 inputs), not 5000"),
+    ([(1, 1), (1025, 1), (1, 1)], "layer 1: PE must be 1 to 1024 (it has 5000 neurons), not 1025"),
+    ([(2.0, 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not 2.0"),
+    ([("2", 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not '2'"),
+    ([(True, 1), (1, 1), (1, 1)], "layer 0: PE must be 1 to 8 (it has 8 neurons), not True"),
+    ([(1, None), (1, 1), (1, 1)], "layer 0: SIMD must be 1 to 6 (it has 6 inputs), not None"),
+    ([(1, True), (1, 1), (1, 1)], "layer 0: SIMD must be 1 to 6 (it has 6 inputs), not True"),
+    ([(1, [1]), (1, 1), (1, 1)], "layer 0: SIMD must be 1 to 6 (it has 6 inputs), not [1]")])
+def test_refused(foldings, sentence):
+    with pytest.raises(FoldingError) as caught:
+        plan(shape(6, 8, 5000, 3), [Folding(*pair) for pair in foldings])
+    assert str(caught.value) == sentence

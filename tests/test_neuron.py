@@ -1,0 +1,114 @@
+from itertools import product
+
+import numpy as np
+import pytest
+
+from hw.neuron import NeuronUnit
+from hw.parameters import NeuronParameters, offsets
+from model import golden
+from model.description import FullyConnected
+from tests.simulation import waveform
+
+NEURONS = 24
+# shift, frac, time steps, lanes, inputs, padded inputs, bits of an input
+UNITS = [(1, 0, 4, 1, 5, 5, 1), (1, 8, 8, 2, 3, 4, 8), (24, 0, 3, 3, 4, 4, 2),
+         (24, 8, 2, 1, 2, 3, 1), (3, 0, 1, 4, 9, 12, 1), (6, 5, 5, 2, 7, 7, 4)]
+
+
+def membranes(layer, sums):
+    """Membranes and spikes after each step [T, neurons], of golden."""
+    q, steps = np.zeros(layer.n_out, np.int64), []
+    for row in sums:
+        q, fire = golden.neuron_step(layer, q, row)
+        steps.append((q, fire))
+    return tuple(np.array(values) for values in zip(*steps, strict=True))
+
+
+def drawn(rng, steps, *, n_in, shift, frac, **shape):
+    """A layer and its sums [T, NEURONS]; thresholds meet accumulators, and all ends occur."""
+    weights = rng.choice([-1, 1], size=(NEURONS, n_in))
+    shape |= dict(weights=weights, shift=shift, frac=frac)
+    zeros = np.zeros(NEURONS, int)
+    ranges = FullyConnected(threshold=zeros, bias=zeros, **shape)
+
+    # of the sums that a neuron's weights allow: any, the ends, and those around 0
+    x_max = (1 << shape["input_bits"]) - 1
+    offset = (weights < 0).sum(axis=1) * x_max
+    kinds = rng.integers(-offset, n_in * x_max - offset + 1, size=(3, steps, NEURONS))
+    kinds[1] = np.where(kinds[1] < 0, -offset, n_in * x_max - offset)
+    kinds[2] = np.clip(rng.integers(-2, 3, kinds[2].shape), -offset, n_in * x_max - offset)
+    sums = kinds[rng.integers(3, size=NEURONS), :, np.arange(NEURONS)].T
+
+    # biases: any, an end, around half a membrane step
+    bias = rng.integers(*ranges.bias_range, size=(3, NEURONS), endpoint=True)
+    bias[1] = rng.choice(ranges.bias_range, NEURONS)
+    bias[2] = rng.integers(-1 << shift, (2 << shift) + 1, NEURONS).clip(*ranges.bias_range)
+    bias = bias[rng.integers(3, size=NEURONS), np.arange(NEURONS)]
+
+    # thresholds: what an accumulator is at some step, one more, any, an end
+    never = FullyConnected(threshold=zeros + ranges.threshold_range[1], bias=bias, **shape)
+    before = np.vstack([zeros, membranes(never, sums)[0][:-1]])
+    acc = (before << (shift - 1)) + (sums << frac)
+    threshold = acc[rng.integers(steps, size=NEURONS), np.arange(NEURONS)]
+    kinds = [threshold, threshold, threshold, threshold + 1,
+             rng.integers(*ranges.threshold_range, size=NEURONS, endpoint=True),
+             rng.choice(ranges.threshold_range, NEURONS)]
+    threshold = np.array(kinds)[rng.integers(len(kinds), size=NEURONS), np.arange(NEURONS)]
+    return FullyConnected(threshold=threshold, bias=bias, **shape), sums
+
+
+def schedule(rng, parameters, layer, sums, lanes):
+    """Inputs for each cycle, with gaps of garbage between steps; cycles of the steps."""
+    sums = sums + offsets(layer, parameters.simd)
+    thresholds, biases = parameters.thresholds(layer), parameters.biases(layer)
+    rows, cycles = [], []
+    for start, step in product(range(0, NEURONS, lanes), range(len(sums))):
+        here = slice(start, start + lanes)
+        row = {"valid": 1, "first": step == 0, "last": step == len(sums) - 1,
+               "sum": sums[step, here].tolist(), "threshold": thresholds[here].tolist(),
+               "bias": biases[here].tolist()}
+        for _ in range(rng.choice([0, 0, 0, 1, 2])):
+            rows.append(row | {"valid": 0, "first": int(rng.integers(2)),
+                               "last": int(rng.integers(2)), "sum": row["sum"][::-1]})
+        cycles.append(len(rows))
+        rows.append(row)
+    return rows + [{"valid": 0}] * 4, cycles
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", range(2, 9))
+@pytest.mark.parametrize("shift, frac, steps, lanes, n_in, padded, input_bits", UNITS)
+def test_golden(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bits):
+    rng = np.random.default_rng(bits)
+    layer, sums = drawn(rng, steps, n_in=n_in, input_bits=input_bits, membrane_bits=bits,
+                        signed=signed, shift=shift, frac=frac)
+    parameters = NeuronParameters.of(layer, padded, simd=3)
+    dut = NeuronUnit(lanes=lanes, parameters=parameters, time_steps=steps)
+    assert dut.latency == 3
+    rows, cycles = schedule(rng, parameters, layer, sums, lanes)
+    seen = waveform(dut, rows, "membrane_valid", "membrane", "spikes_valid", "spikes")
+
+    ends = cycles[steps - 1::steps]
+    assert [n for n, row in enumerate(seen) if row[0]] == [cycle + 3 for cycle in cycles]
+    assert [n for n, row in enumerate(seen) if row[2]] == [cycle + 3 for cycle in ends]
+    q, fire = membranes(layer, sums)
+    found = np.array([list(seen[cycle + 3][1]) for cycle in cycles])
+    found = found.reshape(-1, steps, lanes).transpose(1, 0, 2).reshape(steps, NEURONS)
+    np.testing.assert_array_equal(found, q)
+    words = [word for cycle in ends for word in seen[cycle + 3][3]]
+    np.testing.assert_array_equal([[word >> t & 1 for word in words] for t in range(steps)], fire)
+
+
+def test_drawn_layers_are_worth_testing():
+    """They fire and stay silent, exactly at the threshold too, and membranes move."""
+    fires, inside, exact = [], [], 0
+    for shift, frac, steps, _, n_in, _, input_bits in UNITS:
+        layer, sums = drawn(np.random.default_rng(4), steps, n_in=n_in, input_bits=input_bits,
+                            membrane_bits=4, signed=True, shift=shift, frac=frac)
+        q, fire = membranes(layer, sums)
+        before = np.vstack([np.zeros_like(q[:1]), q[:-1]])
+        exact += np.sum((before << (shift - 1)) + (sums << frac) == layer.threshold)
+        fires.append(fire.mean())
+        inside.append(np.mean((q > layer.q_range[0]) & (q < layer.q_range[1]) & (q != 0)))
+    assert 0.2 < min(fires) and max(fires) < 0.8
+    assert np.mean(inside) > 0.1 and exact > 50
