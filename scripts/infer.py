@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Ask an accelerator for the labels of pictures, or of images of a data set.
+
+The accelerator is a board at a serial port, or its Verilog, simulated down to the pins of the
+serial line. With a build folder, labels and scores are compared with the golden model; the exit
+status is 1 if they differ. Where a host can load the memories (scripts/build.py --loadable), what
+is in them is compared with the network, and loaded where it differs. Examples:
+
+  python scripts/infer.py --port /dev/ttyUSB1 seven.png four.png
+
+  python scripts/infer.py --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
+
+  python scripts/infer.py --sim build/mnist-256-256-b2 --dataset mnist --images 20
+
+  python scripts/infer.py --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
+  --dataset mnist        the weights of a retrained network
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from hw.build import BuildError, contents, find_network, load_alike, open_build
+from hw.driver import BAUD, Accelerator, LinkError
+from hw.folding import FoldingError
+from hw.protocol import encoded_bytes, memory_bytes
+from model.data import DataError, load, quantize_pixels
+from model.description import DescriptionError
+from model.golden import infer
+from model.pictures import read_pictures
+from sim.link import SILENCE, compile_link, simulated_port
+from sim.report import Bar
+from sim.tools import SimulationError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class UsageError(Exception):
+    """Options that do not go together."""
+
+
+@app.command(help=__doc__)
+def main(
+    pictures: Annotated[list[Path] | None, typer.Argument(
+        help="png, jpg, ..., or .npy; bright on black")] = None,
+    port: Annotated[str, typer.Option(help="serial port of the board")] = "",
+    sim: Annotated[Path | None, typer.Option(help="simulate this build folder instead")] = None,
+    build: Annotated[Path | None, typer.Option(
+        help="build folder that the board must have been made from")] = None,
+    model: Annotated[str, typer.Option(
+        help="a .qsnn file of the same shape, in place of the build's network")] = "",
+    baud: Annotated[int, typer.Option(min=1, help="speed of the port")] = BAUD,
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "",
+    images: Annotated[int, typer.Option(min=0, help="of the data set; 0: all")] = 20,
+    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+):
+    try:
+        if bool(port) == (sim is not None):
+            raise UsageError("either --port or --sim is needed")
+        if bool(pictures) == bool(dataset):
+            raise UsageError("either pictures or a --dataset is needed")
+        if model and not (sim or build):
+            raise UsageError("--model needs the --build that the board has been made from")
+        facts, built = open_build(sim or build) if sim or build else (None, None)
+        description = load_alike(find_network(model), built) if model else built
+        with ExitStack() as stack:
+            silence = {}
+            if sim:
+                port, silence = _simulate(stack, sim, facts, built)
+            board = stack.enter_context(Accelerator.open(port, baud=baud, **silence))
+            hello = board.hello()
+            if description:
+                _prepare(board, facts, description)
+            elif hello.memories:
+                print("the network is what was loaded last: --build compares and loads")
+            names, pixels, truth = _images(hello, pictures, dataset, images, data_dir)
+            pixels = quantize_pixels(pixels, hello.input_bits)
+            start = time.monotonic()
+            with Bar(len(pixels)) as bar:
+                labels, scores = board.infer(pixels, progress=bar)
+            seconds = time.monotonic() - start
+            resent = board.resent
+    except (BuildError, DataError, DescriptionError, FoldingError, LinkError, SimulationError,
+            UsageError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+    width = max(map(len, names), default=0)
+    for name, label, row in zip(names, labels, scores, strict=True):
+        print(f"{name:<{width}}  label {label}  scores {' '.join(map(str, row))}")
+    print()
+    if truth is not None:
+        print(f"right         {(labels == truth).sum():,} of {len(labels):,}")
+    equal = True
+    if description:
+        result = infer(description, pixels)
+        same = (labels == result.labels) & (scores == result.scores).all(axis=1)
+        equal = bool(same.all())
+        print(f"golden model  {same.sum():,} of {len(labels):,} equal, label and scores")
+    print(f"sent again    {resent:,}")
+    line = baud / 10 / encoded_bytes(hello.infer_bytes)
+    print(f"images/s      {line:,.0f} as the line allows at {baud:,} baud"
+          + ("" if sim else f", {len(labels) / seconds:,.0f} measured"))
+    raise typer.Exit(0 if equal else 1)
+
+
+def _simulate(stack, folder, facts, description):
+    """The simulated port, and how patient its driver must be."""
+    print(f"compiling {folder} with its host link ...", flush=True)
+    program = compile_link(folder, facts, description)
+    return stack.enter_context(simulated_port(program)), {"silence": SILENCE}
+
+
+def _prepare(board, facts, description):
+    """Make sure that the network on the board is this one."""
+    if not board.hello().memories:
+        board.require(description.hash)
+        return
+    memories = contents(facts, description)
+    differing = board.differing(memories)
+    if differing:
+        start = time.monotonic()
+        with Bar(sum(len(memories[index][2]) for index in differing), "words") as bar:
+            board.load(memories, progress=bar)
+        size = sum(len(memory_bytes(*memories[index][1:])) for index in differing)
+        print(f"loaded        {size:,} bytes into {len(differing)} of {len(memories)} memories, "
+              f"{size / (time.monotonic() - start):,.0f} bytes/s")
+
+
+def _images(hello, pictures, dataset, images, data_dir):
+    """Names, pixels of 8 bits, and labels where they are known."""
+    if not dataset:
+        parts = [read_pictures(path, hello.n_in) for path in pictures]
+        names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
+                 for path, part in zip(pictures, parts, strict=True) for index in range(len(part))]
+        return names, np.concatenate(parts), None
+    pixels, truth = load(dataset, "test", data_dir)
+    if pixels.shape[1] != hello.n_in:
+        raise DataError(f"{dataset} has images of {pixels.shape[1]} pixels, the network takes "
+                        f"{hello.n_in}")
+    pixels, truth = pixels[:images or None], truth[:images or None]
+    return [f"{dataset} {index}" for index in range(len(pixels))], pixels, truth
+
+
+if __name__ == "__main__":
+    app()
