@@ -1,0 +1,183 @@
+"""How far the estimate of hw.estimate is from what the tools find: synthesized and packed designs.
+
+    python -m benchmarks.estimate            all rows, about half an hour
+    python -m benchmarks.estimate mnist-128  rows whose name begins so; the others stay
+    python -m benchmarks.estimate again      all estimates, but no measurement
+
+Writes docs/estimate.json and docs/estimate.md. Logic is what nextpnr places: routing changes
+nothing of it. Networks of a shape are random, those with a name are trained.
+"""
+
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from hw.accelerator import GREETING, AcceleratorCore
+from hw.boards import BOARDS
+from hw.build import NETWORKS
+from hw.emit import to_verilog
+from hw.estimate import estimate
+from hw.flow import synthesis
+from hw.folding import Folding, plan
+from hw.harness import Harness
+from hw.images import write_hex
+from hw.network import image_name
+from hw.toolchain import Job, find, run
+from hw.top import BoardTop
+from model.description import load
+from tests.networks import random_description
+
+DOCS = Path(__file__).parents[1] / "docs"
+PLACE = {"ice40": ["--package", "sg48", "--pcf-allow-unconstrained", "--pcf"],
+         "ecp5": ["--package", "CABGA381", "--lpf-allow-unconstrained", "--lpf"]}
+LOGIC = {"ICESTORM_LC", "TRELLIS_COMB"}
+RAM = {"ICESTORM_RAM", "DP16KD"}
+# network, or its widths, T, bits of membranes and pixels; PE and SIMD; core. The first of them were
+# there when the estimate's numbers were fitted, the others came later
+FITTED = [
+    ("64-32-10 T4 b2 p8", "4,1 4,4", "bare"),
+    ("mnist-128-b2", "16,1 8,4", "bare"),
+    ("mnist-128-b2", "8,1 16,8", "bare"),
+    ("100-40-30-10 T8 b4 p1", "8,6,2 10,8,6", "bare"),
+    ("60-50-10 T1 b8 p4", "10,2 6,10", "bare"),
+    ("49-20-6 T6 b5 p2", "5,3 7,4", "bare"),
+    ("64-32-10 T4 b2 p8", "4,1 4,4", "link"),
+    ("64-32-10 T4 b2 p8", "4,1 4,4", "loadable"),
+    ("40-24-12-5 T3 b3 p4", "6,4,1 8,6,4", "bare"),
+]
+LATER = [
+    ("128-64-10 T8 b2 p1", "8,2 16,8", "bare"),
+    ("196-48-10 T2 b6 p8", "12,2 14,12", "link"),
+    ("mnist-128-b2", "4,1 14,2", "loadable"),
+]
+ROWS = {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, index < len(FITTED))
+        for board in ("icebreaker", "colorlight-i5")
+        for index, (name, folding, core) in enumerate(FITTED + LATER)}
+ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, False)
+         for name, folding, core, board in [
+             ("mnist-128-b2", "15,2 8,1 spram", "loadable", "icebreaker"),
+             ("784-256-10 T4 b2 p8", "12,1 8,4 spram", "bare", "icebreaker"),
+             ("mnist-256-256-b4", "16,8,1 16,16,4", "link", "colorlight-i5"),
+             ("mnist-256-256-b2", "24,12,2 18,12,3", "link", "colorlight-i5")]}
+TEXT = """# Estimate and measurement
+
+What `hw/estimate.py` says before synthesis and what the tools find: `python -m benchmarks.estimate`
+({tools}).
+Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM is ICESTORM_RAM or
+DP16KD. PE and SIMD are those of the layers; "spram" has the
+first layer's weights in single-port RAM. Networks given as widths, T, bits of membranes and of
+pixels are random. Rows with a star were used to fit the numbers in `hw/estimate.py`.
+
+{table}
+
+{summary}
+"""
+
+
+def network(name):
+    """A trained network, or a random one of the shape in the name."""
+    if " " not in name:
+        return load(NETWORKS / f"{name}.qsnn")
+    widths, *numbers = name.split()
+    steps, membrane_bits, input_bits = (int(number[1:]) for number in numbers)
+    return random_description(np.random.default_rng(1), widths=widths.split("-"),
+                              time_steps=steps, membrane_bits=membrane_bits,
+                              input_bits=input_bits, signed=False)
+
+
+def measure(name, folding, core, board, fitted, *, cells=None):
+    """Estimate, synthesize and pack a design; ``cells``: logic and RAM that are known."""
+    board, description = BOARDS[board], network(name)
+    pe, simd, *spram = folding.split()
+    foldings = [Folding(int(a), int(b), bool(spram) and index == 0)
+                for index, (a, b) in enumerate(zip(pe.split(","), simd.split(","), strict=True))]
+    options = dict(bare=core == "bare", loadable=core == "loadable")
+    expected = estimate(board, description, plan(description, foldings), **options)
+    if cells is None:
+        design = Harness(description, foldings, files=True) if options["bare"] else (
+            AcceleratorCore(description, foldings, clock_hz=board.core_hz, baud=1_000_000,
+                            files=True, loadable=options["loadable"]))
+        with tempfile.TemporaryDirectory(dir=".") as work:
+            counts = pack(Path(work), board, design)
+        cells = [sum(counts[kind] for kind in kinds) for kinds in (LOGIC, RAM)]
+    return {"network": name, "folding": folding, "core": core, "board": board.name,
+            "fitted": fitted,
+            "logic": [expected.logic, cells[0]], "blocks": [expected.blocks, cells[1]]}
+
+
+def pack(work, board, design):
+    """Kinds of cells of the packed design, counted."""
+    (work / "memory").mkdir()
+    (work / "top.v").write_text(to_verilog(BoardTop(board, design, board.core_hz), "top"))
+    images = {image_name(index, name): contents for index, table in enumerate(design.network.tables)
+              for name, contents in table.items()}
+    if isinstance(design, AcceleratorCore):
+        images[GREETING] = design.greeting
+    for name, contents in images.items():
+        (work / "memory" / name).write_text(write_hex(*contents))
+    (work / "pins").write_text(board.constraints.read_text())
+    run([Job("synthesis", [find("yosys").path, "-p", "read_verilog -defer "
+                           f"-DQSNN_{board.family.upper()} top.v; {synthesis(board)}"],
+             "synthesis.log")], work)
+    run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
+                         *PLACE[board.family], "pins", "--json", "netlist.json", "--pack-only",
+                         "--write", "packed.json"], "packing.log")], work)
+    cells = json.loads((work / "packed.json").read_text())["modules"]["top"]["cells"]
+    return Counter(cell["type"] for cell in cells.values())
+
+
+def error(row):
+    return row["logic"][0] / row["logic"][1] - 1
+
+
+def table(rows):
+    lines = ["| network | PE and SIMD | core | board | logic, estimated | measured | error "
+             "| RAM, estimated | measured |", "|---|---|---|---|---|---|---|---|---|"]
+    for row in rows:
+        logic, blocks = row["logic"], row["blocks"]
+        lines.append(f"| {row['network']}{' *' * row['fitted']} | {row['folding']} | {row['core']} "
+                     f"| {row['board']} | {logic[0]:,} | {logic[1]:,} | {error(row):+.1%} "
+                     f"| {blocks[0]} | {blocks[1]} |")
+    return "\n".join(lines)
+
+
+def summary(rows):
+    exact = sum(row["blocks"][0] == row["blocks"][1] for row in rows)
+    new = [row for row in rows if not row["fitted"]]
+    worst = max(rows, key=lambda row: abs(error(row)))
+    return (f"Block RAMs are exact in {exact} of {len(rows)} rows. Logic is off by "
+            f"{np.mean([abs(error(row)) for row in rows]):.1%} on average"
+            + (f", by {np.mean([abs(error(row)) for row in new]):.1%} in rows without a star"
+               if new else "") + f", by {abs(error(worst)):.1%} at most.")
+
+
+def main():
+    again = sys.argv[1:] == ["again"]
+    wanted = list(ROWS) if again else [
+        row for row in ROWS if row.startswith(tuple(sys.argv[1:]) or "")]
+    if not wanted:
+        sys.exit("error: no such row: they begin " + ", ".join(sorted(
+            {repr(row.split(",")[0]) for row in ROWS})))
+    path = DOCS / "estimate.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else {}
+    versions = {name: find(name).version for name in ("yosys", "nextpnr-ice40", "nextpnr-ecp5")}
+    for name in wanted:
+        if again and name not in rows:
+            continue
+        known = rows[name] if again else None
+        rows[name] = measure(*ROWS[name],
+                             cells=known and [known["logic"][1], known["blocks"][1]])
+        rows = {row: rows[row] for row in ROWS if row in rows}
+        path.write_text(json.dumps({"tools": versions, "rows": rows}, indent=1) + "\n")
+        (DOCS / "estimate.md").write_text(TEXT.format(
+            tools=", ".join(f"{tool} {version}" for tool, version in versions.items()),
+            table=table(rows.values()), summary=summary(rows.values())))
+        print(f"{name}: {rows[name]['logic']}, {rows[name]['blocks']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Logic and RAM of a network on a board, before synthesis.
+
+Logic is what nextpnr counts after packing: cells of one LUT and one flip-flop on an iCE40
+(ICESTORM_LC), LUTs on an ECP5 (TRELLIS_COMB). Every adder, register and multiplexer of the source
+is counted with its width; what is not that regular, the loop of a neuron and the control of a
+layer, has numbers fitted to ``docs/estimate.md``, which also has the errors.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from amaranth import Shape
+from amaranth.utils import ceil_log2
+
+from hw.blocks import Memory, place
+from hw.parameters import layer_parameters
+from hw.rom import SPRAM_WIDTH
+from hw.synapses import synapse_latency
+
+__all__ = ["MEASURED", "Estimate", "core_estimate", "estimate", "layer_estimate"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the parts of a circuit cost in logic cells.
+
+    flip_flops  a flip-flop without a LUT before it is a cell
+    pair_carry  two bits of an adder are one carry cell of two LUTs, and its ends are two more
+    lut_adder   an adder of so many bits at most has no carries
+    popcount    four XNORs and their sum, with one weight and with four, as (apart, shared)
+    neuron      of the loop of a neuron: fixed, and for each bit of the membrane
+    control     of a layer: fixed, and for each bit of its counters
+    link        the host link without its queues
+    load        what it needs more to load memories
+    """
+
+    flip_flops: bool
+    pair_carry: bool
+    lut_adder: int
+    popcount: tuple
+    neuron: tuple
+    control: tuple
+    link: int
+    load: int
+
+    def register(self, bits):
+        return bits * self.flip_flops
+
+    def add(self, bits, operand=None):
+        """An adder whose sum has so many bits, its register included.
+
+        ``operand``: bits of the wider operand, where the sum has more: the carry comes out.
+        """
+        if bits <= self.lut_adder:
+            return bits + 1
+        if self.pair_carry:
+            return 2 * ceil(bits / 2) + 4
+        return bits + (operand is not None and bits > operand)
+
+
+FAMILIES = {
+    "ice40": Family(flip_flops=True, pair_carry=False, lut_adder=2, popcount=(8.6, 7),
+                    neuron=(12, 7.2), control=(30, 1.8), link=520, load=110),
+    "ecp5": Family(flip_flops=False, pair_carry=True, lut_adder=4, popcount=(8, 5.5),
+                   neuron=(12, 8.6), control=(30, 2), link=520, load=50),
+}
+MEASURED = frozenset(FAMILIES)
+FAMILIES["gowin"] = FAMILIES["ecp5"]  # a guess
+
+
+def _bits(largest):
+    return Shape.cast(range(largest + 1)).width
+
+
+def tree_logic(family, leaves, leaf_bits, shared=0):
+    """An adder tree with its registers; with the XNORs where the leaves are single bits.
+
+    ``shared``: so many such leaves after each other have one weight.
+    """
+    largest = (1 << leaf_bits) - 1
+    if leaf_bits > 1:
+        total, terms = 0, [largest] * leaves
+    else:  # two levels without a register between them
+        terms = [min(4, leaves - start) for start in range(0, leaves, 4)]
+        apart, together = family.popcount
+        alike = min(1, (1 - 1 / max(1, shared)) / 0.75)  # of a leaf and the next one in a group
+        four = apart + alike * (together - apart) if leaves > 4 else 7
+        total = sum((1, 2, 4, four)[group - 1] for group in terms)
+    while len(terms) > 1:
+        sums = [sum(terms[start:start + 2]) for start in range(0, len(terms), 2)]
+        for index, largest in enumerate(sums):
+            pair = terms[2 * index:2 * index + 2]
+            total += (family.add(_bits(largest), _bits(max(pair))) if len(pair) == 2
+                      else family.register(_bits(largest)))
+        terms = sums
+    return total
+
+
+def synapse_logic(family, stage, sum_max):
+    """Pairs of pixels, selected sums, trees, accumulators."""
+    parts = Counter()
+    lanes = 1 if stage.readout else stage.steps
+    if stage.bits > 1:
+        leaves, leaf_bits = ceil(stage.simd / 2), stage.bits + 1
+        # two sums; the complement of one input; where the carry of a difference starts
+        parts["pairs"] = leaves * (2 * family.add(leaf_bits, stage.bits) + stage.bits + 1)
+        parts["leaves"] = stage.pe * leaves * leaf_bits
+    else:
+        leaves, leaf_bits = stage.simd * stage.steps // lanes, 1
+    parts["trees"] = stage.pe * lanes * tree_logic(
+        family, leaves, leaf_bits, stage.steps * stage.readout)
+    parts["accumulators"] = stage.pe * lanes * family.add(_bits(sum_max))
+    return parts
+
+
+def hold_logic(family, stage, sum_max):
+    """The sums of a group, shifted to the neuron units."""
+    sums = stage.pe * (1 if stage.readout else stage.steps)
+    moved = sums if family.flip_flops else sums - stage.lanes
+    return moved * _bits(sum_max)
+
+
+def neuron_logic(family, stage, parameters):
+    """The neuron units, without their thresholds and biases."""
+    p = parameters
+    largest = p.sum_max << p.frac
+    below = Shape.cast(range(p.threshold_low - largest, p.threshold_high + 1)).width
+    biased = Shape.cast(range(p.bias_low, largest + p.bias_high + 1)).width
+    fixed, bit = family.neuron
+    lane = family.add(below - p.frac) + family.add(biased - p.frac) + fixed + bit * p.bits
+    return stage.lanes * lane
+
+
+def memory_logic(family, name, memory):
+    """What a memory takes of the logic, with the register behind it."""
+    placed = place(name, memory)
+    total = family.register(memory.width)
+    choices = (placed.rows - 1) * memory.width
+    if memory.bytewise:  # a host's address and enables, and the byte that it reads
+        choices += ceil_log2(max(2, memory.depth)) + 1.2 * memory.width + 8
+    if placed.ram is None:  # a LUT for 16 words, and as many to choose among them
+        if memory.written:
+            return total + memory.width * memory.depth
+        columns = min(memory.width, (1 << min(memory.depth, 30)) - 2)  # that are not the same
+        return family.register(columns) + columns * max(1, memory.depth / 8 - 1)
+    return total + choices + (0 if placed.ram.block else 6 * placed.units)
+
+
+def writer_logic(family, stage, source_lanes):
+    """Beats collected into words."""
+    beat, ratio = stage.bits * stage.steps * source_lanes, stage.simd // source_lanes
+    return 0 if ratio == 1 else family.register((ratio - 1) * beat) + ratio * beat + 2 * ratio
+
+
+def control_logic(family, stage):
+    """Counters of words, groups, beats, steps; credits; delayed flags."""
+    counters = (stage.words, stage.words, stage.words * stage.groups, stage.groups,
+                stage.group_cycles, stage.sequence, stage.pe // stage.lanes,
+                stage.neurons // stage.lanes)
+    fixed, bit = family.control
+    return fixed + bit * sum(map(ceil_log2, counters)) + family.register(3 * _latency(stage))
+
+
+def score_logic(family, stage, parameters):
+    """Score, comparison, and the queue's control."""
+    width = parameters.score_shape.width
+    return (2 * family.add(width) + family.register(3 * width)
+            + 15 * ceil_log2(2 * stage.n_out))
+
+
+def _latency(stage):
+    """Cycles from the address of a word to the sums that contain it."""
+    return 2 + synapse_latency(stage.simd, stage.bits, stage.steps if stage.readout else 1)
+
+
+def _varying(values, padding, shape, stage):
+    """Bits of a word of thresholds or biases that are not the same in all words: Yosys sees it."""
+    words = np.full(stage.neurons, padding, dtype=np.int64)
+    words[:stage.n_out] = values
+    bits = words.reshape(-1, stage.lanes)[..., None] >> np.arange(shape.width) & 1
+    return int(np.count_nonzero(bits.min(axis=0) != bits.max(axis=0)))
+
+
+def layer_memories(layer, stage, parameters, loadable=False):
+    """name -> :class:`hw.blocks.Memory` of a layer."""
+    weights = stage.pe * stage.simd - (SPRAM_WIDTH if stage.spram else 0)
+    beats = stage.neurons // stage.lanes
+    contents = {"biases": (parameters.biases(layer), 0, parameters.bias_shape)}
+    if not stage.readout:
+        contents["thresholds"] = (parameters.thresholds(layer), parameters.threshold_high,
+                                  parameters.threshold_shape)
+    memories = {
+        "weights": Memory(max(0, weights), stage.words * stage.groups, loadable, loadable),
+        "buffer": Memory(stage.simd * stage.bits * stage.steps,
+                         (1 << ceil_log2(stage.words)) + stage.words, written=True),
+    }
+    for name, (values, padding, shape) in contents.items():
+        width = (stage.lanes * shape.width if loadable
+                 else _varying(values, padding, shape, stage))
+        memories[name] = Memory(width, beats, loadable, loadable)
+    return memories
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a design takes: logic cells, block RAMs, and {part: cells} of each layer."""
+
+    logic: int
+    blocks: int
+    layers: tuple
+
+
+def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False):
+    """{part: cells} and block RAMs of a layer in a family; its input has so many lanes."""
+    family = FAMILIES[name]
+    parts = synapse_logic(family, stage, parameters.sum_max)
+    parts["hold"] = hold_logic(family, stage, parameters.sum_max)
+    parts["writer"] = writer_logic(family, stage, source_lanes)
+    parts["control"] = control_logic(family, stage)
+    memories = layer_memories(layer, stage, parameters, loadable)
+    if stage.readout:
+        parts["scores"] = score_logic(family, stage, parameters)
+        width = parameters.score_shape.width + ceil_log2(stage.n_out) + 1
+        memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)
+    else:
+        parts["neurons"] = neuron_logic(family, stage, parameters)
+    for kind, memory in memories.items():
+        parts[kind] = memory_logic(family, name, memory)
+    if stage.spram:
+        parts["weights"] += family.register(SPRAM_WIDTH)
+    return parts, sum(place(name, memory).blocks for memory in memories.values())
+
+
+def core_estimate(board, description, plan, *, bare=False, loadable=False):
+    """Cells and block RAMs beside the layers: clock and reset, and the host link or harness."""
+    family, first = FAMILIES[board.family], plan.stages[0]
+    logic = 45 + family.register(first.simd * first.bits)
+    if bare:
+        logic += 40
+        for layer, stage in zip(description.hidden, plan.stages, strict=False):
+            logic += 34 + stage.lanes * (layer.membrane_bits + stage.sequence) / 2
+        return logic, 0
+    # two queues of bytes: an image and what comes while it is answered, and a reply
+    image = first.words * ceil(first.simd * first.bits / 8)
+    queues = [Memory(8, 1 << ceil_log2(round(1.03 * image) + 20), written=True),
+              Memory(8, 256, written=True)]
+    return (logic + family.link + family.load * loadable
+            + sum(memory_logic(family, board.family, queue) for queue in queues),
+            sum(place(board.family, queue).blocks for queue in queues))
+
+
+def estimate(board, description, plan, *, bare=False, loadable=False):
+    """The :class:`Estimate` of a network on a board; the options as in :class:`hw.flow.Options`."""
+    loadable |= any(stage.spram for stage in plan.stages)
+    logic, blocks = core_estimate(board, description, plan, bare=bare, loadable=loadable)
+    layers, lanes = [], plan.stages[0].simd
+    for layer, stage, parameters in zip(description.layers, plan.stages,
+                                        layer_parameters(description, plan), strict=True):
+        parts, used = layer_estimate(board.family, layer, stage, parameters, lanes,
+                                     loadable and not bare)
+        layers.append({part: round(cells) for part, cells in parts.items()})
+        logic, blocks, lanes = logic + sum(parts.values()), blocks + used, stage.lanes
+    return Estimate(round(logic), blocks, tuple(layers))

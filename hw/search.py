@@ -1,0 +1,171 @@
+"""The best folding for a board: all layers balanced, logic and RAM within what there is."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, isqrt
+
+from hw.blocks import Memory, place
+from hw.estimate import core_estimate, estimate, layer_estimate
+from hw.folding import MAX_PE, MAX_SIMD, Folding, Plan, plan, stage_plan
+from hw.parameters import NeuronParameters, ScoreParameters
+from hw.protocol import MAX_WORDS
+from hw.rom import SPRAM_DEPTH, SPRAM_WIDTH
+
+__all__ = ["MARGIN", "Found", "Search"]
+
+MARGIN = 0.85  # of the logic: a fuller board is slower, and the estimate has an error
+BEAM = 32  # beginnings of a network that are followed
+CHOICES = 20  # foldings of a layer that are tried after each of them, for each budget
+# of the cycles of an image, as (times, less): a double buffer takes ten, or half with one group
+BUDGETS = (1, 0), (1, 10), (0.75, 0), (0.5, 5)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Foldings that fit, their plan and their estimate."""
+
+    foldings: tuple
+    plan: object
+    estimate: object
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """Foldings of the first layers; all of their stages but the last are final."""
+
+    foldings: tuple = ()
+    stages: tuple = ()
+    logic: float = 0  # of the final stages
+    blocks: int = 0
+    likely: tuple = (0, 0)  # logic and blocks with the last stage as it may become
+
+
+class Search:
+    """Foldings of a network for a board.
+
+    Layer by layer, the beginnings with least logic and with fewest block RAMs are kept. With
+    ``spram``, the largest weights are in single-port RAM.
+    """
+
+    def __init__(self, description, board, *, bare=False, loadable=False, spram=False):
+        self.description, self.board, self.bare = description, board, bare
+        self.loadable = loadable or spram
+        sizes = [layer.n_in * layer.n_out for layer in description.layers]
+        self.spram = sizes.index(max(sizes)) if spram else None
+        self.known = {}
+
+    def at(self, cycles):
+        """The smallest that :class:`Found` with at most so many cycles an image, or None."""
+        beginnings = [_Beginning()]
+        for index in range(len(self.description.layers)):
+            longer = [new for old in beginnings for new in self._extend(old, index, cycles)]
+            by_logic = sorted(longer, key=lambda new: new.likely)
+            by_blocks = sorted(longer, key=lambda new: new.likely[::-1])
+            beginnings = list(dict.fromkeys(by_logic[:BEAM] + by_blocks[:BEAM // 2]))
+        for beginning in sorted(beginnings, key=lambda new: new.likely):
+            whole = plan(self.description, beginning.foldings)
+            if whole.cycles_per_image <= cycles:
+                found = Found(beginning.foldings, whole, estimate(
+                    self.board, self.description, whole, bare=self.bare, loadable=self.loadable))
+                if self._fits(found.estimate.logic, found.estimate.blocks):
+                    return found
+        return None
+
+    def fastest(self):
+        """The :class:`Found` with fewest cycles an image, or None."""
+        low = 0
+        high = max(layer.n_in * layer.n_out * self.description.time_steps
+                   for layer in self.description.layers) * 2
+        best = self.at(high)
+        if best is None:
+            return None
+        high = ceil(best.plan.cycles_per_image)
+        while high - low > 1 + high // 200:
+            middle = max(low + 1, isqrt(low * high)) if low else max(1, high // 8)
+            found = self.at(middle)
+            if found is None:
+                low = middle
+            else:
+                best, high = found, ceil(found.plan.cycles_per_image)
+        return best
+
+    def _fits(self, logic, blocks):
+        return logic <= MARGIN * self.board.logic and blocks <= self.board.ram_blocks
+
+    def _extend(self, old, index, cycles):
+        """A beginning with every promising folding of the next layer."""
+        n_in = old.stages[-1].neurons if index else self.description.n_in
+        lanes = old.stages[-1].lanes if index else 1
+        for folding in self._choices(index, n_in, lanes, cycles):
+            stages, logic, blocks = list(old.stages), old.logic, old.blocks
+            if index:  # its SIMD says how many neuron units the layer before has
+                before = stages[-1] = self._stage(index - 1, old.foldings[-1], stages[-1].n_in,
+                                                  folding.simd)
+                if before.image_cycles > cycles or not _loops(stages, cycles):
+                    continue
+                cost = self._cost(index - 1, stages)
+                logic, blocks = logic + cost[0], blocks + cost[1]
+            stages.append(self._stage(index, folding, n_in, folding.pe))
+            if not index:
+                logic, blocks = core_estimate(self.board, self.description, Plan(tuple(stages)),
+                                              bare=self.bare, loadable=self.loadable)
+            cost = self._cost(index, stages)
+            likely = logic + cost[0], blocks + cost[1]
+            if self._fits(*likely):
+                yield _Beginning((*old.foldings, folding), tuple(stages), logic, blocks, likely)
+
+    def _stage(self, index, folding, n_in, following_simd):
+        return stage_plan(self.description, index, folding, n_in, following_simd)
+
+    def _cost(self, index, stages):
+        """Logic and block RAMs of the last of the stages."""
+        source, stage = stages[max(0, index - 1)], stages[index]
+        key = index, stage, source.lanes
+        if key not in self.known:
+            layer = self.description.layers[index]
+            parameters = (ScoreParameters.of(layer, stage.n_in, self.description.time_steps)
+                          if stage.readout else NeuronParameters.of(layer, stage.n_in, stage.simd))
+            parts, blocks = layer_estimate(
+                self.board.family, layer, stage, parameters,
+                source.lanes if index else stage.simd, self.loadable and not self.bare)
+            self.known[key] = sum(parts.values()), blocks
+        return self.known[key]
+
+    def _choices(self, index, n_in, lanes, cycles):
+        """Foldings of a layer that are fast enough: the smallest few, for each budget.
+
+        ``lanes``: neuron units that the layer before would like.
+        """
+        layer, spram = self.description.layers[index], index == self.spram
+        most = SPRAM_DEPTH if spram else MAX_WORDS
+        simds = sorted({simd for words in range(1, n_in + 1)
+                        for simd in (-(-n_in // words), -(-n_in // words // lanes) * lanes)
+                        if simd <= min(n_in, MAX_SIMD)})
+        chosen = []
+        for times, less in BUDGETS:
+            pairs = set()
+            for simd in simds:
+                words = -(-n_in // simd)
+                groups = min(max(1, int(times * cycles) - less) // words, most // words)
+                if groups:
+                    least = -(-layer.n_out // groups)
+                    pairs |= {(min(-(-least // k) * k, layer.n_out), simd) for k in (1, 2, 4, 8)
+                              if least <= MAX_PE - k}
+            by_size = sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair))
+            by_blocks = sorted(by_size[:8 * CHOICES], key=lambda pair: self._weight_blocks(
+                pair, -(-n_in // pair[1]) * -(-layer.n_out // pair[0]), spram))
+            chosen += by_size[:CHOICES] + by_blocks[:CHOICES // 2]
+        return [Folding(*pair, spram) for pair in dict.fromkeys(chosen)]
+
+    def _weight_blocks(self, pair, depth, spram):
+        width = max(0, pair[0] * pair[1] - SPRAM_WIDTH * spram)
+        return place(self.board.family, Memory(width, depth)).blocks
+
+
+def _loops(stages, cycles):
+    """Whether the double buffer before the last stage comes round in time."""
+    if len(stages) == 1:
+        writes = stages[0].words - 1
+    else:
+        writes = 1 + stages[-2].last_group + stages[-2].depth
+    return Fraction(writes + 3 + stages[-1].last_group, 2) <= cycles

@@ -1,0 +1,202 @@
+"""Foldings chosen for a board, and what is said where none fits."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.boards import BOARDS
+from hw.build import find_network, open_build
+from hw.estimate import estimate
+from hw.fit import FitError, check_fit, choose_for_board, found_text
+from hw.folding import Folding, plan
+from hw.search import MARGIN, Search
+from model.description import load
+from tests.networks import random_description
+
+ROOT = Path(__file__).parents[1]
+I5 = BOARDS["colorlight-i5"]
+
+
+def network(*widths, seed=0, time_steps=4, input_bits=8):
+    return random_description(np.random.default_rng(seed), widths=widths, time_steps=time_steps,
+                              membrane_bits=2, input_bits=input_bits, signed=False)
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return load(find_network("mnist-128-b2"))
+
+
+def fits(board, description, foldings, **options):
+    found = estimate(board, description, plan(description, foldings), **options)
+    return found.logic <= MARGIN * board.logic and found.blocks <= board.ram_blocks
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_little_is_faster_or_smaller(seed):
+    """Compared with every folding of small networks, those that pad included."""
+    rng = np.random.default_rng(seed)
+    description = network(*map(int, rng.integers(3, 7, size=2)), 3, seed=seed,
+                          time_steps=int(rng.integers(1, 5)), input_bits=(1, 8)[seed % 2])
+    n_in, hidden = description.n_in, description.layers[0].n_out
+    every = []
+    for pe, simd, last_pe in product(range(1, hidden + 1), range(1, n_in + 1), range(1, 4)):
+        neurons = -(-hidden // pe) * pe
+        for last_simd in range(1, neurons + 1):
+            foldings = [Folding(pe, simd), Folding(last_pe, last_simd)]
+            whole = plan(description, foldings)
+            every.append((whole.cycles_per_image, estimate(I5, description, whole).logic))
+    search = Search(description, I5)
+    fastest = min(cycles for cycles, _ in every)
+    assert search.fastest().plan.cycles_per_image <= fastest + 3
+    for cycles in {cycles for cycles, _ in every}:
+        least = min(logic for other, logic in every if other <= cycles)
+        found = search.at(cycles)
+        if found is None:
+            assert cycles < fastest + 3
+            continue
+        assert found.plan.cycles_per_image <= cycles
+        assert least <= found.estimate.logic <= 1.2 * least
+
+
+@pytest.mark.parametrize("name, board, cycles", [
+    ("mnist-128-b2", "icebreaker", 882), ("mnist-128-b2", "colorlight-i5", 76),
+    ("mnist-256-256-b2", "colorlight-i5", 241)])
+def test_committed_networks(name, board, cycles):
+    """No slower than they were when this was written, and what it says is what the plan says."""
+    description, board = load(find_network(name)), BOARDS[board]
+    found = choose_for_board(description, board, hz=50_000_000)
+    assert found.plan == plan(description, found.foldings)
+    assert found.plan.cycles_per_image <= cycles
+    assert found.estimate == estimate(board, description, found.plan)
+    assert fits(board, description, found.foldings)
+    check_fit(board, description, found.foldings)
+    assert any(folding.spram for folding in found.foldings) == (board.spram_bits > 0)
+
+
+def test_single_port_ram_only_where_it_helps(mnist):
+    small = network(16, 8, 3)
+    found = choose_for_board(small, BOARDS["icebreaker"], hz=1e6)
+    assert not any(folding.spram for folding in found.foldings)
+    for fps in (1, 1000, 20_000):
+        found = choose_for_board(mnist, BOARDS["icebreaker"], hz=24_000_000, fps=fps)
+        assert [folding.spram for folding in found.foldings] == [True, False]
+        assert found.plan.stages[0].words * found.plan.stages[0].groups <= 1 << 14
+
+
+def test_target_takes_no_more_than_it_needs(mnist):
+    sizes = []
+    for fps in (100, 10_000, 100_000, 400_000):
+        found = choose_for_board(mnist, I5, hz=50_000_000, fps=fps)
+        assert 50_000_000 / found.plan.cycles_per_image >= fps
+        sizes.append(found.estimate.logic)
+    assert sizes[1:] == sorted(sizes[1:]) and sizes[0] < 1.1 * sizes[1] < sizes[-1] / 3
+
+
+def test_options_count(mnist):
+    """The host link takes logic, and memories that a host loads take more."""
+    fastest = [choose_for_board(mnist, I5, hz=1e6, **options).plan.cycles_per_image
+               for options in ({"bare": True}, {}, {"loadable": True})]
+    assert fastest == sorted(fastest) and fastest[0] < fastest[-1]
+
+
+def test_unreachable_target(mnist):
+    with pytest.raises(FitError) as caught:
+        choose_for_board(mnist, I5, hz=50_000_000, fps=900_000)
+    best = choose_for_board(mnist, I5, hz=50_000_000).plan.cycles_per_image
+    assert str(caught.value) == (
+        "900,000 images/s at 50 MHz leave 55 cycles for an image, which no folding has on the "
+        f"Colorlight i5 v7.0 on its extension board: the fastest has {float(best):g}, "
+        f"{int(50e6 / best):,} images/s; at this clock the ULX3S 85F would do")
+    with pytest.raises(FitError, match="leave 0 cycles .*; no other board would do at this clock"):
+        choose_for_board(mnist, I5, hz=50_000_000, fps=10 ** 12)
+
+
+def test_no_folding_fits():
+    description = load(find_network("mnist-256-256-b2"))
+    with pytest.raises(FitError) as caught:
+        choose_for_board(description, BOARDS["icebreaker"], hz=24_000_000)
+    assert str(caught.value) == ("no folding of the network fits the iCEBreaker 1.0: the "
+                                 "Colorlight i5 v7.0 on its extension board would do")
+    tiny = replace(BOARDS["icebreaker"], logic=100)
+    with pytest.raises(FitError, match="none fits it; at this clock the iC.* would do$"):
+        choose_for_board(network(16, 8, 3), tiny, hz=24_000_000, fps=10)
+
+
+def test_check_fit(mnist):
+    up5k, hx8k = BOARDS["icebreaker"], BOARDS["ice40hx8k"]
+    small = [Folding(1, 1)] * 2
+    for board in BOARDS.values():
+        check_fit(board, network(16, 8, 3), small)
+    with pytest.raises(FitError) as caught:
+        check_fit(up5k, mnist, [Folding(8, 8), Folding(1, 4)])
+    sentence = str(caught.value)
+    assert sentence.startswith("the network needs ") and " block RAMs, the iCEBreaker 1.0 has 30: "\
+        "--fit finds a folding that does, --pe " in sentence
+    assert ", layer 0 in single-port RAM with " in sentence
+    assert sentence.endswith("; this folding fits the Colorlight i5 v7.0 on its extension board")
+    single = [Folding(8, 8, spram=True), Folding(1, 4)]
+    check_fit(up5k, mnist, single)
+    with pytest.raises(FitError, match=r"^the iCE40-HX8K .* has no single-port RAM for weights$"):
+        check_fit(hx8k, mnist, single)
+
+    wide = network(64, 32, 3)
+    parallel = [Folding(32, 64), Folding(1, 1)]
+    with pytest.raises(FitError, match=r"^the network needs about \d\d,\d\d\d logic cells, the "
+                       r"iCEBreaker 1\.0 has 5,280: --fit .* cycles an image; this folding fits "):
+        check_fit(up5k, wide, parallel)
+    # the estimate may be wrong by 10 %: then nextpnr decides
+    needs = estimate(up5k, wide, plan(wide, parallel)).logic
+    check_fit(replace(up5k, logic=needs * 0.92), wide, parallel)
+    with pytest.raises(FitError):
+        check_fit(replace(up5k, logic=needs * 0.9), wide, parallel)
+
+
+def test_found_text(mnist):
+    found = choose_for_board(mnist, BOARDS["icebreaker"], hz=24_000_000, fps=10_000)
+    first, second = found.foldings
+    text = found_text(found, BOARDS["icebreaker"], 24_000_000)
+    assert text.splitlines() == [
+        f"folding           --pe {first.pe},{second.pe} --simd {first.simd},{second.simd}, "
+        "layer 0 in single-port RAM",
+        f"estimate          {found.estimate.logic:,} of 5,280 logic cells, "
+        f"{found.estimate.blocks} of 30 block RAMs, "
+        f"{int(24e6 / found.plan.cycles_per_image):,} images/s at 24 MHz"]
+
+
+def build(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, "scripts/build.py", "--out", str(tmp_path), *arguments], cwd=ROOT,
+        capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONWARNINGS": "error"})
+
+
+def test_script(tmp_path, mnist):
+    done = build(tmp_path, "--model", "mnist-128-b2", "--board", "colorlight-i5",
+                 "--target-fps", "30000", "--clock", "40")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = choose_for_board(mnist, I5, hz=40_000_000, fps=30_000)
+    assert found_text(found, I5, 40_000_000) in done.stdout
+    facts, _ = open_build(tmp_path / "mnist-128-b2")
+    assert [(layer["pe"], layer["simd"]) for layer in facts["layers"]] == [
+        (folding.pe, folding.simd) for folding in found.foldings]
+    assert facts["cycles_per_image"] <= 40e6 / 30_000
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--fit"], "--fit and --target-fps need a --board"),
+    (["--target-fps", "5"], "--fit and --target-fps need a --board"),
+    (["--board", "icebreaker", "--fit", "--target-fps", "5"], "give one of them alone"),
+    (["--board", "icebreaker", "--fit", "--pe", "1,1,1"], "without --pe, --simd or --folding"),
+    (["--board", "icebreaker", "--fit"], "no folding of the network fits the iCEBreaker 1.0: "),
+])
+def test_script_refuses(tmp_path, arguments, message):
+    done = build(tmp_path, *arguments)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    line, = done.stderr.splitlines()
+    assert line.startswith("error: ") and message in line
