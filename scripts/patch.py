@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Put a retrained network of the same shape into a bitstream, without place and route.
+
+The build must have been made with --patchable; only what is in its memories changes. Examples:
+
+  python scripts/build.py --model runs/mine/network.qsnn --name mine --board icebreaker
+  --bitstream --patchable
+
+  python scripts/patch.py build/mine --board icebreaker --model runs/new/network.qsnn
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hw.boards import BoardError, find_board
+from hw.build import BuildError, find_network
+from hw.filling import FillError
+from hw.folding import FoldingError
+from hw.patch import PatchError, patch
+from hw.toolchain import ToolError
+from model.description import DescriptionError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command(help=__doc__)
+def main(
+    folder: Annotated[Path, typer.Argument(help="build folder of the bitstream")],
+    board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5 or ulx3s-85f")],
+    model: Annotated[str, typer.Option(help="a .qsnn file, or a name in model/networks")],
+    out: Annotated[Path | None, typer.Option(
+        help="the new bitstream; beside the build's own if not given")] = None,
+):
+    start = time.monotonic()
+    try:
+        path = patch(folder, find_board(board), find_network(model), out)
+    except (BoardError, BuildError, DescriptionError, FillError, FoldingError, PatchError,
+            ToolError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(f"written to {path} in {time.monotonic() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    app()
