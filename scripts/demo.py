@@ -20,8 +20,9 @@ from model.data import DataError, load, quantize_pixels
 from model.description import DescriptionError
 from model.description import load as load_description
 from model.golden import infer
-from sim.compiled import SimulationError, compile_model, simulate
-from sim.report import table
+from sim.compiled import compile_model, simulate
+from sim.report import Bar, table
+from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -51,7 +52,8 @@ def main(
         say("Verilog to a program (Verilator and g++, half a minute)")
         compile_model(folder, facts)
         say(f"{len(pixels):,} images through the Verilog")
-        outcome = simulate(folder, facts, description, pixels, result=result)
+        with Bar(len(pixels)) as bar:
+            outcome = simulate(folder, facts, description, pixels, result=result, progress=bar)
         say("pictures")
         from sim.pictures import draw  # slow to import, wanted at the end only
         paths = draw(folder, description, pixels, labels, result, outcome)

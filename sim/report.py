@@ -1,8 +1,21 @@
 """What a run of the whole test set shows people: a table."""
 
-__all__ = ["CLOCK", "table"]
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+__all__ = ["CLOCK", "Bar", "table"]
 
 CLOCK = 50e6  # Hz, for images a second
+
+
+class Bar(Progress):
+    """A bar over the images of a simulation; it is called with the number that are done."""
+
+    def __init__(self, total, what="images"):
+        super().__init__(what, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = self.add_task("", total=total)
+
+    def __call__(self, done):
+        self.update(self.bar, completed=done)
 
 
 def table(description, facts, labels, result, outcome):

@@ -45,11 +45,17 @@ class Stream:
             self.ready.value = 0
         return payloads
 
-    async def check(self):
-        """Fail if a producer retracts or changes a payload that was not accepted yet."""
+    async def check(self, rst):
+        """Fail if a producer retracts or changes a payload that was not accepted yet.
+
+        Only a reset may do that.
+        """
         held = None
         while True:
             await RisingEdge(self.clk)
+            if rst.value:
+                held = None
+                continue
             if held is not None:
                 assert self.valid.value, "valid retracted"
                 assert self.payload.value == held, "payload changed while stalled"

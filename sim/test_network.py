@@ -1,17 +1,46 @@
-"""The emitted Verilog of random networks."""
+"""The emitted Verilog of random networks and of the committed ones, every integer, in cocotb."""
 
 import numpy as np
 import pytest
 
-from hw.folding import default_folding
+from hw.build import NETWORKS, choose_folding
+from hw.folding import Folding
+from model.data import load, quantize_pixels
+from model.description import load as load_description
 from sim.runner import simulate
-from tests.networks import random_description, random_pixels
+from tests.networks import random_description, random_foldings, random_pixels
+
+RANDOM = 20
+SMOKE = 4  # of the random networks, for the second simulator too
+IMAGES = 6
+COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn"))
+
+
+@pytest.mark.parametrize("seed", [
+    pytest.param(seed, marks=[pytest.mark.smoke] if seed < SMOKE else [])
+    for seed in range(RANDOM)])
+def test_random(folder, waves, seed):
+    rng = np.random.default_rng(seed)
+    description = random_description(rng)
+    foldings = random_foldings(rng, description)
+    pixels = random_pixels(rng, description, IMAGES)
+    simulate(folder, description, foldings, pixels, waves=waves)
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("seed", [3])
-def test_network(tmp_path, seed):
-    rng = np.random.default_rng(seed)
-    description = random_description(rng)
-    simulate(tmp_path, description, default_folding(description, 8),
-             random_pixels(rng, description, 6))
+def test_single_port_ram(folder, waves):
+    """Weights of an iCE40UP5K: 64 bits of a word there, 44 in block RAM."""
+    rng = np.random.default_rng(0)
+    description = random_description(rng, widths=(24, 9, 4))
+    foldings = [Folding(9, 12, spram=True), Folding(2, 3)]
+    pixels = random_pixels(rng, description, IMAGES)
+    simulate(folder, description, foldings, pixels, waves=waves)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed(folder, waves, name):
+    description = load_description(NETWORKS / f"{name}.qsnn")
+    # any images do, and every machine has these
+    pixels, _ = load("mnist", "test")
+    pixels = quantize_pixels(pixels[:IMAGES], description.input_bits)
+    simulate(folder, description, choose_folding(description), pixels, waves=waves)

@@ -5,7 +5,7 @@
 // BEATS holds the input beats, each in whole 32-bit words; RESULTS gets the output payloads, 64
 // bits each. Standard output gets one line of JSON: cycles, and for every hidden layer the CRC-32
 // of all its spikes and of all its membranes, in the order [image][time step][neuron], a byte
-// each. layers.h, made beside the model, names the signals.
+// each. Standard error counts the images. layers.h, made beside the model, names the signals.
 
 #include <cstdint>
 #include <cstdio>
@@ -18,9 +18,10 @@
 #include "Vtop___024root.h"
 #include "verilated.h"
 #if VM_TRACE
-#include "verilated_fst_c.h"
+#include "verilated_vcd_c.h"
 #endif
 #include "layers.h"
+#include "words.h"
 
 static std::vector<uint32_t> crc_table() {
     std::vector<uint32_t> table(256);
@@ -39,20 +40,6 @@ static uint32_t crc32(uint32_t crc, const std::vector<uint8_t>& bytes) {
     return ~crc;
 }
 
-// Verilator has plain integers up to 64 bits and arrays of 32-bit words beyond
-template <typename T> static uint32_t word(const T& value, unsigned index) {
-    return static_cast<uint64_t>(value) >> (32 * index);
-}
-template <std::size_t N> static uint32_t word(const VlWide<N>& value, unsigned index) {
-    return index < N ? value[index] : 0;
-}
-template <typename T> static void assign(T& value, const uint32_t* words, unsigned count) {
-    value = static_cast<T>(words[0] | (count > 1 ? static_cast<uint64_t>(words[1]) << 32 : 0));
-}
-template <std::size_t N>
-static void assign(VlWide<N>& value, const uint32_t* words, unsigned count) {
-    for (unsigned index = 0; index < count; index++) value[index] = words[index];
-}
 template <typename T> static uint8_t field(const T& value, unsigned offset, unsigned width) {
     uint64_t pair = word(value, offset / 32)
         | static_cast<uint64_t>(offset % 32 + width > 32 ? word(value, offset / 32 + 1) : 0) << 32;
@@ -92,19 +79,6 @@ struct Layer {
     }
 };
 
-static std::vector<uint32_t> read_words(const char* path) {
-    std::FILE* file = std::fopen(path, "rb");
-    if (!file) { std::perror(path); std::exit(2); }
-    std::fseek(file, 0, SEEK_END);
-    std::vector<uint32_t> words(std::ftell(file) / sizeof(uint32_t));
-    std::rewind(file);
-    if (std::fread(words.data(), sizeof(uint32_t), words.size(), file) != words.size()) {
-        std::perror(path); std::exit(2);
-    }
-    std::fclose(file);
-    return words;
-}
-
 int main(int argc, char** argv) {
     if (argc < 6) { std::fprintf(stderr, "see the comment in testbench.cpp\n"); return 2; }
     const std::vector<uint32_t> beats = read_words(argv[1]);
@@ -118,10 +92,10 @@ int main(int argc, char** argv) {
     VerilatedContext context;
     auto top = std::make_unique<Vtop>(&context);
 #if VM_TRACE
-    std::unique_ptr<VerilatedFstC> trace;
+    std::unique_ptr<VerilatedVcdC> trace;
     if (argc > 6) {
         context.traceEverOn(true);
-        trace = std::make_unique<VerilatedFstC>();
+        trace = std::make_unique<VerilatedVcdC>();
         top->trace(trace.get(), 99);
         trace->open(argv[6]);
     }
@@ -155,7 +129,7 @@ int main(int argc, char** argv) {
                 idle = 0;
                 if (++received == classes) first_out = cycle;
                 last_out = cycle;
-                if (received % (1000 * classes) == 0)
+                if (received % (100 * classes) == 0)
                     std::fprintf(stderr, "%llu\n", (unsigned long long)(received / classes));
             }
             if (idle > 10000000) { std::fprintf(stderr, "no output any more\n"); return 1; }

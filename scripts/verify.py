@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Hold every stage from Verilog to the bitstream to the golden model, with one set of images.
+
+Needs a build with --bare, whose pins let images in and scores and digests out. The exit status is
+1 if a label, a score, a spike or a membrane of any stage differs. The result is also written to
+verify.json beside the bitstream. Example:
+
+  python scripts/build.py --model mnist-128-b2 --board icebreaker --fit --bitstream --bare
+
+  python scripts/verify.py build/mnist-128-b2 --board icebreaker
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from hw.boards import BoardError, find_board
+from hw.build import BuildError, open_build
+from hw.folding import Folding, FoldingError, plan
+from hw.toolchain import ToolError
+from model.data import DATASETS, DataError, load, quantize_pixels
+from model.description import DescriptionError
+from model.golden import infer
+from sim.stages import STAGES, check
+from sim.tools import SimulationError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+RANDOM = "random"
+
+
+@app.command(help=__doc__)
+def main(
+    folder: Path,
+    board: Annotated[str, typer.Option(help="which of the build's boards")],
+    images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
+    stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
+                                             "the board's family has")] = "",
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, digits or random")] = "",
+    seed: Annotated[int, typer.Option(help="for random images")] = 0,
+    keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
+                                                   "way")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+):
+    try:
+        target = find_board(board)
+        facts, description = open_build(folder)
+        built = open_result(folder, target, facts)
+        chosen = choose_stages(target, stages)
+        layout = plan(description, [Folding(layer["pe"], layer["simd"], layer["spram"])
+                                    for layer in facts["layers"]])
+        dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
+        pixels = choose_images(description, dataset, images, seed, data_dir)
+        result = infer(description, pixels, trace=True)
+        with tempfile.TemporaryDirectory() as temporary, Console(stderr=True).status("") as status:
+            print(f"{'stage':<12}{'images':>8}{'labels':>9}{'scores':>9}{'digests':>9}"
+                  f"{'seconds':>10}")
+            found = []
+            for comparison in check(
+                    folder / board, target, facts, description, layout, pixels, result,
+                    bitstream=folder / board / built["bitstream"]["file"], stages=chosen,
+                    work=keep or Path(temporary),
+                    progress=lambda stage, done: status.update(f"{stage}: {done} images")):
+                print(row(comparison), flush=True)
+                found.append(comparison)
+        ok = all(comparison.ok for comparison in found)
+        write(folder / board / "verify.json", built, found, dataset=dataset, images=images,
+              seed=seed if dataset == RANDOM else None, classes=np.unique(result.labels).size)
+    except (BoardError, BuildError, DataError, DescriptionError, FoldingError, SimulationError,
+            ToolError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print("mismatches with the golden model: none" if ok else "NOT EQUAL to the golden model")
+    raise typer.Exit(0 if ok else 1)
+
+
+def open_result(folder, board, facts):
+    """What hw.flow wrote of a build for a board, if it can be checked."""
+    remedy = f"run scripts/build.py with --board {board.name} --bitstream --bare"
+    try:
+        built = json.loads((folder / board.name / "result.json").read_text())
+    except OSError:
+        raise BuildError(f"{folder}: nothing was built for {board.name}; {remedy}") from None
+    folding = [[layer["pe"], layer["simd"]] for layer in facts["layers"]]
+    if (built["description_sha256"], built["folding"]) != (facts["description_sha256"], folding):
+        raise BuildError(f"{folder / board.name} is of another network or folding; {remedy}")
+    if built["core"] != "bare network":
+        raise BuildError(f"{folder / board.name} has the host link, not pins for a check; {remedy}")
+    return built
+
+
+def choose_stages(board, text):
+    """Those of the text, in order; all that the family has, if it is empty."""
+    known = STAGES.get(board.family, ())
+    if not known:
+        raise SimulationError(f"there are no models to simulate the {board.title} with")
+    wrong = [word for word in text.split(",") if text and word not in known]
+    if wrong:
+        raise SimulationError(f"no stage {wrong[0]!r} on the {board.title}: there are "
+                              f"{', '.join(known)}")
+    return [stage for stage in known if not text or stage in text.split(",")]
+
+
+def choose_images(description, dataset, count, seed, data_dir):
+    """Distinct images [count, n_in], classes in turn where they are known."""
+    if dataset == RANDOM:
+        rng = np.random.default_rng(seed)
+        return rng.integers(0, 1 << description.input_bits, size=(count, description.n_in))
+    pixels, labels = load(dataset, "test", data_dir)
+    pixels = quantize_pixels(pixels, description.input_bits)
+    distinct = np.sort(np.unique(pixels, axis=0, return_index=True)[1])
+    turn = np.zeros(len(distinct), np.int64)  # how many of its class come before an image
+    for label in range(description.classes):
+        turn[labels[distinct] == label] = np.arange((labels[distinct] == label).sum())
+    order = distinct[np.lexsort((labels[distinct], turn))]
+    if len(order) < count:
+        raise DataError(f"{dataset} has {len(order)} distinct test images, not {count}")
+    return pixels[order[:count]]
+
+
+def row(comparison):
+    """A line of the table."""
+    counts = dict(comparison.mismatches)
+    labels, scores = counts.pop("labels"), counts.pop("scores") + counts.pop("framing")
+    return (f"{comparison.stage:<12}{comparison.images:>8,}{labels:>9,}{scores:>9,}"
+            f"{sum(counts.values()):>9,}{comparison.seconds:>10.1f}")
+
+
+def write(path, built, found, **facts):
+    """verify.json: what was compared with what, and how it went."""
+    result = {
+        "format": 1, **facts, "network": built["network"], "shape": built["shape"],
+        "board": built["board"], "build": built["command"],
+        "seed_of_place_and_route": built["seed"],
+        "description_sha256": built["description_sha256"],
+        "bitstream_sha256": built["bitstream"]["sha256"], "tools": built["tools"],
+        "stages": [{"stage": comparison.stage, "mismatches": comparison.mismatches,
+                    "digests": [f"{digest:08x}" for digest in comparison.digests],
+                    "seconds": comparison.seconds} for comparison in found],
+    }
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app()

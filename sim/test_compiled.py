@@ -1,0 +1,128 @@
+"""Whole test sets through the emitted Verilog; and that a difference would be seen."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from hw.build import NETWORKS, build, choose_folding, open_build
+from model.data import load, quantize_pixels
+from model.description import Description
+from model.description import load as load_description
+from model.golden import infer
+from sim.compiled import simulate
+from sim.test_network import COMMITTED
+from sim.tools import SimulationError
+from tests.networks import random_description, random_foldings, random_pixels
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_whole_test_set(tmp_path, name):
+    measured = json.loads((NETWORKS / f"{name}.json").read_text())
+    description = load_description(NETWORKS / f"{name}.qsnn")
+    folder = build(description, choose_folding(description), name, tmp_path)
+    facts, description = open_build(folder)
+    pixels, labels = load(measured["recipe"]["dataset"], "test")
+    assert len(pixels) == measured["test"]["images"] == 10_000
+    outcome = simulate(folder, facts, description,
+                       quantize_pixels(pixels, description.input_bits))
+    assert not any(outcome.mismatches.values()), outcome.mismatches
+    assert (outcome.labels == labels).sum() == measured["test"]["correct"]
+    assert outcome.cycles_per_image == facts["cycles_per_image"]
+    assert outcome.latency == facts["latency"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A network in a build folder with images, and the images' outcome."""
+    rng = np.random.default_rng(3)
+    description = random_description(rng, widths=(12, 9, 7, 4), time_steps=3)
+    folder = build(description, random_foldings(rng, description), "small",
+                   tmp_path_factory.mktemp("compiled"))
+    facts, description = open_build(folder)
+    pixels = random_pixels(rng, description, 200)
+    return folder, facts, description, pixels
+
+
+def test_equal(small):
+    outcome = simulate(*small)
+    assert outcome.ok and list(outcome.mismatches) == [
+        "labels", "scores", "framing", "layer 0 spikes", "layer 0 membranes",
+        "layer 1 spikes", "layer 1 membranes"]
+
+
+@pytest.mark.parametrize("layer, memory, wrong", [
+    (0, "weights", "layer 0 membranes"), (0, "biases", "layer 0 membranes"),
+    (1, "thresholds", "layer 1 spikes"), (2, "weights", "scores"), (2, "biases", "scores")])
+def test_every_memory_image_is_used(small, layer, memory, wrong):
+    """All bits of one memory are flipped: the Verilog itself stays as it is."""
+    folder, facts, *_ = small
+    entry = facts["layers"][layer]["memories"][memory]
+    path = folder / entry["file"]
+    good = path.read_text()
+    words = [int(line, 16) ^ (1 << entry["width"]) - 1 for line in good.split()]
+    try:
+        path.write_text("".join(f"{word:x}\n" for word in words))
+        outcome = simulate(*small)
+    finally:
+        path.write_text(good)
+    assert not outcome.ok and outcome.mismatches[wrong]
+    # what lies before the damage is as it should be
+    assert not any(outcome.mismatches[f"layer {index} {kind}"]
+                   for index in range(layer) for kind in ("spikes", "membranes"))
+
+
+def test_one_bit(small):
+    """One weight of the last layer: scores differ, and nothing before them."""
+    folder, facts, *_ = small
+    path = folder / facts["layers"][2]["memories"]["weights"]["file"]
+    good = path.read_text()
+    first, _, rest = good.partition("\n")
+    try:
+        path.write_text(f"{int(first, 16) ^ 1:x}\n{rest}")
+        outcome = simulate(*small)
+    finally:
+        path.write_text(good)
+    assert {name for name, count in outcome.mismatches.items() if count} - {"labels"} == {"scores"}
+
+
+def test_new_weights_need_no_new_verilog(small, tmp_path):
+    """Another network of the same shape: only its memory images are copied over."""
+    folder, facts, description, pixels = small
+    rng = np.random.default_rng(4)
+    layers = [dataclasses.replace(
+        layer, weights=rng.choice(np.array([-1, 1], np.int8), size=layer.weights.shape),
+        bias=layer.bias[::-1].copy()) for layer in description.layers]
+    other = Description(time_steps=description.time_steps, layers=layers)
+    stages = [(layer["pe"], layer["simd"]) for layer in facts["layers"]]
+    pe, simd = (",".join(map(str, column)) for column in zip(*stages, strict=True))
+    new = build(other, choose_folding(other, pe=pe, simd=simd), "small", tmp_path)
+    assert (new / "small.v").read_bytes() == (folder / "small.v").read_bytes()
+    old = {path: path.read_text() for path in (folder / "memory").iterdir()}
+    try:
+        for path in old:
+            path.write_text((new / "memory" / path.name).read_text())
+        outcome = simulate(folder, facts, other, pixels)
+        stale = simulate(folder, facts, description, pixels)
+    finally:
+        for path, text in old.items():
+            path.write_text(text)
+    assert outcome.ok and not stale.ok
+    assert not np.array_equal(infer(other, pixels).scores, infer(description, pixels).scores)
+
+
+def test_waves(small, tmp_path):
+    folder, facts, description, pixels = small
+    outcome = simulate(folder, facts, description, pixels[:2], waves=tmp_path / "waves.vcd")
+    assert outcome.ok and (tmp_path / "waves.vcd").stat().st_size > 1000
+
+
+def test_broken_verilog(small, tmp_path):
+    _, facts, description, pixels = small
+    folder = build(description, [*map(lambda layer: choose_folding(description)[layer], range(3))],
+                   "small", tmp_path)
+    source = folder / "small.v"
+    source.write_text(source.read_text().replace("endmodule", "endmodul", 1))
+    with pytest.raises(SimulationError, match="verilator failed, see .*verilator.log"):
+        simulate(folder, facts, description, pixels)

@@ -1,0 +1,238 @@
+"""The whole path: driver, pseudo-terminal, pins of the Verilog, and back."""
+
+import dataclasses
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import serial
+from amaranth.back import verilog
+from amaranth.hdl import Fragment
+from PIL import Image
+
+from hw.accelerator import AcceleratorCore
+from hw.build import NETWORKS, build, choose_folding, contents, open_build
+from hw.driver import Accelerator, LinkError
+from hw.folding import Folding
+from hw.protocol import encoded_bytes
+from model.data import load, quantize_pixels
+from model.description import Description, save
+from model.description import load as load_description
+from model.golden import infer
+from sim.link import compile_link, simulated_port
+from tests.device import damage
+from tests.networks import random_description, random_pixels
+from tests.test_load import retrained
+
+SILENCE = 2.0  # seconds
+SCRIPT = Path(__file__).parents[1] / "scripts" / "infer.py"
+NAME = "mnist-128-b2"
+
+
+class Noisy(serial.Serial):
+    """A port whose bytes are damaged on their way, in both directions."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.random = random.Random(0)
+
+    def _noise(self, raw, rate):
+        return damage(self.random, raw) if raw and self.random.random() < rate else raw
+
+    def write(self, raw):
+        super().write(self._noise(raw, 0.1))
+
+    def read(self, size=1):
+        return self._noise(super().read(size), 0.01)  # a few bytes, not a frame
+
+
+def compiled(folder):
+    facts, description = open_build(folder)
+    return compile_link(folder, facts, description), description
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The build folder of a network that takes images of 8 x 8."""
+    rng = np.random.default_rng(8)
+    description = random_description(rng, widths=(64, 9, 7, 4), time_steps=3, input_bits=5)
+    return build(description, [Folding(3, 5), Folding(7, 4), Folding(1, 3)], "small",
+                 tmp_path_factory.mktemp("link"))
+
+
+def test_noisy_line(small):
+    program, description = compiled(small)
+    pixels = random_pixels(np.random.default_rng(9), description, 300).astype(np.uint8)
+    result = infer(description, pixels)
+    with simulated_port(program) as port:
+        with Noisy(port, exclusive=True) as line, Accelerator(
+                line, name=port, network=description.hash, silence=0.3) as board:
+            labels, scores = board.infer(pixels)
+            assert board.resent > 10
+        # another host afterwards, on a quiet line
+        with Accelerator.open(port, silence=SILENCE) as board:
+            status = board.status()
+            assert status.bad > 5 and status.good > 300
+            again, _ = board.infer(pixels[:20])
+        with pytest.raises(LinkError, match="the network on the board is .*, not 0123"):
+            Accelerator.open(port, network="0123" * 16, silence=SILENCE)
+    np.testing.assert_array_equal(labels, result.labels)
+    np.testing.assert_array_equal(scores, result.scores)
+    np.testing.assert_array_equal(again, result.labels[:20])
+
+
+@pytest.fixture(scope="module")
+def loadable(tmp_path_factory):
+    """A build folder whose memories can be loaded, and a network of the same shape."""
+    rng = np.random.default_rng(3)
+    description = random_description(rng, widths=(64, 9, 4), time_steps=2, input_bits=5)
+    other = retrained(rng, description)
+    out = tmp_path_factory.mktemp("loadable")
+    save(other, out / "other.qsnn")
+    # 288 bits a word, in two memories
+    return build(description, [Folding(9, 32, spram=True), Folding(2, 3)], "net", out), other
+
+
+def test_other_weights(loadable):
+    """Loaded without one lost byte, then over a bad line."""
+    folder, other = loadable
+    program, description = compiled(folder)
+    facts, _ = open_build(folder)
+    pixels = random_pixels(np.random.default_rng(4), description, 40).astype(np.uint8)
+
+    def check(board, network):
+        result = infer(network, pixels)
+        labels, scores = board.infer(pixels)
+        np.testing.assert_array_equal(labels, result.labels)
+        np.testing.assert_array_equal(scores, result.scores)
+
+    with simulated_port(program) as port:
+        with Accelerator.open(port, network=description.hash, silence=SILENCE) as board:
+            memories = contents(facts, other)
+            assert not board.differing(contents(facts, description))
+            check(board, description)
+            assert board.load(memories) == list(range(len(memories)))
+            check(board, other)
+            status = board.status()
+            assert (status.bad, status.overruns, board.resent) == (0, 0, 0)
+        with Noisy(port, exclusive=True) as line, Accelerator(line, name=port,
+                                                              silence=0.3) as board:
+            board.load(contents(facts, description))
+            check(board, description)
+            assert board.resent > 10
+
+
+def test_script_loads(loadable, tmp_path):
+    folder, other = loadable
+    pixels = quantize_pixels(load("digits", "test")[0][:3], 5)
+    for options, network, loaded in (
+            ([], open_build(folder)[1], ""),
+            (["--model", folder.parent / "other.qsnn"], other, r"loaded +\d+ bytes into 6 of 6 ")):
+        done = run("--sim", folder, *options, "--dataset", "digits", "--images", 3)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "golden model  3 of 3 equal, label and scores" in done.stdout
+        assert bool(re.search(r"^loaded", done.stdout, re.M)) == bool(loaded)
+        assert re.search(loaded, done.stdout), done.stdout
+        for scores in infer(network, pixels).scores:
+            assert f"scores {' '.join(map(str, scores))}\n" in done.stdout
+
+
+def test_committed_network(tmp_path):
+    """20 images and two faults, one in a request and one in a reply."""
+    description = load_description(NETWORKS / f"{NAME}.qsnn")
+    program, _ = compiled(build(description, choose_folding(description), NAME, tmp_path))
+    pixels = quantize_pixels(load("mnist", "test")[0][:20], description.input_bits)
+    result = infer(description, pixels)
+
+    class TwoFaults(Noisy):
+        writes = reads = 0
+
+        def _flip(self, raw):
+            return bytes([raw[0] ^ 4]) + raw[1:]
+
+        def write(self, raw):
+            self.writes += 1
+            serial.Serial.write(self, self._flip(raw) if self.writes == 9 else raw)
+
+        def read(self, size=1):
+            raw = serial.Serial.read(self, size)
+            self.reads += bool(raw)
+            return self._flip(raw) if self.reads == 12 else raw
+
+    with simulated_port(program) as port:
+        with TwoFaults(port) as line, Accelerator(line, name=port, network=description.hash,
+                                                  silence=SILENCE) as board:
+            assert board.hello().n_in == 784 and board.hello().window == 8
+            labels, scores = board.infer(pixels)
+            assert board.resent >= 2 and board.status().bad >= 1
+    np.testing.assert_array_equal(labels, result.labels)
+    np.testing.assert_array_equal(scores, result.scores)
+
+
+def run(*options):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, options)], capture_output=True,
+                          text=True, timeout=300)
+
+
+def test_script(small, tmp_path):
+    """Pictures, arrays and a data set; labels and scores are the golden ones."""
+    description = load_description(small / "network.qsnn")
+    pixels = load("digits", "test")[0][:3]
+    Image.fromarray(pixels[0].reshape(8, 8)).save(tmp_path / "one.png")
+    np.save(tmp_path / "three.npy", pixels)
+    for options, names in (
+            ([tmp_path / "one.png", tmp_path / "three.npy"],
+             ["one.png", "three.npy[0]", "three.npy[1]", "three.npy[2]"]),
+            (["--dataset", "digits", "--images", 3], ["digits 0", "digits 1", "digits 2"])):
+        done = run("--sim", small, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        count = len(names)
+        result = infer(description, quantize_pixels(pixels[[0, 0, 1, 2]][-count:], 5))
+        for name, label, scores in zip(names, result.labels, result.scores, strict=True):
+            assert re.search(rf"^{re.escape(name)} +label {label}  scores "
+                             rf"{' '.join(map(str, scores))}$", done.stdout, re.M), done.stdout
+        assert f"golden model  {count} of {count} equal, label and scores" in done.stdout
+
+
+@pytest.mark.parametrize("options, sentence", [
+    ([], "either --port or --sim is needed"),
+    (["--port", "/dev/no"], "either pictures or a --dataset is needed"),
+    (["--port", "/dev/no", "x.png"], "/dev/no: no such port; there is .*"),
+    (["--port", "/dev/no", "--model", "x", "x.png"],
+     "--model needs the --build that the board has been made from"),
+    (["--sim", "{small}", "--model", NAME, "x.png"],
+     f".*{NAME}.qsnn needs another circuit than the build: shape is 784-128-10, not 64-9-7-4; run "
+     "scripts/build.py"),
+    (["--sim", "no", "x.png"], "no: not a build folder .*"),
+    (["--sim", "{small}", "no.png"], "no.png: no such file"),
+    (["--sim", "{small}", "--dataset", "mnist"],
+     "mnist has images of 784 pixels, the network takes 64")])
+def test_script_errors(small, options, sentence):
+    done = run(*(option.format(small=small) for option in options))
+    assert done.returncode == 2
+    assert re.fullmatch(f"error: {sentence}\n", done.stderr), done.stderr
+
+
+def test_new_weights_need_no_new_verilog():
+    """What differs between networks of a shape is in memory images, the greeting too."""
+    description = random_description(np.random.default_rng(1), widths=(6, 4, 3))
+    readout = dataclasses.replace(description.layers[-1], bias=description.layers[-1].bias[::-1])
+    other = Description(time_steps=description.time_steps,
+                        layers=[*description.hidden, readout])
+    cores = [AcceleratorCore(network, choose_folding(description), clock_hz=12_000_000,
+                             baud=1_000_000, files=True) for network in (description, other)]
+    assert cores[0].greeting != cores[1].greeting
+    assert len({verilog.convert(core, name="core", emit_src=False) for core in cores}) == 1
+
+
+def test_what_is_loaded_fits():
+    """A word that is longer than an image has room in the queue."""
+    description = random_description(np.random.default_rng(1), widths=(40, 64, 3), input_bits=1)
+    core = AcceleratorCore(description, [Folding(64, 40), Folding(1, 64)], clock_hz=48_000_000,
+                           baud=1_000_000, loadable=True)
+    assert core.link.depth >= encoded_bytes(3 + 64 * 40 // 8) > 256
+    Fragment.get(core, None)

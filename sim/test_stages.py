@@ -1,0 +1,166 @@
+"""A network from the golden model to its bitstream; and that one wrong bit is seen where it is."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.boards import BOARDS
+from hw.build import build, open_build
+from hw.flow import Options, implement
+from hw.folding import Folding, plan
+from hw.toolchain import ToolError, find
+from model.golden import infer
+from sim.netlist import simulable
+from sim.stages import STAGES, check
+from sim.tools import SimulationError
+from tests.networks import random_description, random_pixels
+
+VERIFY = Path(__file__).parents[1] / "scripts" / "verify.py"
+IMAGES = 210
+
+
+def needs(*tools):
+    """Skip where a tool is missing; CI has them all."""
+    for tool in tools:
+        try:
+            find(tool)
+        except ToolError as error:
+            pytest.skip(str(error))
+
+
+def make(out, board, foldings, seed, widths):
+    """A build of a network whose classes all occur."""
+    description = random_description(np.random.default_rng(seed), widths=widths, time_steps=2,
+                                     input_bits=2, membrane_bits=3)
+    folder = build(description, foldings, "net", out)
+    options = Options(BOARDS[board], BOARDS[board].core_hz, bare=True)
+    implement(folder, description, foldings, options,
+              command="test", say=lambda text: None)
+    return folder
+
+
+def compare(folder, board, work, stages):
+    facts, description = open_build(folder)
+    foldings = [Folding(layer["pe"], layer["simd"], layer["spram"]) for layer in facts["layers"]]
+    pixels = random_pixels(np.random.default_rng(4), description, IMAGES)
+    assert len(np.unique(pixels, axis=0)) >= 200
+    result = infer(description, pixels, trace=True)
+    assert len(np.unique(result.labels)) == description.classes
+    bitstream = next((folder / board).glob("net.bi*"))
+    return list(check(folder / board, BOARDS[board], facts, description,
+                      plan(description, foldings), pixels, result, bitstream=bitstream,
+                      stages=stages, work=work))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A network with block RAM, single-port RAM that is loaded first, and a PLL."""
+    needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
+    return make(tmp_path_factory.mktemp("stages"), "icebreaker",
+                [Folding(4, 4), Folding(1, 4, spram=True)], seed=475, widths=(60, 32, 4))
+
+
+def test_every_stage_equals_the_golden_model(built, tmp_path):
+    found = compare(built, "icebreaker", tmp_path, STAGES["ice40"])
+    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+    for comparison in found:
+        assert comparison.ok, comparison
+        assert list(comparison.mismatches) == ["labels", "scores", "framing", "layer 0"]
+        assert comparison.digests == found[0].digests != [0]
+
+
+def test_ecp5(tmp_path):
+    """Block RAM, distributed RAM, carry chains and registers of all kinds."""
+    needs("yosys", "nextpnr-ecp5", "ecppack")
+    folder = make(tmp_path, "colorlight-i5", [Folding(8, 4), Folding(1, 8)], seed=43,
+                  widths=(128, 32, 3))
+    found = compare(folder, "colorlight-i5", tmp_path / "work", ["synth", "routed"])
+    for comparison in found:
+        assert comparison.ok, comparison
+    cells = json.loads((folder / "colorlight-i5" / "routed.json").read_text())
+    kinds = {cell["type"] for cell in cells["modules"]["top"]["cells"].values()}
+    assert {"DP16KD", "TRELLIS_RAMW", "EHXPLLL"} <= kinds
+
+
+def flip(value):
+    """The lowest bit that is not x, as the JSON of a netlist has it."""
+    index = max(value.rfind("0"), value.rfind("1"))
+    return value[:index] + "10"[int(value[index])] + value[index + 1:]
+
+
+def damage_netlist(path):
+    netlist = json.loads(path.read_text())
+    cell = next(cell for name, cell in sorted(netlist["modules"]["top"]["cells"].items())
+                if "layer0.weights" in name and "INIT_0" in cell["parameters"])
+    cell["parameters"]["INIT_0"] = flip(cell["parameters"]["INIT_0"])
+    path.write_text(json.dumps(netlist))
+
+
+def damage_bitstream(path):
+    """The lowest bit of the fullest block RAM, which has the weights."""
+    asc = path.with_name("damaged.asc")
+    subprocess.run([find("iceunpack").path, path.name, asc.name], cwd=path.parent, check=True)
+    parts = asc.read_text().split("\n.")
+    index = max((index for index, part in enumerate(parts) if part.startswith("ram_data")),
+                key=lambda index: sum(int(row, 16).bit_count() for row in parts[index].split()[3:]))
+    head, first, rest = parts[index].split("\n", 2)
+    parts[index] = f"{head}\n{int(first, 16) ^ 1:0{len(first)}x}\n{rest}"
+    asc.write_text("\n.".join(parts))
+    subprocess.run([find("icepack").path, asc.name, path.name], cwd=path.parent, check=True)
+
+
+def damage_image(path):
+    first, _, rest = path.read_text().partition("\n")
+    path.write_text(f"{int(first, 16) ^ 1:x}\n{rest}")
+
+
+@pytest.mark.parametrize("stage, file, damage", [
+    ("rtl", "memory/layer0_weights.hex", damage_image),
+    ("synth", "netlist.json", damage_netlist),
+    ("routed", "routed.json", damage_netlist),
+    ("bitstream", "net.bin", damage_bitstream)])
+def test_one_bit_is_seen(built, tmp_path, stage, file, damage):
+    """Each stage has its own files, and nothing else: the others go on as if nothing were."""
+    folder = tmp_path / "net"
+    shutil.copytree(built, folder)
+    damage(folder / "icebreaker" / file)
+    comparison, = compare(folder, "icebreaker", tmp_path / "work", [stage])
+    assert not comparison.ok and comparison.mismatches["layer 0"], comparison
+
+
+def test_pads_with_registers_are_refused():
+    pad = {"type": "SB_IO", "parameters": {"PIN_TYPE": "010101"},
+           "connections": {"PACKAGE_PIN": [3], "D_IN_0": [4], "D_OUT_0": []}}
+    top = {"ports": {"clk": {"bits": [2]}}, "cells": {"pad": pad}, "netnames": {}}
+    with pytest.raises(SimulationError, match="^pad pad has a register or an enable$"):
+        simulable(top)
+
+
+def verify(*arguments):
+    return subprocess.run([sys.executable, VERIFY, *arguments], capture_output=True, text=True)
+
+
+def test_script(built):
+    done = verify(built, "--board", "icebreaker", "--stages", "rtl", "--images", "20")
+    assert done.returncode == 0 and done.stderr == "", done
+    assert done.stdout.splitlines()[1].split()[:5] == ["rtl", "20", "0", "0", "0"]
+    result = json.loads((built / "icebreaker" / "verify.json").read_text())
+    assert result["images"] == 20 and result["stages"][0]["mismatches"]["labels"] == 0
+    assert str(built.parent) not in json.dumps(result)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--board", "x"], "error: no board 'x': there are "),
+    (["--board", "ice40hx8k"], "nothing was built for ice40hx8k; run scripts/build.py with "
+                               "--board ice40hx8k --bitstream --bare"),
+    (["--board", "icebreaker", "--stages", "rtl,fit"], "error: no stage 'fit' on the iCEBreaker"),
+    (["--board", "icebreaker", "--dataset", "mnist"], "error: "),
+])
+def test_script_says_what_is_wrong(built, arguments, message):
+    done = verify(built, *arguments)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done

