@@ -1,5 +1,6 @@
 # make setup   an environment in .venv, without torch
 # make demo    build the default network and run the whole test set through its Verilog
+# make boards  add the tools that make bitstreams and load them into boards
 # make test    everything that CI runs
 # make clean   remove all that these made
 
@@ -9,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requi
 
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: setup demo test clean
+.PHONY: setup demo boards test clean
 
 setup: .venv/setup
 
@@ -17,10 +18,15 @@ demo: setup
 	$(call need,g++,apt install g++)
 	$(BIN)/python scripts/demo.py
 
+boards: .venv/setup-boards
+	@echo "the first run of each tool compiles it, up to a minute:"
+	-$(BIN)/python scripts/build.py --doctor
+
 # the simulators start their own Python: the variable makes its warnings errors too
 test: .venv/setup-test
 	$(call need,g++,apt install g++)
 	$(call need,iverilog,apt install iverilog)
+	$(call need,icebox_vlog,apt install fpga-icestorm)
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n auto tests
 	PYTHONWARNINGS=error $(BIN)/python -m pytest -n auto sim
@@ -40,6 +46,10 @@ clean:
 	$(PIP) -e .
 	@touch $@
 
-.venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
-	$(PIP) -e '.[train,test]'
+.venv/setup-boards: pyproject.toml requirements.lock | .venv/bin/python
+	$(PIP) -e '.[boards]'
 	@touch $@ .venv/setup
+
+.venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
+	$(PIP) -e '.[train,boards,test]'
+	@touch $@ .venv/setup .venv/setup-boards

@@ -11,18 +11,35 @@ and memory layout, and report.txt, which is printed too. Examples:
   python scripts/build.py --bits 4 --cycles 200        four times as fast, four times as large
 
   python scripts/build.py --bits 2 --pe 16,8,1 --simd 16,16,4
+
+  python scripts/build.py --bits 2 --board colorlight-i5 --bitstream --seeds 4
+
+  python scripts/build.py --bits 2 --board colorlight-i5 --fit
+
+  python scripts/build.py --bits 2 --board colorlight-i5 --target-fps 100000 --clock 60
+
+With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed design, logs,
+result.json and report.txt. --doctor says which tools that takes and where they are.
 """
 
 import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 
+from hw.boards import BoardError, find_board
 from hw.build import DEFAULT_CYCLES, BuildError, build, choose_folding, find_network
+from hw.filling import FillError
+from hw.fit import FitError, check_fit, choose_for_board, found_text
+from hw.flow import FlowError, Options, implement
 from hw.folding import FoldingError
+from hw.toolchain import ToolError, doctor
 from model.description import DescriptionError, load
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -39,20 +56,83 @@ def main(
     simd: Annotated[str, typer.Option(help="synapses at once, one number a layer")] = "",
     folding: Annotated[Path | None, typer.Option(
         help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer')] = None,
+    board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f or "
+                                            "tang-nano-9k")] = "",
+    fit: Annotated[bool, typer.Option("--fit", help="the fastest folding that fits the "
+                                                    "board")] = False,
+    target_fps: Annotated[int, typer.Option(min=0, help="the smallest folding with so many "
+                                                        "images/s")] = 0,
+    bitstream: Annotated[bool, typer.Option("--bitstream", help="place, route and pack for the "
+                                                                "board")] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=64, help="of place and route; the fastest is "
+                                                           "kept")] = 1,
+    clock: Annotated[float, typer.Option(help="of the core in MHz; 0: the board's default")] = 0,
+    baud: Annotated[int, typer.Option(min=1, help="of the serial port")] = 1_000_000,
+    bare: Annotated[bool, typer.Option("--bare", help="a few pins in place of the host link: "
+                                                      "measures the core")] = False,
+    loadable: Annotated[bool, typer.Option("--loadable", help="a host can load other weights "
+                                                              "while it runs")] = False,
+    patchable: Annotated[bool, typer.Option(
+        "--patchable", help="scripts/patch.py can put other weights into the bitstream")] = False,
+    tools: Annotated[bool, typer.Option("--doctor", help="list the tools and stop")] = False,
 ):
+    if tools:
+        complete = True
+        for line, there in doctor():
+            print(line, flush=True)
+            complete &= there
+        raise typer.Exit(0 if complete else 1)
     try:
+        if bitstream and not board:
+            raise BuildError("--bitstream needs a --board")
+        if patchable and not bitstream:
+            raise BuildError("--patchable needs --bitstream: the Verilog reads its contents anyway")
+        if bare and loadable:
+            raise BuildError("--bare has no host link to load weights with: leave out --loadable")
+        if clock and not 1 <= clock <= 1000:
+            raise BuildError(f"--clock takes 1 to 1000 MHz, not {clock:g}")
+        target = find_board(board) if board else None
         path = find_network(model or f"mnist-256-256-b{bits}")
-        name = name or (path.parent.name if path.stem == "network" else path.stem)
-        if Path(name).name != name:
-            raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
+        name = name or (path.resolve().parent.name if path.stem == "network" else path.stem)
         description = load(path)
-        foldings = choose_folding(description, pe=pe, simd=simd, file=folding, cycles=cycles)
-        folder = build(description, foldings, name, out)
-    except (BuildError, DescriptionError, FoldingError, OSError) as error:
+        hz = round(clock * 1e6) or (target.core_hz if target else 0)
+        found = None
+        if fit or target_fps:
+            if not target:
+                raise BuildError("--fit and --target-fps need a --board")
+            if pe or simd or folding or fit and target_fps:
+                raise BuildError("--fit and --target-fps choose the folding: give one of them "
+                                 "alone, without --pe, --simd or --folding")
+            found = choose_for_board(description, target, hz=hz, fps=target_fps or None,
+                                     bare=bare, loadable=loadable)
+            foldings = list(found.foldings)
+        else:
+            foldings = choose_folding(description, pe=pe, simd=simd, file=folding, cycles=cycles)
+            if target:
+                check_fit(target, description, foldings, bare=bare, loadable=loadable)
+        folder = build(description, foldings, name, out, loadable=loadable)
+        if bitstream:
+            options = Options(target, hz, baud, seeds, bare,
+                              loadable, patchable)
+            folder = place(folder, description, foldings, options)
+    except (BoardError, BuildError, DescriptionError, FillError, FitError, FlowError, FoldingError,
+            ToolError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print((folder / "report.txt").read_text())
+    if found:
+        print(f"{found_text(found, target, hz)}\n")
     print(f"written to {folder}/")
+
+
+def place(folder, description, foldings, options):
+    """Make the bitstream; the last line of the tool at work is on the screen meanwhile."""
+    command = shlex.join(["python", "scripts/build.py", *sys.argv[1:]])
+    with Console(stderr=True).status("") as status:
+        def show(text):
+            status.update(escape(text[:100]))
+        implement(folder, description, foldings, options, command=command, show=show)
+    return folder / options.board.name
 
 
 if __name__ == "__main__":
