@@ -1,8 +1,7 @@
-"""A network that a host talks to over a serial line: what goes into an FPGA, but for its pins."""
+"""A network that a host talks to: what goes into an FPGA, but for its pins."""
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
@@ -12,7 +11,8 @@ from hw.memories import ADDRESS_BYTES
 from hw.network import Network
 from hw.protocol import Hello, encoded_bytes
 from hw.rom import word_bytes
-from hw.uart import UartReceiver, UartTransmitter, divisor
+from hw.spi import Spi
+from hw.uart import Uart, divisor
 
 __all__ = ["GREETING", "AcceleratorCore", "greeting_image"]
 
@@ -25,15 +25,17 @@ def greeting_image(hello):
 
 
 class AcceleratorCore(wiring.Component):
-    """Network, host link and UART.
+    """Network, host link, and UART or SPI.
 
     Parameters
     ----------
     description, foldings, files, loadable
         As for :class:`hw.network.Network`.
     clock_hz, baud : int
-        Frequency of the clock and speed of the line. Raises ``ValueError`` if the one cannot be
-        made from the other.
+        Frequency of the clock and speed of a serial line. Raises ``ValueError`` if the one cannot
+        be made from the other.
+    link : str
+        ``uart``, or ``spi``, whose speed is the master's.
 
     Attributes
     ----------
@@ -42,19 +44,21 @@ class AcceleratorCore(wiring.Component):
         What the device says of itself.
     greeting : (width, words)
         The memory image :data:`GREETING`: that, packed, and zeros.
+    transport : :class:`hw.uart.Uart` or :class:`hw.spi.Spi`
 
     Members
     -------
-    rx, tx : In(1), Out(1)
-        The line, high when idle. :py:`rx` need not be synchronous.
+    rx, tx or cs, sck, mosi, miso
+        The pins of the transport.
     busy : Out(1)
         Something is on its way in, at work, or on its way out: for an LED.
     """
 
-    def __init__(self, description, foldings, *, clock_hz, baud, files=False, loadable=False):
+    def __init__(self, description, foldings, *, clock_hz, baud=1_000_000, link="uart",
+                 files=False, loadable=False):
         self.network = network = Network(description, foldings, files=files, loadable=loadable)
         memories = [memory[2:] for memory in network.memories] if network.loadable else []
-        self.divisor = divisor(clock_hz, baud)
+        self.transport = Spi() if link == "spi" else Uart(divisor(clock_hz, baud))
         first = network.plan.stages[0]
         facts = dict(input_bits=first.bits, score_bytes=-(-len(network.o.p.score) // 8),
                      classes=description.classes, pixels=first.simd, beats=first.words,
@@ -63,29 +67,31 @@ class AcceleratorCore(wiring.Component):
                      clock_khz=round(clock_hz / 1000),
                      hash=bytes.fromhex(description.hash)[:16])
         sizes = Hello(window=1, **facts)
-        # 9.5 bits: a host that sends without gaps, and 5 % too fast
-        depth = inbox_depth(sizes, latency=network.plan.latency,
-                            byte_cycles=19 * self.divisor // 2)
+        times = dict(latency=network.plan.latency, byte_cycles=self.transport.byte_cycles)
+        depth = inbox_depth(sizes, **times)
         if memories:  # a small network may have words that are longer than its images
             depth = max(depth, 1 << ceil_log2(encoded_bytes(ADDRESS_BYTES + sizes.word_bytes)))
-        self.hello = Hello(window=window(sizes, depth), **facts)
+        self.hello = Hello(window=window(sizes, depth, **times), **facts)
         self.greeting = greeting_image(self.hello)
         self.link = HostLink(self.hello, network.o.signature, depth=depth,
                              file=GREETING if files else None, sizes=memories)
-        super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1)})
+        self.pins = {name: member for name, member in self.transport.signature.members.items()
+                     if member.is_port}
+        super().__init__({**self.pins, "busy": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.network = network = self.network
         m.submodules.link = link = self.link
-        m.submodules.receiver = receiver = UartReceiver(self.divisor)
-        m.submodules.transmitter = transmitter = UartTransmitter(self.divisor)
-        m.submodules.synchronizer = FFSynchronizer(self.rx, receiver.rx, init=1)
-        wiring.connect(m, receiver.o, link.i)
-        wiring.connect(m, link.o, transmitter.i)
+        m.submodules.transport = transport = self.transport
+        wiring.connect(m, transport.o, link.i)
+        wiring.connect(m, link.o, transport.i)
         wiring.connect(m, link.image, network.i)
         wiring.connect(m, network.o, link.result)
         if network.loadable:
             wiring.connect(m, link.load, network.load)
-        m.d.comb += [self.tx.eq(transmitter.tx), self.busy.eq(link.busy)]
+        m.d.comb += self.busy.eq(link.busy)
+        for name, pin in self.pins.items():
+            inner, outer = getattr(transport, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if pin.flow is In else outer.eq(inner)
         return m

@@ -50,7 +50,7 @@ class Inbox(wiring.Component):
     What was read stays until :py:`free`, so a frame can be checked first and used then. Where
     there is no room, or a byte is bad, the rest of its frame is dropped; the delimiter, which
     is taken as soon as there is room for one again, ends what came before. So the CRC of a frame
-    that lost bytes is wrong.
+    that lost bytes is wrong. Empty frames take no room: over SPI they never end.
 
     Parameters
     ----------
@@ -91,17 +91,20 @@ class Inbox(wiring.Component):
                                for name in ("write", "read", "oldest"))
 
         room, broken, delimiter = Signal(init=1), Signal(), Signal()
+        between, needless = Signal(init=1), Signal()  # behind a delimiter; another one
         m.d.sync += [room.eq((write ^ oldest) != self.depth), self.empty.eq(read == write)]
         m.d.comb += [
             delimiter.eq((self.i.p.data == 0) & ~self.i.p.bad),
-            self.overrun.eq(self.i.valid & ~room),
-            memory.write.eq(self.i.valid & room & ~self.i.p.bad & (~broken | delimiter)),
+            needless.eq(delimiter & between),
+            self.overrun.eq(self.i.valid & ~room & ~needless),
+            memory.write.eq(self.i.valid & room & ~self.i.p.bad & ~needless
+                            & (~broken | delimiter)),
             memory.write_address.eq(write[:-1]), memory.write_data.eq(self.i.p.data),
         ]
         with m.If(memory.write):
-            m.d.sync += write.eq(write + 1)
+            m.d.sync += [write.eq(write + 1), between.eq(delimiter)]
         with m.If(self.i.valid):
-            with m.If(~room | self.i.p.bad):
+            with m.If(self.overrun | self.i.p.bad):
                 m.d.sync += broken.eq(1)
             with m.Elif(delimiter):
                 m.d.sync += broken.eq(0)

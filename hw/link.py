@@ -25,17 +25,23 @@ def inbox_depth(hello, *, latency, byte_cycles):
     byte_cycles  fewest cycles between two bytes of the line
     """
     image = protocol.encoded_bytes(hello.infer_bytes)
-    busy = (USE * image + hello.beats * 2 + latency  # a beat may wait a little
-            + CHECK * (hello.result_bytes + protocol.OVERHEAD) + 100)
-    return 1 << ceil_log2(image + -(-busy // byte_cycles))
+    return 1 << ceil_log2(image + -(-_busy(hello, latency) // byte_cycles))
 
 
-def window(hello, depth):
-    """INFER requests that may be under way without filling the queue."""
+def _busy(hello, latency):
+    """Cycles from the last byte of an image to its reply, at most."""
     image = protocol.encoded_bytes(hello.infer_bytes)
-    if protocol.encoded_bytes(hello.result_bytes) <= image:
+    return (USE * image + hello.beats * 2 + latency  # a beat may wait a little
+            + CHECK * (hello.result_bytes + protocol.OVERHEAD) + 100)
+
+
+def window(hello, depth, *, latency, byte_cycles):
+    """INFER requests that may be under way without filling the queue of so many bytes."""
+    image = protocol.encoded_bytes(hello.infer_bytes)
+    if (protocol.encoded_bytes(hello.result_bytes) <= image
+            and CHECK * image + _busy(hello, latency) <= byte_cycles * image):
         return WINDOW  # images come no faster than results leave, and the queue has room for those
-    # results may back up: then all images but the oldest may be waiting here
+    # results or images may back up: then all images but the oldest may be waiting here
     return min(WINDOW, max(1, depth // image))
 
 

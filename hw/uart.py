@@ -2,9 +2,10 @@
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["BYTE", "UartReceiver", "UartTransmitter", "divisor"]
+__all__ = ["BYTE", "Uart", "UartReceiver", "UartTransmitter", "divisor"]
 
 BYTE = data.StructLayout({"data": 8, "bad": 1})  # a received byte; bad: not to be believed
 MIN_DIVISOR = 5  # with 4, the cycle in which the edge is seen and 2.5 % add up to half a bit
@@ -118,4 +119,46 @@ class UartTransmitter(wiring.Component):
             m.d.sync += [timer.eq(self.divisor - 1), bits.eq(bits[1:])]
         with m.Elif(self.i.valid):
             m.d.sync += [timer.eq(self.divisor - 1), bits.eq(Cat(0, self.i.payload, 1))]
+        return m
+
+
+class Uart(wiring.Component):
+    """Bytes both ways over two wires.
+
+    Parameters
+    ----------
+    divisor : int
+        Cycles of a bit.
+
+    Attributes
+    ----------
+    byte_cycles : int
+        From byte to byte, at least: 9.5 bits, of a host that sends without gaps and 5 % too fast.
+
+    Members
+    -------
+    i, o : In(stream of 8 bits), Out(stream of BYTE, always ready)
+        As those of :class:`UartTransmitter` and :class:`UartReceiver`.
+    rx, tx : In(1), Out(1)
+        The line, high when idle. :py:`rx` need not be synchronous.
+    """
+
+    def __init__(self, divisor):
+        self.receiver, self.transmitter = UartReceiver(divisor), UartTransmitter(divisor)
+        self.divisor = divisor
+        self.byte_cycles = 19 * divisor // 2
+        super().__init__({
+            "i": In(stream.Signature(8)),
+            "o": Out(stream.Signature(BYTE, always_ready=True)),
+            "rx": In(1, init=1), "tx": Out(1, init=1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.receiver = receiver = self.receiver
+        m.submodules.transmitter = transmitter = self.transmitter
+        m.submodules.synchronizer = FFSynchronizer(self.rx, receiver.rx, init=1)
+        wiring.connect(m, receiver.o, wiring.flipped(self.o))
+        wiring.connect(m, wiring.flipped(self.i), transmitter.i)
+        m.d.comb += self.tx.eq(transmitter.tx)
         return m

@@ -16,7 +16,18 @@ from hw.accelerator import AcceleratorCore
 from hw.folding import Folding
 from hw.frames import CobsDecoder, Crc32
 from hw.link import CHECK, HostLink, inbox_depth, window
-from hw.protocol import ERROR, REPLY, Code, Frame, Hello, Request, Splitter, Status, encode
+from hw.protocol import (
+    ERROR,
+    REPLY,
+    Code,
+    Frame,
+    Hello,
+    Request,
+    Splitter,
+    Status,
+    encode,
+    encoded_bytes,
+)
 from model import golden
 from tests.device import Device, damage, uncobs
 from tests.networks import random_description, random_pixels
@@ -222,6 +233,20 @@ def test_empty_frames():
         Frame(Request.STATUS + REPLY, 6, Status(1, 0, 0).pack())]
 
 
+def test_empty_frames_take_no_room():
+    """While the queue is full to the last byte, they displace nothing and do not count as lost."""
+    source = random.Random(5)
+    sent = [Frame(Request.INFER, k, beats(HELLO, source)) for k in range(5)]
+    sent.append(Frame(Request.STATUS, 5, b"ab"))
+    raw = b"".join(map(encode, sent))
+    assert len(raw) == 2 * 18 + 64  # two are done when the outbox is full
+    last = encode(Frame(Request.STATUS, 9))
+    levels = [*paced(raw), *paced(bytes(100)), (6000, last[0], 0), *paced(last[1:])]
+    *answers, status = frames_of(Bench(depth=64, hold=5000).run(levels))
+    assert [frame.sequence for frame in answers] == [0, 1, 2, 3, 4, 5]
+    assert Status.unpack(status.payload) == Status(7, 0, 0)
+
+
 @pytest.mark.parametrize("at", [0, 1, 9, -2, -1])
 def test_bad_byte(at):
     """A byte with a framing error, whatever its bits are, ends its frame: even if they are right.
@@ -285,7 +310,7 @@ def test_queue_is_deep_enough():
     hello = greeting(bits=8, pixels=2, n_in=40)
     latency = 900
     depth = inbox_depth(hello, latency=latency, byte_cycles=50)
-    assert window(hello, depth) == 8
+    assert window(hello, depth, latency=latency, byte_cycles=50) == 8
     source = random.Random(4)
     stream = b"".join(encode(Frame(Request.INFER, k, beats(hello, source))) for k in range(6))
     bench = Bench(hello, depth=depth, latency=latency)
@@ -294,8 +319,18 @@ def test_queue_is_deep_enough():
 
 def test_window_where_results_are_longer_than_images():
     hello = greeting(bits=1, pixels=1, n_in=8, classes=50)
-    assert window(hello, inbox_depth(hello, latency=10, byte_cycles=100)) == 4
-    assert window(hello, 256) == 8 and window(hello, 16) == 1
+    times = dict(latency=10, byte_cycles=100)
+    assert window(hello, inbox_depth(hello, **times), **times) == 4
+    assert window(hello, 256, **times) == 8 and window(hello, 16, **times) == 1
+
+
+def test_window_where_the_network_is_slower_than_the_line():
+    """An image every 100 bytes, each for 48 cycles: 2400 to check and use it, 1900 to spare."""
+    hello = greeting(bits=8, pixels=1, n_in=92, classes=2)
+    assert encoded_bytes(hello.infer_bytes) == 100
+    limit = 48 * 100 - 16 * 100 - (8 * 100 + 2 * 92 + 16 * (5 + 6) + 100)
+    for latency, expected in ((limit, 8), (limit + 1, 2)):
+        assert window(hello, 256, latency=latency, byte_cycles=48) == expected
 
 
 def test_refusals():
@@ -402,15 +437,16 @@ def test_core(drift):
         Frame(Request.INFER, k, payload)
         for k, payload in enumerate(protocol.pack_images(core.hello, images), 2)),
         Frame(Request.STATUS, 9)]
-    bit = core.divisor * (1 + drift)
+    divisor = core.transport.divisor
+    bit = divisor * (1 + drift)
     levels = deque(line(encode(requests[0]), bit, phase=0.5))
-    levels += [1] * 450 * core.divisor  # the greeting is longer than the queue of this network
+    levels += [1] * 450 * divisor  # the greeting is longer than the queue of this network
     levels += line(b"".join(map(encode, requests[1:])), bit)
     tx, busy = [], []
 
     async def drive(ctx):
         after = 0
-        while levels or after < 12 * core.divisor:
+        while levels or after < 12 * divisor:
             ctx.set(core.rx, levels.popleft() if levels else 1)
             tx.append(ctx.get(core.tx))
             busy.append(ctx.get(core.busy))
@@ -419,7 +455,7 @@ def test_core(drift):
 
     simulate(core, drive)
 
-    hello, *results, status = frames_of(bytes(read_line(tx, core.divisor)))
+    hello, *results, status = frames_of(bytes(read_line(tx, divisor)))
     assert Hello.unpack(hello.payload) == core.hello
     assert core.hello.hash == bytes.fromhex(description.hash)[:16]
     assert core.hello.n_in == 12 and core.hello.input_bits == 4 and core.hello.classes == 3
