@@ -72,7 +72,10 @@ class Board:
 
     @cached_property
     def pins(self):
-        """Port of the board's top -> pin. rx and tx as the FPGA sees them."""
+        """Port of the board's top -> pin. rx and tx as the FPGA sees them.
+
+        Boards with a place for an SPI master have cs, sck, mosi and miso.
+        """
         pattern = re.compile(PINS[SUFFIXES[self.family]], re.MULTILINE)
         return {match["name"]: match["pin"]
                 for match in pattern.finditer(self.constraints.read_text())}

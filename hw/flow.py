@@ -30,6 +30,7 @@ from hw.images import write_hex
 from hw.network import image_name
 from hw.pll import pll_settings
 from hw.routed import critical_path, fmax_mhz, parts, path_text, utilisation
+from hw.spi import SCK_CYCLES
 from hw.toolchain import Job, ToolError, find, run
 from hw.top import BoardTop
 from hw.uart import divisor
@@ -56,6 +57,7 @@ class Options:
     bare      the network in :class:`hw.harness.Harness`, in place of the host link
     loadable  a host can write the memories
     patchable scripts/patch.py can put other contents into the bitstream: takes more block RAM
+    link      of the host: uart or spi
     """
 
     board: object
@@ -65,6 +67,7 @@ class Options:
     bare: bool = False
     loadable: bool = False
     patchable: bool = False
+    link: str = "uart"
 
 
 def implement(folder, description, foldings, options, *, command="", say=print,
@@ -79,6 +82,8 @@ def implement(folder, description, foldings, options, *, command="", say=print,
         raise FlowError(f"the number of seeds is 1 to {MAX_SEEDS}, not {options.seeds}")
     if options.patchable and board.family not in TEMPLATE:
         raise FlowError(f"bitstreams of the {board.title} cannot be patched: leave out --patchable")
+    if options.link == "spi" and "sck" not in board.pins:
+        raise FlowError(f"there are no pins for SPI on the {board.title}: leave out --link spi")
     settings = pll_settings(board, options.clock_hz)
     hz = round(settings.hz) if settings else board.clock_hz
     tools = {name: find(name) for name in TOOLS[board.family]}
@@ -86,11 +91,12 @@ def implement(folder, description, foldings, options, *, command="", say=print,
         core = Harness(description, foldings, files=True)
     else:
         try:
-            divisor(hz, options.baud)
+            if options.link == "uart":
+                divisor(hz, options.baud)
         except ValueError as error:
             raise FlowError(str(error)) from None
-        core = AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud, files=True,
-                               loadable=options.loadable)
+        core = AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud,
+                               link=options.link, files=True, loadable=options.loadable)
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{board.name}."))
     failed = folder / f"{board.name}.failed"
     try:
@@ -232,7 +238,7 @@ def _facts(core, hz, options, name, description, command, tools):
         "shape": description.shape,
         "description_sha256": description.hash,
         "board": options.board.name,
-        "core": "bare network" if options.bare else f"network and host link, {options.baud} baud",
+        "core": _core_text(hz, options),
         "patchable": options.patchable,
         "command": command,
         "tools": {tool: found.version for tool, found in tools.items()},
@@ -241,6 +247,14 @@ def _facts(core, hz, options, name, description, command, tools):
         "cycles_per_image": cycles,
         "images_per_s": round(hz / cycles),
     }
+
+
+def _core_text(hz, options):
+    if options.bare:
+        return "bare network"
+    return "network and host link, " + (
+        f"SPI to {hz / SCK_CYCLES / 1e6:g} MHz" if options.link == "spi"
+        else f"{options.baud} baud")
 
 
 def report(result):

@@ -36,7 +36,8 @@ class BoardTop(wiring.Component):
         The board's oscillator.
     led : Out(1)
         Lit while the core is busy.
-    and the members of the core but :py:`busy`: rx and tx, where it has a serial port.
+    and the members of the core but :py:`busy`: rx and tx, where it has a serial port; cs, sck, mosi
+    and miso, where it has SPI.
     """
 
     def __init__(self, board, core, clock_hz):

@@ -18,6 +18,8 @@ and memory layout, and report.txt, which is printed too. Examples:
 
   python scripts/build.py --bits 2 --board colorlight-i5 --target-fps 100000 --clock 60
 
+  python scripts/build.py --model mnist-128-b2 --board icebreaker --fit --bitstream --link spi
+
 With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed design, logs,
 result.json and report.txt. --doctor says which tools that takes and where they are.
 """
@@ -27,7 +29,7 @@ import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repo
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -68,6 +70,7 @@ def main(
                                                            "kept")] = 1,
     clock: Annotated[float, typer.Option(help="of the core in MHz; 0: the board's default")] = 0,
     baud: Annotated[int, typer.Option(min=1, help="of the serial port")] = 1_000_000,
+    link: Annotated[Literal["uart", "spi"], typer.Option(help="what the host is at")] = "uart",
     bare: Annotated[bool, typer.Option("--bare", help="a few pins in place of the host link: "
                                                       "measures the core")] = False,
     loadable: Annotated[bool, typer.Option("--loadable", help="a host can load other weights "
@@ -89,6 +92,8 @@ def main(
             raise BuildError("--patchable needs --bitstream: the Verilog reads its contents anyway")
         if bare and loadable:
             raise BuildError("--bare has no host link to load weights with: leave out --loadable")
+        if bare and link != "uart":
+            raise BuildError(f"--bare has no host link: leave out --link {link}")
         if clock and not 1 <= clock <= 1000:
             raise BuildError(f"--clock takes 1 to 1000 MHz, not {clock:g}")
         target = find_board(board) if board else None
@@ -113,7 +118,7 @@ def main(
         folder = build(description, foldings, name, out, loadable=loadable)
         if bitstream:
             options = Options(target, hz, baud, seeds, bare,
-                              loadable, patchable)
+                              loadable, patchable, link)
             folder = place(folder, description, foldings, options)
     except (BoardError, BuildError, DescriptionError, FillError, FitError, FlowError, FoldingError,
             ToolError, OSError) as error:

@@ -22,6 +22,7 @@ REFERENCES = {
     "ulx3s-85f": ("ulx3s", "ULX3S_85F_Platform", ("led", 0)),
     "tang-nano-9k": ("tang_nano_9k", "TangNano9kPlatform", ("led", 0)),
 }
+SPI = ["cs", "mosi", "miso", "sck"]
 
 
 def test_unknown_board():
@@ -31,8 +32,9 @@ def test_unknown_board():
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 def test_constraints(board):
-    assert sorted(board.pins) == ["clk", "led", "rx", "tx"]
-    assert len(set(board.pins.values())) == 4
+    spi = ["cs", "miso", "mosi", "sck"] if board.name == "icebreaker" else []
+    assert sorted(board.pins) == sorted(["clk", "led", "rx", "tx", *spi])
+    assert len(set(board.pins.values())) == len(board.pins)
     text = board.constraints.read_text()
     assert text.isascii() and text.endswith("\n")
     mhz = f"{board.clock_hz / 1e6:g}"
@@ -54,11 +56,19 @@ def test_amaranth_boards(name):
     uart = resources["uart", 0]
     lines = {line.name: line.ios[0] for line in uart.ios if hasattr(line, "ios")}
     light = resources[led].ios[0]
-    assert board.pins == {"clk": clock.ios[0].names[0], "led": light.names[0],
-                          "rx": lines["rx"].names[0], "tx": lines["tx"].names[0]}
+    pins = {name: pin for name, pin in board.pins.items() if name not in SPI}
+    assert pins == {"clk": clock.ios[0].names[0], "led": light.names[0],
+                    "rx": lines["rx"].names[0], "tx": lines["tx"].names[0]}
     assert (lines["rx"].dir, lines["tx"].dir) == ("i", "o")
     assert board.clock_hz == round(clock.clock.frequency)
     assert board.led_on == (0 if light.invert else 1)
+
+
+def test_spi_is_at_pmod_1a():
+    """In the order of a Pmod of type 2."""
+    boards = pytest.importorskip("amaranth_boards.icebreaker")
+    pmod = boards.ICEBreakerPlatform.connectors[0].mapping
+    assert [BOARDS["icebreaker"].pins[name] for name in SPI] == [pmod[str(k)] for k in range(1, 5)]
 
 
 def tool(name, *arguments):

@@ -80,6 +80,17 @@ def test_result(icebreaker, network):
     assert "Fmax" in (folder / "report.txt").read_text()
 
 
+def test_spi(icebreaker, tmp_path, network):
+    """Its pins and its name; it takes less than a serial line, and no more RAM."""
+    folder, result = place(tmp_path, network, "icebreaker", link="spi")
+    assert result["core"] == "network and host link, SPI to 4 MHz"
+    assert icebreaker[1]["core"] == "network and host link, 1000000 baud"
+    top = json.loads((folder / "routed.json").read_text())["modules"]["top"]
+    assert {"cs", "sck", "mosi", "miso"} <= set(top["ports"]) and "rx" not in top["ports"]
+    ours, theirs = (each["parts"]["input and link"] for each in (result, icebreaker[1]))
+    assert ours["logic"] < theirs["logic"] and ours["ram"] == theirs["ram"]
+
+
 def test_parts_are_all_there_is(icebreaker):
     _, result = icebreaker
     parts = result["parts"]
@@ -287,6 +298,9 @@ def test_short_name(name, short):
      "the PLL of the ULX3S 85F cannot make 900 MHz"),
     (["--board", "ulx3s-85f", "--bitstream", "--baud", "40000000"],
      "40,000,000 baud needs a clock of 200,000,000 Hz or more, not 50,000,000"),
+    (["--board", "ulx3s-85f", "--bitstream", "--link", "spi"],
+     "there are no pins for SPI on the ULX3S 85F: leave out --link spi"),
+    (["--bare", "--link", "spi"], "--bare has no host link: leave out --link spi"),
 ])
 def test_refusals(tmp_path, arguments, message):
     done = subprocess.run([sys.executable, "scripts/build.py", "--out", str(tmp_path), *arguments],
