@@ -1,13 +1,12 @@
 """The host's end of the line to an accelerator: images in, labels and scores out.
 
-    with Accelerator.open("/dev/ttyUSB1") as board:
+    with Accelerator.open("/dev/ttyUSB1") as board:  # or "spi:/dev/spidev0.0"
         board.load(memories)  # where they can be loaded: other weights than it began with
         labels, scores = board.infer(pixels)
 
 :mod:`hw.protocol` says what goes over the line. Nothing here needs Amaranth.
 """
 
-import errno
 import secrets
 import zlib
 from collections import deque
@@ -17,8 +16,8 @@ from operator import ne
 
 import numpy as np
 import serial
-from serial.tools import list_ports
 
+from hw.ports import LinkError, open_port
 from hw.protocol import (
     DELIMITER,
     ERROR,
@@ -49,12 +48,8 @@ LONGEST = encoded_bytes(MAX_REPLY)
 BABBLE = 16 * LONGEST  # bytes without a good frame: as good as silence
 
 
-class LinkError(Exception):
-    """The accelerator cannot be reached, or is not what it should be; one sentence says why."""
-
-
 class Accelerator:
-    """An accelerator behind a serial port, or what behaves like a ``serial.Serial``.
+    """An accelerator behind a port: a ``serial.Serial``, or what behaves like one.
 
     Every request is answered exactly once, or there is a :class:`LinkError`: what is lost on the
     line, in either direction, is sent again.
@@ -80,11 +75,11 @@ class Accelerator:
 
     @classmethod
     def open(cls, port, *, baud=BAUD, network=None, silence=SILENCE):
-        """Open a port by name and greet what is behind it. Raises :class:`LinkError`."""
-        try:
-            line = serial.Serial(port, baud, write_timeout=TRIES * silence, exclusive=True)
-        except (OSError, ValueError) as error:  # SerialException is an OSError
-            raise LinkError(_refusal(port, error)) from None
+        """Open a port by name, see :mod:`hw.ports`, and greet what is behind it.
+
+        Raises :class:`LinkError`.
+        """
+        line = open_port(port, baud, patience=TRIES * silence)
         try:
             return cls(line, name=port, network=network, silence=silence)
         except BaseException:
@@ -281,16 +276,3 @@ class Accelerator:
 
     def _gone(self, error):
         return f"{self._name}: the connection is gone: is the cable still in? ({error})"
-
-
-def _refusal(port, error):
-    """Why a port cannot be opened."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        there = ", ".join(sorted(entry.device for entry in list_ports.comports()))
-        return f"{port}: no such port; there is {there or 'none at all: is the board plugged in?'}"
-    if number in (errno.EACCES, errno.EPERM):
-        return f"{port}: no permission: add yourself to the group dialout and log in again"
-    if number in (errno.EAGAIN, errno.EBUSY):
-        return f"{port}: another program has this port open"
-    return f"{port}: not a serial port that can be used ({error})"
