@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Ask an accelerator for the labels of pictures, or of images of a data set.
 
-The accelerator is a board at a serial port, or its Verilog, simulated down to the pins of the
-serial line. With a build folder, labels and scores are compared with the golden model; the exit
+The accelerator is a board at a serial port or at SPI, or its Verilog, simulated down to the pins of
+that line. With a build folder, labels and scores are compared with the golden model; the exit
 status is 1 if they differ. Where a host can load the memories (scripts/build.py --loadable), what
 is in them is compared with the network, and loaded where it differs. Examples:
 
   python scripts/infer.py --port /dev/ttyUSB1 seven.png four.png
 
   python scripts/infer.py --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
+
+  python scripts/infer.py --port spi:/dev/spidev0.0@4000000 --dataset mnist
 
   python scripts/infer.py --sim build/mnist-256-256-b2 --dataset mnist --images 20
 
@@ -22,7 +24,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -30,12 +32,13 @@ import typer
 from hw.build import BuildError, contents, find_network, load_alike, open_build
 from hw.driver import BAUD, Accelerator, LinkError
 from hw.folding import FoldingError
+from hw.ports import SPI, line_speed
 from hw.protocol import encoded_bytes, memory_bytes
 from model.data import DataError, load, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from model.pictures import read_pictures
-from sim.link import SILENCE, compile_link, simulated_port
+from sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from sim.report import Bar
 from sim.tools import SimulationError
 
@@ -50,13 +53,15 @@ class UsageError(Exception):
 def main(
     pictures: Annotated[list[Path] | None, typer.Argument(
         help="png, jpg, ..., or .npy; bright on black")] = None,
-    port: Annotated[str, typer.Option(help="serial port of the board")] = "",
+    port: Annotated[str, typer.Option(help="of the board: /dev/ttyUSB1, or "
+                                           "spi:/dev/spidev0.0@4000000, with SCK in Hz")] = "",
     sim: Annotated[Path | None, typer.Option(help="simulate this build folder instead")] = None,
+    link: Annotated[Literal["uart", "spi"], typer.Option(help="to simulate")] = "uart",
     build: Annotated[Path | None, typer.Option(
         help="build folder that the board must have been made from")] = None,
     model: Annotated[str, typer.Option(
         help="a .qsnn file of the same shape, in place of the build's network")] = "",
-    baud: Annotated[int, typer.Option(min=1, help="speed of the port")] = BAUD,
+    baud: Annotated[int, typer.Option(min=1, help="speed of the port, bits/s")] = BAUD,
     dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "",
     images: Annotated[int, typer.Option(min=0, help="of the data set; 0: all")] = 20,
     data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
@@ -71,10 +76,9 @@ def main(
         facts, built = open_build(sim or build) if sim or build else (None, None)
         description = load_alike(find_network(model), built) if model else built
         with ExitStack() as stack:
-            silence = {}
-            if sim:
-                port, silence = _simulate(stack, sim, facts, built)
-            board = stack.enter_context(Accelerator.open(port, baud=baud, **silence))
+            board = stack.enter_context(
+                _simulate(stack, sim, facts, built, link) if sim
+                else Accelerator.open(port, baud=baud))
             hello = board.hello()
             if description:
                 _prepare(board, facts, description)
@@ -105,17 +109,18 @@ def main(
         equal = bool(same.all())
         print(f"golden model  {same.sum():,} of {len(labels):,} equal, label and scores")
     print(f"sent again    {resent:,}")
-    line = baud / 10 / encoded_bytes(hello.infer_bytes)
-    print(f"images/s      {line:,.0f} as the line allows at {baud:,} baud"
-          + ("" if sim else f", {len(labels) / seconds:,.0f} measured"))
+    rate, line = line_speed(SPI if sim and link == "spi" else port, baud)
+    print(f"images/s      {rate / encoded_bytes(hello.infer_bytes):,.0f} as the line allows at "
+          + line + ("" if sim else f", {len(labels) / seconds:,.0f} measured"))
     raise typer.Exit(0 if equal else 1)
 
 
-def _simulate(stack, folder, facts, description):
-    """The simulated port, and how patient its driver must be."""
+def _simulate(stack, folder, facts, description, link):
+    """An accelerator that is simulated."""
     print(f"compiling {folder} with its host link ...", flush=True)
-    program = compile_link(folder, facts, description)
-    return stack.enter_context(simulated_port(program)), {"silence": SILENCE}
+    program = compile_link(folder, facts, description, link)
+    port = stack.enter_context(simulated_port(program, link))
+    return Accelerator(open_simulated(port, link), name=port, silence=SILENCE)
 
 
 def _prepare(board, facts, description):

@@ -1,6 +1,7 @@
 """An accelerator core, compiled by Verilator, behind a pseudo-terminal: as a board is to a host.
 
-The network and its memory images are those of a build folder; host link and UART come around it.
+The network and its memory images are those of a build folder; host link, and UART or SPI, come
+around it.
 """
 
 import os
@@ -10,33 +11,41 @@ import tty
 from contextlib import contextmanager
 from pathlib import Path
 
+import serial
+
 from hw.accelerator import GREETING, AcceleratorCore
 from hw.build import foldings_of
 from hw.emit import to_verilog
 from hw.images import write_hex
+from hw.ports import SpiPort
+from hw.spi import SCK_CYCLES
 from sim.tools import run, verilator_environment
 
-__all__ = ["BAUD", "CLOCK", "SILENCE", "compile_link", "simulated_port"]
+__all__ = ["BAUD", "CLOCK", "SILENCE", "SimulatedBus", "compile_link", "open_simulated",
+           "simulated_port"]
 
 BAUD = 1_000_000
 CLOCK = 5 * BAUD  # the fewest cycles a bit: a simulation pays for each of them
 SILENCE = 10.0  # seconds: simulated time is slower than the host's
+CYCLES = {"uart": CLOCK // BAUD, "spi": SCK_CYCLES}  # of a bit
 SOURCE = Path(__file__).parent / "link.cpp"
 
 
-def compile_link(folder, facts, description):
+def compile_link(folder, facts, description, link="uart"):
     """Compile the core of a build folder's network; returns the program. Again only if needed."""
-    core = AcceleratorCore(description, foldings_of(facts), clock_hz=CLOCK, baud=BAUD, files=True,
-                           loadable=bool(facts["memories"]))
+    core = AcceleratorCore(description, foldings_of(facts), clock_hz=CLOCK, baud=BAUD, link=link,
+                           files=True, loadable=bool(facts["memories"]))
     source = to_verilog(core, "accelerator")
-    work = folder / "simulation-link"
+    work = folder / f"simulation-{link}"
     program, stamp = work / "link", work / "stamp"
-    key = source + SOURCE.read_text()
+    header = SOURCE.with_name(f"{link}.h")
+    key = source + SOURCE.read_text() + header.read_text()
     if not (program.exists() and stamp.exists() and stamp.read_text() == key):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         (work / "accelerator.v").write_text(source)
         shutil.copyfile(SOURCE, work / SOURCE.name)
+        shutil.copyfile(header, work / "line.h")
         run(["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
              "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
              "--top-module", "accelerator", "-o", "../link", "-CFLAGS", "-O2",
@@ -51,12 +60,12 @@ def compile_link(folder, facts, description):
 
 
 @contextmanager
-def simulated_port(program):
+def simulated_port(program, link="uart"):
     """Run a program of :func:`compile_link`; gives the name of the port that it is behind."""
     device, port = os.openpty()
     try:
         tty.setraw(port)
-        with subprocess.Popen([program.resolve(), str(CLOCK // BAUD)], cwd=program.parent,
+        with subprocess.Popen([program.resolve(), str(CYCLES[link])], cwd=program.parent,
                               stdin=device, stdout=device) as process:
             os.close(device)
             device = None
@@ -68,3 +77,22 @@ def simulated_port(program):
         os.close(port)  # until here: the program sees the end where nobody has it open
         if device is not None:
             os.close(device)
+
+
+class SimulatedBus:
+    """The port of a simulation with SPI: every byte that goes in brings one back."""
+
+    def __init__(self, port):
+        self._line = serial.Serial(port, exclusive=True)
+        self.close = self._line.close
+
+    def xfer2(self, raw):
+        self._line.write(raw)
+        return self._line.read(len(raw))
+
+
+def open_simulated(port, link):
+    """The port of a simulation, opened for :class:`hw.driver.Accelerator`."""
+    if link == "spi":
+        return SpiPort(SimulatedBus(port), CLOCK // SCK_CYCLES)
+    return serial.Serial(port, exclusive=True)

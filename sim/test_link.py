@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from hw.accelerator import AcceleratorCore
 from hw.build import NETWORKS, build, choose_folding, contents, open_build
 from hw.driver import Accelerator, LinkError
 from hw.folding import Folding
+from hw.ports import SpiPort
 from hw.protocol import encoded_bytes
 from model.data import load, quantize_pixels
 from model.description import Description, save
 from model.description import load as load_description
 from model.golden import infer
-from sim.link import compile_link, simulated_port
+from sim.link import BAUD, SimulatedBus, compile_link, open_simulated, simulated_port
 from tests.device import damage
 from tests.networks import random_description, random_pixels
 from tests.test_load import retrained
@@ -33,7 +35,7 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "infer.py"
 NAME = "mnist-128-b2"
 
 
-class Noisy(serial.Serial):
+class Noise:
     """A port whose bytes are damaged on their way, in both directions."""
 
     def __init__(self, *args, **kwargs):
@@ -50,9 +52,23 @@ class Noisy(serial.Serial):
         return self._noise(super().read(size), 0.01)  # a few bytes, not a frame
 
 
-def compiled(folder):
+class Noisy(Noise, serial.Serial):
+    pass
+
+
+class NoisySpi(Noise, SpiPort):
+    pass
+
+
+def open_noisy(port, link):
+    if link == "spi":
+        return NoisySpi(SimulatedBus(port), BAUD)
+    return Noisy(port, exclusive=True)
+
+
+def compiled(folder, link="uart"):
     facts, description = open_build(folder)
-    return compile_link(folder, facts, description), description
+    return compile_link(folder, facts, description, link), description
 
 
 @pytest.fixture(scope="module")
@@ -64,22 +80,24 @@ def small(tmp_path_factory):
                  tmp_path_factory.mktemp("link"))
 
 
-def test_noisy_line(small):
-    program, description = compiled(small)
+@pytest.mark.parametrize("link", ["uart", "spi"])
+def test_noisy_line(small, link):
+    program, description = compiled(small, link)
     pixels = random_pixels(np.random.default_rng(9), description, 300).astype(np.uint8)
     result = infer(description, pixels)
-    with simulated_port(program) as port:
-        with Noisy(port, exclusive=True) as line, Accelerator(
-                line, name=port, network=description.hash, silence=0.3) as board:
+    with simulated_port(program, link) as port:
+        with closing(open_noisy(port, link)) as line:
+            board = Accelerator(line, name=port, network=description.hash, silence=0.3)
             labels, scores = board.infer(pixels)
             assert board.resent > 10
         # another host afterwards, on a quiet line
-        with Accelerator.open(port, silence=SILENCE) as board:
+        with Accelerator(open_simulated(port, link), name=port, silence=SILENCE) as board:
             status = board.status()
-            assert status.bad > 5 and status.good > 300
+            assert status.bad > 5 and status.good > 300 and status.overruns == 0
             again, _ = board.infer(pixels[:20])
-        with pytest.raises(LinkError, match="the network on the board is .*, not 0123"):
-            Accelerator.open(port, network="0123" * 16, silence=SILENCE)
+            assert board.resent == 0
+            with pytest.raises(LinkError, match="the network on the board is .*, not 0123"):
+                board.require("0123" * 16)
     np.testing.assert_array_equal(labels, result.labels)
     np.testing.assert_array_equal(scores, result.scores)
     np.testing.assert_array_equal(again, result.labels[:20])
@@ -187,7 +205,8 @@ def test_script(small, tmp_path):
     for options, names in (
             ([tmp_path / "one.png", tmp_path / "three.npy"],
              ["one.png", "three.npy[0]", "three.npy[1]", "three.npy[2]"]),
-            (["--dataset", "digits", "--images", 3], ["digits 0", "digits 1", "digits 2"])):
+            (["--link", "spi", "--dataset", "digits", "--images", 3],
+             ["digits 0", "digits 1", "digits 2"])):
         done = run("--sim", small, *options)
         assert (done.returncode, done.stderr) == (0, "")
         count = len(names)
