@@ -15,11 +15,13 @@ from amaranth import Shape
 from amaranth.utils import ceil_log2
 
 from hw.blocks import Memory, place
+from hw.link import CHECK, USE
 from hw.parameters import layer_parameters
 from hw.rom import SPRAM_WIDTH
+from hw.spi import SCK_CYCLES
 from hw.synapses import synapse_latency
 
-__all__ = ["MEASURED", "Estimate", "core_estimate", "estimate", "layer_estimate"]
+__all__ = ["MEASURED", "Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ FAMILIES = {
 }
 MEASURED = frozenset(FAMILIES)
 FAMILIES["gowin"] = FAMILIES["ecp5"]  # a guess
+
+SPI_SAVES = 36  # cells of the serial line's; counted on an iCE40
 
 
 def _bits(largest):
@@ -233,7 +237,19 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False)
     return parts, sum(place(name, memory).blocks for memory in memories.values())
 
 
-def core_estimate(board, description, plan, *, bare=False, loadable=False):
+def inbox_bytes(plan, link):
+    """Of the host link's queue: an image, and what comes while it is computed and answered."""
+    first = plan.stages[0]
+    image = first.words * ceil(first.simd * first.bits / 8)
+    if link == "uart":  # a byte takes hundreds of cycles
+        return round(1.03 * image) + 20
+    byte = 8 * SCK_CYCLES
+    busy = USE * image + 2 * first.words + plan.latency + 600
+    slow = CHECK * image + busy > byte * image  # then the host waits
+    return image + 10 + (0 if slow else busy // byte)
+
+
+def core_estimate(board, description, plan, *, bare=False, loadable=False, link="uart"):
     """Cells and block RAMs beside the layers: clock and reset, and the host link or harness."""
     family, first = FAMILIES[board.family], plan.stages[0]
     logic = 45 + family.register(first.simd * first.bits)
@@ -242,19 +258,18 @@ def core_estimate(board, description, plan, *, bare=False, loadable=False):
         for layer, stage in zip(description.hidden, plan.stages, strict=False):
             logic += 34 + stage.lanes * (layer.membrane_bits + stage.sequence) / 2
         return logic, 0
-    # two queues of bytes: an image and what comes while it is answered, and a reply
-    image = first.words * ceil(first.simd * first.bits / 8)
-    queues = [Memory(8, 1 << ceil_log2(round(1.03 * image) + 20), written=True),
-              Memory(8, 256, written=True)]
-    return (logic + family.link + family.load * loadable
+    queues = [Memory(8, 1 << ceil_log2(inbox_bytes(plan, link)), written=True),
+              Memory(8, 256, written=True)]  # a reply
+    return (logic + family.link - SPI_SAVES * (link == "spi") + family.load * loadable
             + sum(memory_logic(family, board.family, queue) for queue in queues),
             sum(place(board.family, queue).blocks for queue in queues))
 
 
-def estimate(board, description, plan, *, bare=False, loadable=False):
+def estimate(board, description, plan, *, bare=False, loadable=False, link="uart"):
     """The :class:`Estimate` of a network on a board; the options as in :class:`hw.flow.Options`."""
     loadable |= any(stage.spram for stage in plan.stages)
-    logic, blocks = core_estimate(board, description, plan, bare=bare, loadable=loadable)
+    logic, blocks = core_estimate(board, description, plan, bare=bare, loadable=loadable,
+                                  link=link)
     layers, lanes = [], plan.stages[0].simd
     for layer, stage, parameters in zip(description.layers, plan.stages,
                                         layer_parameters(description, plan), strict=True):

@@ -15,13 +15,13 @@ class FitError(ValueError):
     """A network that is too large for a board."""
 
 
-def check_fit(board, description, foldings, *, bare=False, loadable=False):
+def check_fit(board, description, foldings, *, bare=False, loadable=False, link="uart"):
     """Raise :class:`FitError` if a network cannot fit, with what would.
 
     Its block RAMs are exact, its logic may be up to 10 % less.
     """
     whole = plan(description, foldings)
-    options = dict(bare=bare, loadable=loadable)
+    options = dict(bare=bare, loadable=loadable, link=link)
     if any(stage.spram for stage in whole.stages) and not board.spram_bits:
         raise FitError(f"the {board.title} has no single-port RAM for weights")
     problem = _problem(board, estimate(board, description, whole, **options))
@@ -41,14 +41,15 @@ def check_fit(board, description, foldings, *, bare=False, loadable=False):
                                      "take a smaller network"))
 
 
-def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=False):
+def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=False,
+                     link="uart"):
     """The fastest :class:`hw.search.Found` for a board; with ``fps``, the smallest one that
     reaches so many images a second at a clock of ``hz``.
 
     Weights go into single-port RAM where that is what makes it fit, or faster. Raises
     :class:`FitError` with what would do.
     """
-    options = dict(bare=bare, loadable=loadable)
+    options = dict(bare=bare, loadable=loadable, link=link)
     if fps is None:
         best = _fastest(description, board, options)
         if best is None:

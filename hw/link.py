@@ -25,6 +25,8 @@ def inbox_depth(hello, *, latency, byte_cycles):
     byte_cycles  fewest cycles between two bytes of the line
     """
     image = protocol.encoded_bytes(hello.infer_bytes)
+    if not _keeps_up(hello, latency, byte_cycles):
+        return 1 << ceil_log2(image)  # the host waits, see window()
     return 1 << ceil_log2(image + -(-_busy(hello, latency) // byte_cycles))
 
 
@@ -35,11 +37,17 @@ def _busy(hello, latency):
             + CHECK * (hello.result_bytes + protocol.OVERHEAD) + 100)
 
 
+def _keeps_up(hello, latency, byte_cycles):
+    """Whether the device needs no more time than the line, for images one after the other."""
+    image, result = map(protocol.encoded_bytes, (hello.infer_bytes, hello.result_bytes))
+    return CHECK * image + _busy(hello, latency) <= byte_cycles * max(image, result)
+
+
 def window(hello, depth, *, latency, byte_cycles):
     """INFER requests that may be under way without filling the queue of so many bytes."""
     image = protocol.encoded_bytes(hello.infer_bytes)
     if (protocol.encoded_bytes(hello.result_bytes) <= image
-            and CHECK * image + _busy(hello, latency) <= byte_cycles * image):
+            and _keeps_up(hello, latency, byte_cycles)):
         return WINDOW  # images come no faster than results leave, and the queue has room for those
     # results or images may back up: then all images but the oldest may be waiting here
     return min(WINDOW, max(1, depth // image))

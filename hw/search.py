@@ -47,8 +47,9 @@ class Search:
     ``spram``, the largest weights are in single-port RAM.
     """
 
-    def __init__(self, description, board, *, bare=False, loadable=False, spram=False):
-        self.description, self.board, self.bare = description, board, bare
+    def __init__(self, description, board, *, bare=False, loadable=False, link="uart",
+                 spram=False):
+        self.description, self.board, self.bare, self.link = description, board, bare, link
         self.loadable = loadable or spram
         sizes = [layer.n_in * layer.n_out for layer in description.layers]
         self.spram = sizes.index(max(sizes)) if spram else None
@@ -66,7 +67,8 @@ class Search:
             whole = plan(self.description, beginning.foldings)
             if whole.cycles_per_image <= cycles:
                 found = Found(beginning.foldings, whole, estimate(
-                    self.board, self.description, whole, bare=self.bare, loadable=self.loadable))
+                    self.board, self.description, whole, bare=self.bare, loadable=self.loadable,
+                    link=self.link))
                 if self._fits(found.estimate.logic, found.estimate.blocks):
                     return found
         return None
@@ -108,7 +110,8 @@ class Search:
             stages.append(self._stage(index, folding, n_in, folding.pe))
             if not index:
                 logic, blocks = core_estimate(self.board, self.description, Plan(tuple(stages)),
-                                              bare=self.bare, loadable=self.loadable)
+                                              bare=self.bare, loadable=self.loadable,
+                                              link=self.link)
             cost = self._cost(index, stages)
             likely = logic + cost[0], blocks + cost[1]
             if self._fits(*likely):

@@ -109,12 +109,13 @@ def main(
                 raise BuildError("--fit and --target-fps choose the folding: give one of them "
                                  "alone, without --pe, --simd or --folding")
             found = choose_for_board(description, target, hz=hz, fps=target_fps or None,
-                                     bare=bare, loadable=loadable)
+                                     bare=bare, loadable=loadable, link=link)
             foldings = list(found.foldings)
         else:
             foldings = choose_folding(description, pe=pe, simd=simd, file=folding, cycles=cycles)
             if target:
-                check_fit(target, description, foldings, bare=bare, loadable=loadable)
+                check_fit(target, description, foldings, bare=bare, loadable=loadable,
+                          link=link)
         folder = build(description, foldings, name, out, loadable=loadable)
         if bitstream:
             options = Options(target, hz, baud, seeds, bare,

@@ -6,14 +6,20 @@ from collections import deque
 
 import numpy as np
 import pytest
+from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
+from amaranth.utils import ceil_log2
 
 from hw import protocol
 from hw.accelerator import AcceleratorCore
+from hw.boards import BOARDS
+from hw.build import choose_folding, find_network
+from hw.estimate import core_estimate, inbox_bytes
 from hw.folding import Folding
 from hw.protocol import REPLY, Frame, Hello, Request, Splitter, Status, encode
 from hw.spi import SCK_CYCLES, Spi
 from model import golden
+from model.description import load
 from tests.networks import random_description, random_pixels
 from tests.spi import Master
 
@@ -232,3 +238,18 @@ def test_core():
         assert label == expected.labels[frame.sequence]
         assert scores == expected.scores[frame.sequence].tolist()
     assert Status.unpack(status.payload) == Status(8, 2, 0)
+
+
+@pytest.mark.parametrize("name", ["mnist-128-b2", "mnist-256-256-b4"])
+@pytest.mark.parametrize("cycles", [100, 800, 4000, 100_000])
+def test_estimate_of_the_queue(name, cycles):
+    """A slower network needs a longer one, until it is so slow that the host waits for it."""
+    description = load(find_network(name))
+    foldings = choose_folding(description, cycles=cycles)
+    core = AcceleratorCore(description, foldings, clock_hz=24_000_000, link="spi")
+    assert 1 << ceil_log2(inbox_bytes(core.network.plan, "spi")) == core.link.depth
+    assert core.link.depth == (2048 if cycles == 4000 else 1024)
+    assert core.hello.window == (1 if cycles == 100_000 else 8)
+    _, blocks = core_estimate(BOARDS["icebreaker"], description, core.network.plan, link="spi")
+    assert blocks == core.link.depth // 512 + 1
+    Fragment.get(core, None)  # else Amaranth warns of a core that nobody has used
