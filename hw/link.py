@@ -32,8 +32,7 @@ def inbox_depth(hello, *, latency, byte_cycles):
 
 def _busy(hello, latency):
     """Cycles from the last byte of an image to its reply, at most."""
-    image = protocol.encoded_bytes(hello.infer_bytes)
-    return (USE * image + hello.beats * 2 + latency  # a beat may wait a little
+    return (USE * protocol.encoded_bytes(hello.infer_bytes) + latency + hello.beats * 2
             + CHECK * (hello.result_bytes + protocol.OVERHEAD) + 100)
 
 
@@ -46,8 +45,8 @@ def _keeps_up(hello, latency, byte_cycles):
 def window(hello, depth, *, latency, byte_cycles):
     """INFER requests that may be under way without filling the queue of so many bytes."""
     image = protocol.encoded_bytes(hello.infer_bytes)
-    if (protocol.encoded_bytes(hello.result_bytes) <= image
-            and _keeps_up(hello, latency, byte_cycles)):
+    keeps_up = _keeps_up(hello, latency, byte_cycles)
+    if keeps_up and protocol.encoded_bytes(hello.result_bytes) <= image:
         return WINDOW  # images come no faster than results leave, and the queue has room for those
     # results or images may back up: then all images but the oldest may be waiting here
     return min(WINDOW, max(1, depth // image))
