@@ -52,10 +52,9 @@ class ScoreUnit(wiring.Component):
 
         index = Signal(range(self.neurons))
         best = Signal.like(score)
-        label = Signal(range(self.classes))
         better = Signal()
         push = Signal()
-        beat = Signal.like(self.o.p)
+        kept = Signal(data.StructLayout({"score": p.score_shape, "better": 1}))
         # later classes must be strictly better: ties go to the lower class. A difference has a
         # carry chain everywhere, a comparison has not
         difference = Signal(signed(len(score) + 1))
@@ -64,18 +63,29 @@ class ScoreUnit(wiring.Component):
         m.d.sync += push.eq(valid & (index < self.classes))
         with m.If(valid):
             m.d.sync += index.eq(Mux(index == self.neurons - 1, 0, index + 1))
-            m.d.sync += [beat.score.eq(score), beat.last.eq(index == self.classes - 1)]
+            m.d.sync += [kept.score.eq(score), kept.better.eq(better)]
             with m.If(better & (index < self.classes)):
-                m.d.sync += [best.eq(score), label.eq(index)]
-        m.d.comb += beat.label.eq(label)
+                m.d.sync += best.eq(score)
 
+        # the queue keeps one bit, from which the label follows as the classes leave: words of at
+        # most 16 bits, one block RAM, for all but very wide readouts
         m.submodules.queue = queue = SyncFIFOBuffered(
-            width=Shape.cast(beat.shape()).width, depth=self.IMAGES * self.classes)
+            width=Shape.cast(kept.shape()).width, depth=self.IMAGES * self.classes)
         m.d.comb += [
-            queue.w_en.eq(push), queue.w_data.eq(beat),
-            self.o.valid.eq(queue.r_rdy), self.o.payload.eq(queue.r_data),
-            queue.r_en.eq(self.o.ready),
+            queue.w_en.eq(push), queue.w_data.eq(kept),
+            self.o.valid.eq(queue.r_rdy), queue.r_en.eq(self.o.ready),
         ]
+        leaving = data.View(kept.shape(), queue.r_data)
+        position = Signal(range(self.classes))
+        last, label = Signal(init=self.classes == 1), Signal(range(self.classes))
+        m.d.comb += [
+            self.o.p.score.eq(leaving.score), self.o.p.last.eq(last),
+            self.o.p.label.eq(Mux(leaving.better, position, label)),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [position.eq(Mux(last, 0, position + 1)), label.eq(self.o.p.label)]
+            if self.classes > 1:
+                m.d.sync += last.eq(position == self.classes - 2)
 
         popped = self.o.valid & self.o.ready & self.o.p.last
         m.d.comb += self.room.eq(credits(m, more=popped, fewer=self.take, init=1))
