@@ -38,6 +38,7 @@ def to_verilog(component, top):
 
 def artefacts(description, foldings, name, *, loadable=False):
     """File name -> text, for a network and its folding. Raises ``FoldingError``."""
+    loadable |= any(folding.spram for folding in foldings)
     network = Network(description, foldings, files=True, loadable=loadable)
     top = module_name(name)
     files = {f"{top}.v": to_verilog(network, top)}
@@ -79,10 +80,9 @@ def _facts(description, network, top):
                            "beats_per_image": last.n_out},
             "o__valid": {"width": 1, "direction": "output"},
             "o__ready": {"width": 1, "direction": "input"},
-            **(_load_ports(network.load) if network.loadable else {}),
+            **(_load_ports(network.load) if network.memories else {}),
         },
-        "memories": [f"layer{index}_{name}" for index, name, *_ in network.memories]
-        if network.loadable else [],
+        "memories": [f"layer{index}_{name}" for index, name, *_ in network.memories],
         "cycles_per_image": float(plan.cycles_per_image),
         "latency": plan.latency,
         "layers": [_layer_facts(index, layer, stage, hardware, contents)

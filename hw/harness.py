@@ -112,12 +112,10 @@ class Harness(wiring.Component):
         self.plan = self.network.plan
         self.pixels, self.beats = input_beats(self.plan)
         self.result_bytes = -(-len(self.network.o.payload.as_value()) // 8)
-        self.loads = [index for index, (layer, name, *_) in enumerate(self.network.memories)
-                      if self.plan.stages[layer].spram and name == "weights"]
         self.width = self.pixels * self.plan.stages[0].bits
         super().__init__({
-            "i": In(stream.Signature(max(self.width, 8 if self.loads else 1))),
-            **({"load": In(1)} if self.loads else {}),
+            "i": In(stream.Signature(max(self.width, 8 if self.network.memories else 1))),
+            **({"load": In(1)} if self.network.memories else {}),
             "result": Out(8), "result_valid": Out(1),
             "finish": In(1), "digest": Out(1),
             "busy": Out(1),
@@ -127,7 +125,7 @@ class Harness(wiring.Component):
         m = Module()
         m.submodules.network = network = self.network
         transfer = self.i.valid & self.i.ready
-        if self.loads:
+        if network.memories:
             self._load(m, network.load, transfer & self.load)
             transfer &= ~self.load
         self._collect(m, network.i, transfer)
@@ -150,11 +148,10 @@ class Harness(wiring.Component):
 
     def _load(self, m, port, transfer):
         """Bytes into the memory that has no contents."""
-        index, = self.loads
-        last = word_bytes(self.network.memories[index][2]) - 1
+        (_, _, width, _), = self.network.memories
+        last = word_bytes(width) - 1
         # registers, which keep the way from the pins off the way to the memory
         m.d.sync += [port.write.eq(transfer), port.data.eq(self.i.payload)]
-        m.d.comb += port.select.eq(index)
         with m.If(port.write):
             m.d.sync += port.column.eq(Mux(port.column == last, 0, port.column + 1))
             with m.If(port.column == last):

@@ -25,13 +25,14 @@ class _Layer(wiring.Component):
     def __init__(self, stage, sum_max, *, source_lanes, reserved, tables, files, loadable,
                  members):
         self.stage = stage
+        spram = {"weights"} if stage.spram else set()
         self.roms = {name: Rom(width=width, init=words, file=files and files[name],
-                               loadable=loadable, spram=stage.spram and name == "weights")
+                               loadable=loadable or name in spram, spram=name in spram)
                      for name, (width, words) in tables.items()}
-        self.sizes = [(width, len(words)) for width, words in tables.values()]
-        if loadable:
-            members["load"] = In(LoadPort(self.sizes))
-        self.loadable = loadable
+        self.loads = {name: (rom.width, len(rom.init)) for name, rom in self.roms.items()
+                      if rom.loadable}
+        if self.loads:
+            members["load"] = In(LoadPort(self.loads.values()))
         width = stage.bits * stage.steps
         self.writer = ImageWriter(elements=stage.n_in, width=width, lanes=source_lanes,
                                   ratio=stage.simd // source_lanes, reserved=reserved)
@@ -56,8 +57,9 @@ class _Layer(wiring.Component):
         m.submodules.sequencer = sequencer = self.sequencer
         for name, rom in self.roms.items():
             m.submodules[name] = rom
-        if self.loadable:
-            share_port(m, self.load, self.sizes, [(rom.load, 1) for rom in self.roms.values()])
+        if self.loads:
+            share_port(m, self.load, list(self.loads.values()),
+                       [(self.roms[name].load, 1) for name in self.loads])
 
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
@@ -110,7 +112,13 @@ class SpikingLayer(_Layer):
     tables, files :
         Contents of the memories, and the names of their images or None: see :mod:`hw.images`.
     loadable : bool
-        Whether there is a port :py:`load` to all of them, :class:`hw.rom.LoadPort`.
+        Whether there is a port :py:`load` to all of them, :class:`hw.rom.LoadPort`; else it is
+        there for weights in single-port RAM only.
+
+    Attributes
+    ----------
+    loads : {name: (width, depth)}
+        The memories that :py:`load` numbers.
 
     Members
     -------

@@ -26,7 +26,7 @@ class Network(wiring.Component):
     files : bool
         Memories read their images from files; else the contents are part of the circuit.
     loadable : bool
-        Whether a host can write the memories. Weights in single-port RAM always need one.
+        Whether a host can write all memories. Weights in single-port RAM always need one.
 
     Attributes
     ----------
@@ -51,7 +51,6 @@ class Network(wiring.Component):
     def __init__(self, description, foldings, *, files=False, loadable=False):
         self.description = description
         self.plan = plan(description, foldings)
-        self.loadable = loadable = loadable or any(stage.spram for stage in self.plan.stages)
         self.tables = network_tables(description, self.plan)
         self.layers = []
         lanes = self.plan.stages[0].simd
@@ -63,15 +62,14 @@ class Network(wiring.Component):
             self.layers.append(kind(stage, parameters, source_lanes=lanes, reserved=index > 0,
                                     tables=contents, files=names, loadable=loadable))
             lanes = stage.lanes
-        self.memories = [(index, name, width, len(words))
-                         for index, table in enumerate(self.tables)
-                         for name, (width, words) in table.items()]
+        self.memories = [(index, name, *size) for index, layer in enumerate(self.layers)
+                         for name, size in layer.loads.items()]
         first = self.plan.stages[0]
         members = {
             "i": In(stream.Signature(first.simd * first.bits)),
             "o": Out(self.layers[-1].o.signature),
         }
-        if loadable:
+        if self.memories:
             members["load"] = In(LoadPort([memory[2:] for memory in self.memories]))
         super().__init__(members)
 
@@ -84,9 +82,9 @@ class Network(wiring.Component):
             wiring.connect(m, source.o, sink.i)
             m.d.comb += [source.o_room.eq(sink.room), sink.take.eq(source.o_take)]
         wiring.connect(m, self.layers[-1].o, wiring.flipped(self.o))
-        if self.loadable:
+        if self.memories:
             share_port(m, self.load, [memory[2:] for memory in self.memories],
-                       [(layer.load, len(layer.roms)) for layer in self.layers])
+                       [(layer.load, len(layer.loads)) for layer in self.layers if layer.loads])
         return m
 
 
