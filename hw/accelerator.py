@@ -3,13 +3,11 @@
 from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
 from hw.frames import Outbox
 from hw.link import HostLink, inbox_depth, window
-from hw.memories import ADDRESS_BYTES
 from hw.network import Network
-from hw.protocol import Hello, encoded_bytes
+from hw.protocol import Hello
 from hw.rom import word_bytes
 from hw.spi import Spi
 from hw.uart import Uart, divisor
@@ -56,8 +54,9 @@ class AcceleratorCore(wiring.Component):
 
     def __init__(self, description, foldings, *, clock_hz, baud=1_000_000, link="uart",
                  files=False, loadable=False):
+        loadable |= any(folding.spram for folding in foldings)  # a host loads all or nothing
         self.network = network = Network(description, foldings, files=files, loadable=loadable)
-        memories = [memory[2:] for memory in network.memories] if network.loadable else []
+        memories = [memory[2:] for memory in network.memories]
         self.transport = Spi() if link == "spi" else Uart(divisor(clock_hz, baud))
         first = network.plan.stages[0]
         facts = dict(input_bits=first.bits, score_bytes=-(-len(network.o.p.score) // 8),
@@ -69,8 +68,6 @@ class AcceleratorCore(wiring.Component):
         sizes = Hello(window=1, **facts)
         times = dict(latency=network.plan.latency, byte_cycles=self.transport.byte_cycles)
         depth = inbox_depth(sizes, **times)
-        if memories:  # a small network may have words that are longer than its images
-            depth = max(depth, 1 << ceil_log2(encoded_bytes(ADDRESS_BYTES + sizes.word_bytes)))
         self.hello = Hello(window=window(sizes, depth, **times), **facts)
         self.greeting = greeting_image(self.hello)
         self.link = HostLink(self.hello, network.o.signature, depth=depth,
@@ -88,7 +85,7 @@ class AcceleratorCore(wiring.Component):
         wiring.connect(m, link.o, transport.i)
         wiring.connect(m, link.image, network.i)
         wiring.connect(m, network.o, link.result)
-        if network.loadable:
+        if network.memories:
             wiring.connect(m, link.load, network.load)
         m.d.comb += self.busy.eq(link.busy)
         for name, pin in self.pins.items():

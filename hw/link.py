@@ -24,10 +24,12 @@ def inbox_depth(hello, *, latency, byte_cycles):
     latency      cycles of the network, from an image's first beat to its last class
     byte_cycles  fewest cycles between two bytes of the line
     """
-    image = protocol.encoded_bytes(hello.infer_bytes)
-    if not _keeps_up(hello, latency, byte_cycles):
-        return 1 << ceil_log2(image)  # the host waits, see window()
-    return 1 << ceil_log2(image + -(-_busy(hello, latency) // byte_cycles))
+    least = protocol.encoded_bytes(hello.infer_bytes)
+    if _keeps_up(hello, latency, byte_cycles):  # else the host waits, see window()
+        least += -(-_busy(hello, latency) // byte_cycles)
+    if hello.memories:  # a small network may have words that are longer than its images
+        least = max(least, protocol.encoded_bytes(ADDRESS_BYTES + hello.word_bytes))
+    return 1 << ceil_log2(least)
 
 
 def _busy(hello, latency):

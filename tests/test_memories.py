@@ -28,7 +28,7 @@ class Device:
     """A link with a network, without a line."""
 
     def __init__(self, description):
-        self.network = network = Network(description, FOLDINGS)
+        self.network = network = Network(description, FOLDINGS, loadable=True)
         stage = network.plan.stages[0]
         sizes = [memory[2:] for memory in network.memories]
         self.hello = Hello(
