@@ -226,7 +226,7 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False)
     memories = layer_memories(layer, stage, parameters, loadable)
     if stage.readout:
         parts["scores"] = score_logic(family, stage, parameters)
-        width = parameters.score_shape.width + ceil_log2(stage.n_out) + 1
+        width = parameters.score_shape.width + 1
         memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)
     else:
         parts["neurons"] = neuron_logic(family, stage, parameters)

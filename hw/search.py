@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import ceil, isqrt
+
+from amaranth.utils import ceil_log2
 
 from hw.blocks import Memory, place
 from hw.estimate import core_estimate, estimate, layer_estimate
@@ -14,8 +17,9 @@ from hw.rom import SPRAM_DEPTH, SPRAM_WIDTH
 __all__ = ["MARGIN", "Found", "Search"]
 
 MARGIN = 0.85  # of the logic: a fuller board is slower, and the estimate has an error
-BEAM = 32  # beginnings of a network that are followed
+BEAM = 128  # beginnings of a network that are followed
 CHOICES = 20  # foldings of a layer that are tried after each of them, for each budget
+DEPTHS = 2048, 1024, 512, 256  # words of a block RAM
 # of the cycles of an image, as (times, less): a double buffer takes ten, or half with one group
 BUDGETS = (1, 0), (1, 10), (0.75, 0), (0.5, 5)
 
@@ -140,6 +144,7 @@ class Search:
         ``lanes``: neuron units that the layer before would like.
         """
         layer, spram = self.description.layers[index], index == self.spram
+        bits = layer.input_bits * (1 if index == 0 else self.description.time_steps)
         most = SPRAM_DEPTH if spram else MAX_WORDS
         simds = sorted({simd for words in range(1, n_in + 1)
                         for simd in (-(-n_in // words), -(-n_in // words // lanes) * lanes)
@@ -149,20 +154,31 @@ class Search:
             pairs = set()
             for simd in simds:
                 words = -(-n_in // simd)
-                groups = min(max(1, int(times * cycles) - less) // words, most // words)
-                if groups:
-                    least = -(-layer.n_out // groups)
-                    pairs |= {(min(-(-least // k) * k, layer.n_out), simd) for k in (1, 2, 4, 8)
-                              if least <= MAX_PE - k}
+                budget = max(1, int(times * cycles) - less)
+                for depth in (most, *DEPTHS):  # faster than asked for, but a RAM is full
+                    groups = min(budget // words, depth // words)
+                    if groups:
+                        least = -(-layer.n_out // groups)
+                        pairs |= {(min(-(-least // k) * k, layer.n_out), simd)
+                                  for k in (1, 2, 4, 5, 8) if least <= MAX_PE - k}
             by_size = sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair))
-            by_blocks = sorted(by_size[:8 * CHOICES], key=lambda pair: self._weight_blocks(
-                pair, -(-n_in // pair[1]) * -(-layer.n_out // pair[0]), spram))
-            chosen += by_size[:CHOICES] + by_blocks[:CHOICES // 2]
+            chosen += by_size[:CHOICES]
+            fewest = self.board.ram_blocks + 1
+            for pair in by_size:  # the smallest for each number of blocks
+                blocks = _layer_blocks(self.board.family, *pair, n_in, layer.n_out, bits, spram)
+                if blocks < fewest:
+                    chosen.append(pair)
+                    fewest = blocks
         return [Folding(*pair, spram) for pair in dict.fromkeys(chosen)]
 
-    def _weight_blocks(self, pair, depth, spram):
-        width = max(0, pair[0] * pair[1] - SPRAM_WIDTH * spram)
-        return place(self.board.family, Memory(width, depth)).blocks
+
+@cache
+def _layer_blocks(family, pe, simd, n_in, n_out, bits, spram):
+    """Block RAMs of a layer's weights and of its double buffer."""
+    words, groups = -(-n_in // simd), -(-n_out // pe)
+    weights = Memory(max(0, pe * simd - SPRAM_WIDTH * spram), words * groups)
+    buffer = Memory(simd * bits, (1 << ceil_log2(words)) + words, written=True)
+    return place(family, weights).blocks + place(family, buffer).blocks
 
 
 def _loops(stages, cycles):
