@@ -15,7 +15,7 @@ from hw.boards import BOARDS
 from hw.build import build, choose_folding, contents, open_build
 from hw.filling import FillError, fill, placeholders, with_contents
 from hw.flow import FlowError, Options, implement
-from hw.toolchain import ToolError, find
+from hw.toolchain import find
 from model.description import save
 from tests.networks import random_description
 from tests.test_load import retrained
@@ -33,11 +33,6 @@ def network(shape=(128, 32, 3)):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A build folder with a bitstream, and a network of the same shape."""
-    for name in ("yosys", "nextpnr-ice40", "icepack", "iceunpack"):
-        try:
-            find(name)
-        except ToolError as error:
-            pytest.skip(str(error))
     out, description = tmp_path_factory.mktemp("patch"), network()
     foldings = choose_folding(description, **SHAPE)
     folder = build(description, foldings, "net", out)
