@@ -277,7 +277,7 @@ def test_short_name(name, short):
     (["--bitstream"], "--bitstream needs a --board"),
     (["--board", "x"], "no board 'x': there are icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f, "
                        "tang-nano-9k"),
-    (["--board", "icebreaker"], "the network needs 106 block RAMs, the iCEBreaker 1.0 has 30: "
+    (["--board", "icebreaker"], "the network needs 105 block RAMs, the iCEBreaker 1.0 has 30: "
                                 "this folding fits the Colorlight i5 v7.0 on its extension board"),
     (["--board", "ulx3s-85f", "--clock", "nan"], "--clock takes 1 to 1000 MHz, not nan"),
     (["--board", "ulx3s-85f", "--bitstream", "--clock", "900"],
