@@ -80,6 +80,18 @@ def test_committed_networks(name, board, cycles):
     assert any(folding.spram for folding in found.foldings) == (board.spram_bits > 0)
 
 
+def test_full_block_rams(mnist):
+    """Where RAM is what there is least of, words that just fill it are found."""
+    found = choose_for_board(mnist, BOARDS["ice40hx8k"], hz=1e6, bare=True)
+    assert (found.plan.cycles_per_image, found.estimate.blocks) == (490, 32)
+
+
+def test_neither_layer_is_wide():
+    """Two layers of 112 cycles whose double buffers come round in time."""
+    found = Search(load(find_network("mnist-256-256-b2")), BOARDS["ulx3s-85f"], bare=True).at(112)
+    assert found.estimate.logic < 42_000
+
+
 def test_single_port_ram_only_where_it_helps(mnist):
     small = network(16, 8, 3)
     found = choose_for_board(small, BOARDS["icebreaker"], hz=1e6)
