@@ -24,7 +24,7 @@ class Digest(wiring.Component):
     Members
     -------
     word, valid : In
-        A word; 32 bits and more are folded by exclusive or.
+        A word; 32 bits and more are folded by exclusive or. It counts two cycles later.
     shift, i, o : In(1), In(1), Out(1)
         Shift out, lowest bit first, and :py:`i` in.
     """
@@ -36,13 +36,15 @@ class Digest(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         state = Signal(BITS)
-        word = C(0, BITS)
+        folded = C(0, BITS)
         for start in range(0, len(self.word), BITS):
-            word ^= self.word[start:start + BITS]
+            folded ^= self.word[start:start + BITS]
+        word, valid = Signal(BITS, reset_less=True), Signal()
+        m.d.sync += [word.eq(folded), valid.eq(self.valid)]
         m.d.comb += self.o.eq(state[0])
         with m.If(self.shift):
             m.d.sync += state.eq(Cat(state[1:], self.i))
-        with m.Elif(self.valid):
+        with m.Elif(valid):
             m.d.sync += state.eq((state >> 1) ^ Mux(state[0], FEEDBACK, 0) ^ word)
         return m
 
@@ -172,20 +174,27 @@ class Harness(wiring.Component):
             m.d.sync += count.eq(0)
 
     def _watch(self, m, index, chain):
-        """The digest of a layer, in front of those of the layers behind it."""
+        """The digest of a layer, in front of those of the layers behind it.
+
+        Behind registers: what is measured is the network.
+        """
         layer, stage = self.network.layers[index], self.plan.stages[index]
-        membranes = layer.membrane
+        membranes, spikes = Signal.like(layer.membrane), Signal.like(layer.o.payload)
+        valid = Signal()
+        m.d.sync += [membranes.eq(layer.membrane), valid.eq(layer.membrane_valid),
+                     spikes.eq(Mux(layer.o.valid, layer.o.payload, 0))]
         if stage.neurons != stage.n_out:  # padding has membranes too, and nobody cares for them
             beat = Signal(range(stage.neurons // stage.lanes))
             with m.If(layer.o.valid):
                 m.d.sync += beat.eq(Mux(beat == stage.neurons // stage.lanes - 1, 0, beat + 1))
-            real = Cat(beat * stage.lanes + lane < stage.n_out for lane in range(stage.lanes))
+            real = Signal(stage.lanes)
+            m.d.sync += real.eq(Cat(beat * stage.lanes + lane < stage.n_out
+                                    for lane in range(stage.lanes)))
             width = len(membranes) // stage.lanes
-            membranes &= Cat(bit.replicate(width) for bit in real)
-        spikes = Mux(layer.o.valid, layer.o.payload, 0)
+            membranes = membranes & Cat(bit.replicate(width) for bit in real)
         word = Cat(membranes, spikes)
         digest = Digest(len(word))
         m.submodules[f"digest{index}"] = digest
-        m.d.comb += [digest.word.eq(word), digest.valid.eq(layer.membrane_valid),
+        m.d.comb += [digest.word.eq(word), digest.valid.eq(valid),
                      digest.shift.eq(self.finish), digest.i.eq(chain)]
         return digest.o
