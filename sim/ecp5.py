@@ -59,6 +59,10 @@ def _block_ram(name, cell):
     """As a ``qsnn_dp16kd``: ports of several bits, contents in one piece."""
     parameters = cell["parameters"]
     for key, value in FLAVOUR.items():
+        write = f"WE{key[-1]}"
+        if key.startswith("WRITEMODE") and _source(
+                name, write, cell["connections"][write], parameters) == ["0"]:
+            continue  # nobody writes
         if parameters.get(key, value) != value:
             raise SimulationError(f"block RAM {name}: no model of {key} = {parameters[key]}")
     pins = {}
