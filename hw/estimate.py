@@ -179,11 +179,14 @@ def _latency(stage):
     return 2 + synapse_latency(stage.simd, stage.bits, stage.steps if stage.readout else 1)
 
 
-def _varying(values, padding, shape, stage):
-    """Bits of a word of thresholds or biases that are not the same in all words: Yosys sees it."""
+def _varying(values, padding, shape, stage, unused):
+    """Bits of a word of thresholds or biases that matter: what Yosys leaves of a ROM.
+
+    Those that are not the same in all words, without the lowest ``unused`` ones.
+    """
     words = np.full(stage.neurons, padding, dtype=np.int64)
     words[:stage.n_out] = values
-    bits = words.reshape(-1, stage.lanes)[..., None] >> np.arange(shape.width) & 1
+    bits = words.reshape(-1, stage.lanes)[..., None] >> np.arange(unused, shape.width) & 1
     return int(np.count_nonzero(bits.min(axis=0) != bits.max(axis=0)))
 
 
@@ -191,6 +194,8 @@ def layer_memories(layer, stage, parameters, loadable=False):
     """name -> :class:`hw.blocks.Memory` of a layer."""
     weights = stage.pe * stage.simd - (SPRAM_WIDTH if stage.spram else 0)
     beats = stage.neurons // stage.lanes
+    # a sum has zeros there, nothing is carried over, and the leak shifts them out
+    unused = 0 if stage.readout else min(parameters.frac, parameters.shift - 1)
     contents = {"biases": (parameters.biases(layer), 0, parameters.bias_shape)}
     if not stage.readout:
         contents["thresholds"] = (parameters.thresholds(layer), parameters.threshold_high,
@@ -202,7 +207,7 @@ def layer_memories(layer, stage, parameters, loadable=False):
     }
     for name, (values, padding, shape) in contents.items():
         width = (stage.lanes * shape.width if loadable
-                 else _varying(values, padding, shape, stage))
+                 else _varying(values, padding, shape, stage, unused))
         memories[name] = Memory(width, beats, loadable, loadable)
     return memories
 
@@ -255,8 +260,11 @@ def core_estimate(board, description, plan, *, bare=False, loadable=False, link=
     logic = 45 + family.register(first.simd * first.bits)
     if bare:
         logic += 40
-        for layer, stage in zip(description.hidden, plan.stages, strict=False):
-            logic += 34 + stage.lanes * (layer.membrane_bits + stage.sequence) / 2
+        for layer, stage in zip(description.hidden, plan.stages, strict=False):  # digests
+            spikes, membranes = stage.lanes * stage.sequence, stage.lanes * layer.membrane_bits
+            word = spikes + membranes
+            logic += 36 + spikes + max(0, word - 32) / 3
+            logic += family.register(membranes + min(32, word))
         return logic, 0
     queues = [Memory(8, 1 << ceil_log2(inbox_bytes(plan, link)), written=True),
               Memory(8, 256, written=True)]  # a reply
