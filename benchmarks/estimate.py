@@ -62,7 +62,7 @@ ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, Fal
              ("mnist-128-b2", "15,2 8,1 spram", "loadable", "icebreaker"),
              ("784-256-10 T4 b2 p8", "12,1 8,4 spram", "bare", "icebreaker"),
              ("mnist-256-256-b4", "16,8,1 16,16,4", "link", "colorlight-i5"),
-             ("mnist-256-256-b2", "24,12,2 18,12,3", "link", "colorlight-i5")]}
+             ("mnist-256-256-b2", "24,12,2 18,12,6", "link", "colorlight-i5")]}
 TEXT = """# Estimate and measurement
 
 What `hw/estimate.py` says before synthesis and what the tools find: `python -m benchmarks.estimate`

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.accelerator import GREETING, AcceleratorCore
-from hw.commands import BITSTREAM, ROUTED, TOOLS, pack_command, place_command, synthesis
+from hw.commands import BITSTREAM, NARROW, ROUTED, TOOLS, pack_command, place_command, synthesis
 from hw.emit import module_name, to_verilog
 from hw.filling import (
     COARSE,
@@ -184,11 +184,23 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
     # -defer: without it Yosys 0.70 trips over the empty default of qsnn_rom's FILE
     define = f"-DQSNN_{board.family.upper()}" + " -DQSNN_BLOCK_RAM" * bool(images)
     command = synthesis(board)
-    steps = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; select -clear; "
-             f"{command} -run map_ram:" if images else command)
-    script = f"read_verilog -defer {define} top.v; {steps}; tee -q -o cells.txt stat"
+
+    def synthesize():
+        steps = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
+                 f"select -clear; {command} -run map_ram:" if images else command)
+        script = f"read_verilog -defer {define} top.v; {steps}; tee -q -o cells.txt stat"
+        stage("synthesis", [Job("synthesis", [yosys, "-p", script], "synthesis.log")])
+
     _write_images(work, placeholders(images))
-    stage("synthesis", [Job("synthesis", [yosys, "-p", script], "synthesis.log")])
+    try:
+        synthesize()
+    except ToolError as error:
+        # on some netlists without wide multiplexers Yosys 0.70's ABC ends without a word
+        if "Running ABC command" not in str(error) or NARROW not in command:
+            raise
+        say("ABC, a part of Yosys, has failed: once more with wide multiplexers")
+        command = command.replace(NARROW, "")
+        synthesize()
     _write_images(work, images)
     rams = prepare(work, yosys, command, images) if images else {}
     seeds = range(1, options.seeds + 1)
@@ -222,6 +234,7 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
                      "median": round(statistics.median(reached.values()), 2),
                      "minimum": min(reached.values())},
         "seed": best,
+        "synthesis": command,
         "used": utilisation(reports[best]),
         "parts": parts(routed),
         "critical_path": critical_path(reports[best]),

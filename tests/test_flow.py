@@ -138,18 +138,22 @@ if name == "{fails}":
     print("INFO: fine\\nERROR: no room left\\nERROR: another")
     sys.exit(1)
 if name == "yosys":
+    if "{fails}" == "abc" and "-nowidelut" in arguments[1]:
+        print("Running ABC command: abc")
+        sys.exit(1)
     for file in ("netlist.json", "cells.txt"):
         Path(file).write_text("x")
-elif name == "nextpnr-ice40":
+elif name.startswith("nextpnr"):
     option = dict(zip(arguments, arguments[1:]))
     mhz = {mhz}[int(option["--seed"]) - 1]
-    Path(option["--asc"]).write_text(option["--seed"])
+    Path(option.get("--asc") or option["--textcfg"]).write_text(option["--seed"])
     Path(option["--write"]).write_text(json.dumps(
         {{"modules": {{"top": {{"cells": {{}}, "netnames": {{}}}}}}}}))
     Path(option["--report"]).write_text(json.dumps(
         {{"fmax": {{"clk": {{"achieved": mhz}}}}, "utilization": {{}}, "critical_paths": []}}))
 else:
-    Path(arguments[1]).write_text(Path(arguments[0]).read_text())
+    source, target = (word for word in arguments if not word.startswith("-"))
+    Path(target).write_text(Path(source).read_text())
 """
 
 
@@ -202,6 +206,16 @@ def test_failing_tool(tmp_path, network, fake, tool, stage):
         place(tmp_path, network, "icebreaker")
     assert sorted(path.name for path in (tmp_path / "net").iterdir() if path.is_dir()) == [
         "icebreaker.failed", "memory"]
+
+
+def test_abc_gives_up(tmp_path, network, fake):
+    """Yosys is asked again, with other options; an iCE40 has none."""
+    fake(fails="abc", mhz=[60])
+    _, result = place(tmp_path, network, "colorlight-i5")
+    assert result["synthesis"] == "synth_ecp5 -top top -json netlist.json"
+    fake(mhz=[60])
+    _, result = place(tmp_path, network, "colorlight-i5")
+    assert result["synthesis"] == "synth_ecp5 -nowidelut -top top -json netlist.json"
 
 
 def test_interrupted(tmp_path, network, fake, monkeypatch):
