@@ -1,6 +1,7 @@
 """Bitstreams of iCE40 back to Verilog: icebox_vlog of Project IceStorm, and what it leaves out.
 
-icebox_vlog does not know the single-port RAMs of the UP5K. Its comments say which net each wire
+icebox_vlog does not know the single-port RAMs of the UP5K, nor outputs at the pad whose input a
+PLL has taken. Its comments say which net each wire
 of the chip belongs to, and its database where their pins are.
 """
 
@@ -27,11 +28,23 @@ def unpacked_verilog(work, asc, pcf):
                           capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SimulationError("icebox_vlog failed: " + done.stderr.strip().rpartition("\n")[2])
-    text = done.stdout
+    text = _outputs_at_plls(done.stdout, (work / pcf).read_text())
     if ".device 5k" not in (work / asc).read_text():
         return text
     body, end = text.rsplit("endmodule", 1)
     return "".join([body, *_single_port_rams(work / asc, _nets(text)), "endmodule", end])
+
+
+def _outputs_at_plls(text, pcf):
+    """With an output for every pad that has a driver."""
+    nets = _nets(text)
+    for name, x, y, z in re.findall(r"set_io (\S+) (\d+) (\d+) (\d)", pcf):
+        driver = nets.get((int(x), int(y), f"io_{z}/D_OUT_0"))
+        output, found = re.subn(rf"\binput {re.escape(name)}(?=[,)])", f"output {name}", text)
+        if driver and found:
+            body, end = output.rsplit("endmodule", 1)
+            text = f"{body}assign {name} = {driver};\nendmodule{end}"
+    return text
 
 
 def _nets(text):
