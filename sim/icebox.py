@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sim.tools import SimulationError, need
 
-__all__ = ["unpacked_verilog"]
+__all__ = ["outputs_at_plls", "unpacked_verilog"]
 
 
 def unpacked_verilog(work, asc, pcf):
@@ -28,14 +28,14 @@ def unpacked_verilog(work, asc, pcf):
                           capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SimulationError("icebox_vlog failed: " + done.stderr.strip().rpartition("\n")[2])
-    text = _outputs_at_plls(done.stdout, (work / pcf).read_text())
+    text = outputs_at_plls(done.stdout, (work / pcf).read_text())
     if ".device 5k" not in (work / asc).read_text():
         return text
     body, end = text.rsplit("endmodule", 1)
     return "".join([body, *_single_port_rams(work / asc, _nets(text)), "endmodule", end])
 
 
-def _outputs_at_plls(text, pcf):
+def outputs_at_plls(text, pcf):
     """With an output for every pad that has a driver."""
     nets = _nets(text)
     for name, x, y, z in re.findall(r"set_io (\S+) (\d+) (\d+) (\d)", pcf):

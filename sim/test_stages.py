@@ -15,6 +15,7 @@ from hw.flow import Options, implement
 from hw.folding import Folding, plan
 from hw.toolchain import ToolError, find
 from model.golden import infer
+from sim.icebox import outputs_at_plls
 from sim.netlist import simulable
 from sim.stages import STAGES, check
 from sim.tools import SimulationError
@@ -131,6 +132,20 @@ def test_one_bit_is_seen(built, tmp_path, stage, file, damage):
     damage(folder / "icebreaker" / file)
     comparison, = compare(folder, "icebreaker", tmp_path / "work", [stage])
     assert not comparison.ok and comparison.mismatches["layer 0"], comparison
+
+
+def test_outputs_at_the_pads_of_plls():
+    """icebox_vlog leaves them out and takes the port for an input; true inputs stay."""
+    text = """module top (input clk, output led, input ready);
+wire n1;
+// (16, 0, 'io_1/D_OUT_0')
+wire n2;
+// (0, 16, 'io_1/D_IN_0')
+endmodule
+"""
+    pads = "set_io clk 0 16 1\nset_io ready 16 0 1\nset_io led 1 33 0\n"
+    assert outputs_at_plls(text, pads) == text.replace("input ready", "output ready").replace(
+        "endmodule", "assign ready = n1;\nendmodule")
 
 
 def test_pads_with_registers_are_refused():
