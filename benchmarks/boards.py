@@ -33,16 +33,16 @@ ROWS = {
     "up5k-small": ("mnist-128-b2", "icebreaker", 40, 3, [(1, 8), (1, 1)], 0, "meant to be small"),
     "hx8k": ("mnist-128-b2", "ice40hx8k", 60, 3, [(26, 8), (5, 4)], None, "RAM to hold weights"),
     "25f": ("mnist-256-256-b2", "colorlight-i5", 110, 3, [(16, 40), (7, 32), (2, 7)], None,
-            "a third of the logic: more is slower to route"),
+            "half of the logic: more is slower to route"),
     "85f": ("mnist-256-256-b2", "ulx3s-85f", 100, 1, [(64, 32), (13, 64), (2, 13)], None,
             "time to place and route"),
     "85f-small": ("mnist-128-b2", "ulx3s-85f", 125, 3, [(8, 8), (1, 4)], None, "meant to be small"),
-    "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "logic"),
+    "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
 }
 TEXT = """# Boards
 
-Cores placed and routed with Yosys and nextpnr ({tools}), without a host link; what drives their
-pins is counted too, about 200 cells. T = 4, 2-bit membranes, 8-bit pixels, binary weights.
+Cores placed and routed with Yosys and nextpnr, without a host link; what drives their pins is
+counted too, about 200 cells. T = 4, 2-bit membranes, 8-bit pixels, binary weights.
 
 {table}
 
@@ -54,7 +54,10 @@ pins is counted too, about 200 cells. T = 4, 2-bit membranes, 8-bit pixels, bina
   hosts the line is the limit, on every board
 - RAM read: bits of weights that a cycle reads, of all that the device's RAMs can read
 - verified: {images} distinct test images back to back through each stage; labels, scores and the
-  digests of all spikes and membranes are those of the golden model
+  digests of all spikes and membranes are those of the golden model. Of a Gowin's cells there are
+  no models to simulate
+
+Tools: {tools}.
 
 Every row: `python -m benchmarks.boards ROW`; what it found stands in [boards.json](boards.json).
 
