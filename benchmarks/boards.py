@@ -34,7 +34,7 @@ ROWS = {
     "hx8k": ("mnist-128-b2", "ice40hx8k", 60, 3, [(26, 8), (5, 4)], None, "RAM to hold weights"),
     "25f": ("mnist-256-256-b2", "colorlight-i5", 110, 3, [(16, 40), (7, 32), (2, 7)], None,
             "half of the logic: more is slower to route"),
-    "85f": ("mnist-256-256-b2", "ulx3s-85f", 100, 1, [(64, 32), (13, 64), (2, 13)], None,
+    "85f": ("mnist-256-256-b2", "ulx3s-85f", 100, 1, [(64, 28), (24, 32), (2, 12)], None,
             "time to place and route"),
     "85f-small": ("mnist-128-b2", "ulx3s-85f", 125, 3, [(8, 8), (1, 4)], None, "meant to be small"),
     "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
