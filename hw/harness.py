@@ -187,9 +187,9 @@ class Harness(wiring.Component):
             beat = Signal(range(stage.neurons // stage.lanes))
             with m.If(layer.o.valid):
                 m.d.sync += beat.eq(Mux(beat == stage.neurons // stage.lanes - 1, 0, beat + 1))
+            whole, rest = divmod(stage.n_out, stage.lanes)
             real = Signal(stage.lanes)
-            m.d.sync += real.eq(Cat(beat * stage.lanes + lane < stage.n_out
-                                    for lane in range(stage.lanes)))
+            m.d.sync += real.eq(Mux(beat < whole, -1, Mux(beat == whole, (1 << rest) - 1, 0)))
             width = len(membranes) // stage.lanes
             membranes = membranes & Cat(bit.replicate(width) for bit in real)
         word = Cat(membranes, spikes)
