@@ -16,16 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.accelerator import GREETING, AcceleratorCore
+from hw.accelerator import AcceleratorCore
 from hw.boards import BOARDS
 from hw.build import NETWORKS
-from hw.emit import to_verilog
+from hw.commands import synthesis
 from hw.estimate import estimate
-from hw.flow import synthesis
+from hw.flow import memory_images, write_sources
 from hw.folding import Folding, plan
 from hw.harness import Harness
-from hw.images import write_hex
-from hw.network import image_name
 from hw.toolchain import Job, find, run
 from hw.top import BoardTop
 from model.description import load
@@ -111,21 +109,13 @@ def measure(name, folding, core, board, fitted, *, cells=None):
 
 def pack(work, board, design):
     """Kinds of cells of the packed design, counted."""
-    (work / "memory").mkdir()
-    (work / "top.v").write_text(to_verilog(BoardTop(board, design, board.core_hz), "top"))
-    images = {image_name(index, name): contents for index, table in enumerate(design.network.tables)
-              for name, contents in table.items()}
-    if isinstance(design, AcceleratorCore):
-        images[GREETING] = design.greeting
-    for name, contents in images.items():
-        (work / "memory" / name).write_text(write_hex(*contents))
-    (work / "pins").write_text(board.constraints.read_text())
+    write_sources(work, design, BoardTop(board, design, board.core_hz), memory_images(design))
     run([Job("synthesis", [find("yosys").path, "-p", "read_verilog -defer "
                            f"-DQSNN_{board.family.upper()} top.v; {synthesis(board)}"],
              "synthesis.log")], work)
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
-                         *PLACE[board.family], "pins", "--json", "netlist.json", "--pack-only",
-                         "--write", "packed.json"], "packing.log")], work)
+                         *PLACE[board.family], board.constraints.name, "--json", "netlist.json",
+                         "--pack-only", "--write", "packed.json"], "packing.log")], work)
     cells = json.loads((work / "packed.json").read_text())["modules"]["top"]["cells"]
     return Counter(cell["type"] for cell in cells.values())
 

@@ -35,7 +35,7 @@ from hw.toolchain import Job, ToolError, find, run
 from hw.top import BoardTop
 from hw.uart import divisor
 
-__all__ = ["FlowError", "Options", "implement"]
+__all__ = ["FlowError", "Options", "implement", "memory_images", "write_sources"]
 
 MAX_SEEDS = 64
 # on the headers of a Tang Nano 9K
@@ -100,8 +100,8 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{board.name}."))
     failed = folder / f"{board.name}.failed"
     try:
-        images = _images(core)
-        _write_sources(work, core, BoardTop(board, core, options.clock_hz), images)
+        images = memory_images(core)
+        write_sources(work, core, BoardTop(board, core, options.clock_hz), images)
         filled = with_contents(images, [stage.spram for stage in core.network.plan.stages]) \
             if options.patchable else {}
         result = _run_tools(work, options, hz, tools, module_name(folder.name), filled, say, show)
@@ -131,7 +131,8 @@ def _replace(work, target):
         shutil.rmtree(old)
 
 
-def _write_sources(work, core, top, images):
+def write_sources(work, core, top, images):
+    """Verilog, constraints and memory images of a board's top into a folder."""
     (work / "top.v").write_text(to_verilog(top, "top"))
     constraints = top.board.constraints.read_text()
     if top.board.family == "gowin" and isinstance(core, Harness):
@@ -146,7 +147,7 @@ def _write_images(work, images):
         (work / "memory" / name).write_text(write_hex(width, words))
 
 
-def _images(core):
+def memory_images(core):
     """File name -> (width, words) of all memory images."""
     images = {image_name(index, name): contents
               for index, table in enumerate(core.network.tables)
