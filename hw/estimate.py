@@ -15,6 +15,7 @@ from amaranth import Shape
 from amaranth.utils import ceil_log2
 
 from hw.blocks import Memory, place
+from hw.harness import input_beats
 from hw.link import CHECK, USE
 from hw.parameters import layer_parameters
 from hw.rom import SPRAM_WIDTH
@@ -259,7 +260,8 @@ def core_estimate(board, description, plan, *, bare=False, loadable=False, link=
     family, first = FAMILIES[board.family], plan.stages[0]
     logic = 45 + family.register(first.simd * first.bits)
     if bare:
-        logic += 40
+        beat = input_beats(plan)[0] * first.bits
+        logic += 45 + family.register(beat) + beat  # two beats wait
         for layer, stage in zip(description.hidden, plan.stages, strict=False):  # digests
             spikes, membranes = stage.lanes * stage.sequence, stage.lanes * layer.membrane_bits
             word = spikes + membranes

@@ -160,18 +160,31 @@ class Harness(wiring.Component):
                 m.d.sync += port.at.eq(port.at + 1)
 
     def _collect(self, m, words, transfer):
-        """Beats into the words that the network takes."""
+        """Beats into the words that the network takes.
+
+        Two beats can wait, and registers say whether there is a place for one and whether a word
+        is full: the pins are far from the network, and what is measured is the network.
+        """
         ratio = len(words.payload) // self.width
         word = Signal.like(words.payload)
-        count = Signal(range(ratio + 1))
-        full = count == ratio
-        m.d.comb += [words.payload.eq(word), words.valid.eq(full),
-                     self.i.ready.eq(~full | words.ready)]
-        with m.If(transfer):
-            m.d.sync += [word.eq(Cat(word, self.i.payload[:self.width])[self.width:]),
-                         count.eq(Mux(full, 1, count + 1))]
-        with m.Elif(full & words.ready):
-            m.d.sync += count.eq(0)
+        front, back = (Signal(self.width, name=f"{name}_beat") for name in ("front", "back"))
+        waiting, both = Signal(), Signal()  # a beat in front; another one behind it
+        count, full = Signal(range(max(2, ratio))), Signal()
+        move = Signal()
+        beat = self.i.payload[:self.width]
+        m.d.comb += [words.payload.eq(word), words.valid.eq(full), self.i.ready.eq(~both),
+                     move.eq(waiting & (~full | words.ready))]
+        with m.If(~waiting | move):
+            m.d.sync += [front.eq(Mux(both, back, beat)), waiting.eq(both | transfer), both.eq(0)]
+        with m.Elif(transfer):
+            m.d.sync += both.eq(1)
+        with m.If(~both):
+            m.d.sync += back.eq(beat)
+        with m.If(move):
+            m.d.sync += [word.eq(Cat(word, front)[self.width:]), full.eq(count == ratio - 1),
+                         count.eq(Mux(count == ratio - 1, 0, count + 1))]
+        with m.Elif(words.ready):
+            m.d.sync += full.eq(0)
 
     def _watch(self, m, index, chain):
         """The digest of a layer, in front of those of the layers behind it.
