@@ -19,185 +19,43 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-__all__ = ["Description", "DescriptionError", "FullyConnected", "Readout", "load", "save"]
+from model.layers import (
+    MAX_FRAC,
+    MAX_KERNEL,
+    MAX_NEURONS,
+    MAX_POOL,
+    MAX_SHIFT,
+    MAX_SIDE,
+    Convolution,
+    DescriptionError,
+    FullyConnected,
+    Readout,
+    Skip,
+    Spiking,
+    check,
+    check_choice,
+    from_planes,
+)
+
+__all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionError",
+           "FullyConnected", "Readout", "Skip", "load", "save"]
 
 VERSION = 1
-MAX_NEURONS = 1 << 16
 MAX_WEIGHTS = 1 << 26
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
 MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known
 MAX_SENTENCE = 250  # characters: a hostile file chooses some of them
-MAX_SHIFT = 24
-MAX_FRAC = 8
-
-
-class DescriptionError(ValueError):
-    """A description, or the file that holds it, is not valid."""
-
-
-def _check(condition, sentence):
-    if not condition:
-        raise DescriptionError(sentence)
-
-
-def _check_choice(name, value, choices):
-    # True is an int to isinstance, but neither a number here nor in a file
-    _check(type(value) is type(choices[0]) and value in choices,
-           f"{name} must be {choices[0]} .. {choices[-1]}, not {value!r}")
-
-
-def _integers(name, array, shape, low, high):
-    """A read-only int64 copy of ``array``, checked for type, shape and range."""
-    array = np.asarray(array)
-    _check(array.dtype.kind in "iu", f"{name} must be integers, not {array.dtype}")
-    _check(array.shape == shape, f"{name} has shape {array.shape}, expected {shape}")
-    _check(array.size == 0 or (low <= array.min() and array.max() <= high),
-           f"{name} must lie in {low} .. {high}")
-    array = array.astype(np.int64)
-    array.flags.writeable = False
-    return array
-
-
-def _weights(array):
-    array = np.asarray(array)
-    _check(array.dtype.kind == "i", f"weights must be signed integers, not {array.dtype}")
-    _check(array.ndim == 2, f"weights must have two dimensions, not {array.ndim}")
-    n_out, n_in = array.shape
-    _check(1 <= n_in <= MAX_NEURONS and 1 <= n_out <= MAX_NEURONS,
-           f"a layer has 1 to {MAX_NEURONS} inputs and neurons, not {n_in} and {n_out}")
-    _check(bool(((array == 1) | (array == -1)).all()), "weights must be -1 or +1")
-    array = array.astype(np.int8)
-    array.flags.writeable = False
-    return array
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FullyConnected:
-    """A fully connected layer of spiking neurons, see :mod:`model.golden` for the arithmetic.
-
-    weights        [n_out, n_in], -1 or +1
-    threshold      [n_out], theta, in units of 2**-frac synapses
-    bias           [n_out], beta: the neuron's bias plus half a membrane step, same units
-    input_bits     1 for spikes, 1 .. 8 for the pixels that enter the first layer
-    membrane_bits  b, 2 .. 8
-    signed         membranes lie in -2**(b-1) .. 2**(b-1)-1, else in 0 .. 2**b-1
-    shift          the membrane step is 2**shift units, 1 .. 24
-    frac           fraction bits of the units, 0 .. 8
-    """
-
-    weights: np.ndarray
-    threshold: np.ndarray
-    bias: np.ndarray
-    input_bits: int
-    membrane_bits: int
-    signed: bool
-    shift: int
-    frac: int
-
-    kind = "fully_connected"
-
-    def __post_init__(self):
-        for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
-                              ("shift", range(1, MAX_SHIFT + 1)), ("frac", range(MAX_FRAC + 1)),
-                              ("signed", (False, True))):
-            _check_choice(name, getattr(self, name), choices)
-        object.__setattr__(self, "weights", _weights(self.weights))
-        for name, (low, high) in (("threshold", self.threshold_range), ("bias", self.bias_range)):
-            values = _integers(name, getattr(self, name), (self.n_out,), low, high)
-            object.__setattr__(self, name, values)
-
-    @property
-    def n_in(self):
-        return self.weights.shape[1]
-
-    @property
-    def n_out(self):
-        return self.weights.shape[0]
-
-    @property
-    def q_range(self):
-        """Smallest and largest membrane."""
-        low = -(1 << (self.membrane_bits - 1)) if self.signed else 0
-        return low, low + (1 << self.membrane_bits) - 1
-
-    @property
-    def sum_range(self):
-        """Smallest and largest sum of synapses that the shape allows."""
-        return _sum_range(self.n_in, self.input_bits)
-
-    @property
-    def acc_range(self):
-        """Smallest and largest value that is compared with the threshold."""
-        return tuple((q << (self.shift - 1)) + (s << self.frac)
-                     for q, s in zip(self.q_range, self.sum_range, strict=True))
-
-    @property
-    def threshold_range(self):
-        """From 'always fires' to 'never fires': more would change nothing."""
-        low, high = self.acc_range
-        return low, high + 1
-
-    @property
-    def bias_range(self):
-        """From 'always the smallest membrane' to 'always the largest': more changes nothing."""
-        (q_low, q_high), (low, high) = self.q_range, self.acc_range
-        return ((q_low + 1) << self.shift) - 1 - high, (q_high << self.shift) - low
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Readout:
-    """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
-
-    weights  [classes, n_in], -1 or +1
-    bias     [classes], in units of 2**-frac synapses; at most 8 sums, those of 8 time steps
-    frac     fraction bits of the scores, 0 .. 8
-    """
-
-    weights: np.ndarray
-    bias: np.ndarray
-    frac: int
-
-    kind = "readout"
-    input_bits = 1
-
-    def __post_init__(self):
-        _check_choice("frac", self.frac, range(MAX_FRAC + 1))
-        object.__setattr__(self, "weights", _weights(self.weights))
-        limit = self.bias_limit(self.n_in, self.frac)
-        bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
-        object.__setattr__(self, "bias", bias)
-
-    @property
-    def n_in(self):
-        return self.weights.shape[1]
-
-    @property
-    def n_out(self):
-        return self.weights.shape[0]
-
-    @staticmethod
-    def bias_limit(n_in, frac):
-        """Largest magnitude of a bias: follows from the shape, so that the score's width does."""
-        return (8 * n_in) << frac
-
-    @property
-    def sum_range(self):
-        """Smallest and largest sum of one time step."""
-        return _sum_range(self.n_in, 1)
-
-
-def _sum_range(n_in, input_bits):
-    high = n_in * ((1 << input_bits) - 1)
-    return -high, high
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Description:
-    """A network: ``layers`` in order, all :class:`FullyConnected` but the last :class:`Readout`.
+    """A network: ``layers`` in order, all :class:`~model.layers.Spiking` but the last
+    :class:`~model.layers.Readout`.
 
     The first layer's ``input_bits`` is the width of a pixel; an image is ``layers[0].n_in``
-    pixels, shown at all ``time_steps`` (1 .. 8) steps.
+    pixels, shown at all ``time_steps`` (1 .. 8) steps. A convolution takes a map, the image or
+    what a convolution gives, and any other layer takes it as a row, see :mod:`model.layers`.
     """
 
     time_steps: int
@@ -205,19 +63,38 @@ class Description:
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
-        _check_choice("time_steps", self.time_steps, range(1, 9))
-        _check(2 <= len(self.layers) <= MAX_LAYERS, "a network has a readout and 1 to "
-               f"{MAX_LAYERS - 1} hidden layers, not {len(self.layers)} layers")
+        check_choice("time_steps", self.time_steps, range(1, 9))
+        check(2 <= len(self.layers) <= MAX_LAYERS, "a network has a readout and 1 to "
+              f"{MAX_LAYERS - 1} hidden layers, not {len(self.layers)} layers")
         for index, layer in enumerate(self.layers):
             last = index == len(self.layers) - 1
-            _check(isinstance(layer, Readout if last else FullyConnected),
-                   f"layer {index} must be {'a readout' if last else 'fully connected'}")
-        for index, (a, b) in enumerate(zip(self.layers, self.layers[1:], strict=False)):
-            _check(a.n_out == b.n_in,
-                   f"layer {index} has {a.n_out} neurons but layer {index + 1} {b.n_in} inputs")
-            _check(b.input_bits == 1, f"layer {index + 1} must take spikes of 1 bit")
-        _check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
-        _check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
+            check(isinstance(layer, Readout if last else Spiking),
+                  f"layer {index} must be {'a readout' if last else 'of spiking neurons'}")
+        for index, (a, b) in enumerate(zip(self.layers, self.layers[1:], strict=False), 1):
+            _check_neighbours(index, a, b)
+            if b.skip:
+                self._check_skip(index, b)
+        check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
+        check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
+        check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
+
+    def _check_skip(self, index, layer):
+        skip, where = layer.skip, f"layer {index}: the skip"
+        # the layer before cannot be meant: nothing would be skipped
+        check(skip.source < index - 1, f"{where} must come from a layer before layer {index - 1}, "
+              f"not from layer {skip.source}")
+        source = self.layers[skip.source]
+        check(source.kind == "convolution" and source.output_bits == 1,
+              f"{where} must come from a convolution that gives spikes")
+        height, width, channels = source.output_map
+        wanted = layer.channels if skip.weights is None else skip.weights.shape[1]
+        check(channels == wanted, f"{where} takes {wanted} channels but layer {skip.source} has "
+              f"{channels}")
+        for name, side, found in (("rows", height, layer.out_height),
+                                  ("columns", width, layer.out_width)):
+            left = -(-side // skip.stride)
+            check(0 <= left - found < layer.pool_size, f"{where} gives {left} {name} with stride "
+                  f"{skip.stride} but the neurons have {found}")
 
     @property
     def hidden(self):
@@ -236,17 +113,35 @@ class Description:
         return self.layers[0].n_in
 
     @property
+    def input_map(self):
+        """Height, width and channels of an image, or None where it is but a row of pixels."""
+        first = self.layers[0]
+        return ((first.height, first.width, first.channels_in) if first.kind == "convolution"
+                else None)
+
+    @property
     def classes(self):
         return self.readout.n_out
 
     @property
     def shape(self):
-        """Widths as a word, for example ``784-256-256-10``."""
-        return "-".join(str(n) for n in (self.n_in, *(layer.n_out for layer in self.layers)))
+        """Widths as a word, for example ``784-256-10``, or ``28x28x1-c16k3-p2-fc64-10``.
+
+        The words are those of :mod:`model.architecture`.
+        """
+        if self.input_map is None:
+            return "-".join(str(n) for n in (self.n_in, *(layer.n_out for layer in self.layers)))
+        words = ["x".join(map(str, self.input_map))]
+        for layer in self.hidden:
+            words += layer_words(layer)
+        return "-".join([*words, str(self.classes)])
 
     @property
     def weight_bits(self):
-        return sum(layer.weights.size for layer in self.layers)
+        """Bits of all weights."""
+        return sum(layer.weights.size * layer.weight_bits for layer in self.layers) + sum(
+            layer.skip.weights.size for layer in self.layers
+            if layer.skip and layer.skip.weights is not None)
 
     def tobytes(self):
         """The file's bytes: the same for the same integers, on every machine."""
@@ -254,12 +149,18 @@ class Description:
                          layers=tuple(_layer_header(layer) for layer in self.layers))
         tensors = {}
         for index, layer in enumerate(self.layers):
-            tensors[f"{index}.weights"] = np.packbits(layer.weights > 0, axis=1, bitorder="little")
+            planes = np.packbits(layer.planes, axis=2, bitorder="little")
+            # a layer of 1-bit weights has one plane, and no dimension for it
+            tensors[f"{index}.weights"] = planes[0] if layer.weight_bits == 1 else planes
             tensors[f"{index}.bias"] = layer.bias
-            if layer.kind == "fully_connected":
+            if layer.kind != "readout":
                 tensors[f"{index}.threshold"] = layer.threshold
+            if layer.skip and layer.skip.weights is not None:
+                tensors[f"{index}.skip"] = np.packbits(layer.skip.weights > 0, axis=1,
+                                                       bitorder="little")
         # one metadata key: safetensors keeps no order between several
-        return to_safetensors(tensors, metadata={"qsnn": header.model_dump_json()})
+        return to_safetensors(tensors, metadata={
+            "qsnn": header.model_dump_json(exclude_defaults=True)})
 
     @property
     def hash(self):
@@ -267,7 +168,42 @@ class Description:
         return hashlib.sha256(self.tobytes()).hexdigest()
 
 
+def _check_neighbours(index, a, b):
+    """Whether a layer, the index-th, can take what the one before it gives."""
+    if b.kind == "convolution":
+        check(a.kind == "convolution", f"layer {index} is a convolution and cannot follow a fully "
+              "connected layer, which has no map")
+        found = (b.height, b.width, b.channels_in)
+        check(a.output_map == found, f"layer {index - 1} gives a map of {_sides(a.output_map)} but "
+              f"layer {index} takes {_sides(found)}")
+    check(a.n_outputs == b.n_in, f"layer {index - 1} has {a.n_outputs} "
+          f"{'neurons' if a.kind == 'fully_connected' else 'outputs'} but layer {index} {b.n_in} "
+          "inputs")
+    check(a.output_bits == b.input_bits, f"layer {index} must take "
+          f"{'spikes' if a.output_bits == 1 else 'sums'} of {a.output_bits} "
+          f"bit{'s' * (a.output_bits > 1)}")
+
+
+def _sides(sides):
+    return " x ".join(map(str, sides))
+
+
+def layer_words(layer):
+    """A hidden layer in the words of :mod:`model.architecture`."""
+    weights = f"w{layer.weight_bits}" * (layer.weight_bits > 1)
+    if layer.kind == "fully_connected":
+        return [f"fc{layer.n_out}{weights}"]
+    word = f"c{layer.channels}k{layer.kernel}"
+    word += f"s{layer.stride}" * (layer.stride > 1)
+    word += f"p{layer.padding}" * (layer.padding != layer.kernel // 2) + weights
+    word += f"+{layer.skip.source}" if layer.skip else ""
+    pool = {"none": [], "max": [f"p{layer.pool_size}"], "sum": [f"a{layer.pool_size}"]}
+    return [word, *pool[layer.pool]]
+
+
 _Width = Annotated[int, Field(ge=1, le=MAX_NEURONS)]
+_WeightBits = Literal[1, 2, 4, 8]
+_Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
 class _Strict(BaseModel):
@@ -283,6 +219,46 @@ class _FullyConnectedHeader(_Strict):
     signed: bool
     shift: int
     frac: int
+    weight_bits: _WeightBits = 1
+
+    @property
+    def fan_in(self):
+        return self.n_in
+
+    @property
+    def channels(self):
+        return self.n_out
+
+
+class _SkipHeader(_Strict):
+    source: int
+    stride: int
+    shift: int
+    channels_in: _Width | None = None
+
+
+class _ConvolutionHeader(_Strict):
+    kind: Literal["convolution"]
+    input_bits: int
+    membrane_bits: int
+    signed: bool
+    shift: int
+    frac: int
+    weight_bits: _WeightBits = 1
+    height: _Side
+    width: _Side
+    channels_in: _Width
+    channels: _Width
+    kernel: Annotated[int, Field(ge=1, le=MAX_KERNEL)]
+    stride: int
+    padding: int
+    pool: Literal["none", "max", "sum"] = "none"
+    pool_size: Annotated[int, Field(ge=1, le=MAX_POOL)] = 1
+    skip: _SkipHeader | None = None
+
+    @property
+    def fan_in(self):
+        return self.kernel * self.kernel * self.channels_in
 
 
 class _ReadoutHeader(_Strict):
@@ -290,12 +266,22 @@ class _ReadoutHeader(_Strict):
     n_in: _Width
     n_out: _Width
     frac: int
+    input_bits: int = 1
+    weight_bits: _WeightBits = 1
+
+    @property
+    def fan_in(self):
+        return self.n_in
+
+    @property
+    def channels(self):
+        return self.n_out
 
 
 class _Header(_Strict):
     version: int
     time_steps: int
-    layers: Annotated[tuple[Annotated[_FullyConnectedHeader | _ReadoutHeader,
+    layers: Annotated[tuple[Annotated[_FullyConnectedHeader | _ConvolutionHeader | _ReadoutHeader,
                                       Field(discriminator="kind")], ...],
                       Field(min_length=2, max_length=MAX_LAYERS)]
 
@@ -305,12 +291,19 @@ class _Versioned(BaseModel):
 
 
 _KINDS = {"fully_connected": (FullyConnected, _FullyConnectedHeader),
+          "convolution": (Convolution, _ConvolutionHeader),
           "readout": (Readout, _ReadoutHeader)}
 
 
 def _layer_header(layer):
     header = _KINDS[layer.kind][1]
-    return header(**{name: getattr(layer, name) for name in header.model_fields})
+    fields = {name: getattr(layer, name) for name in header.model_fields if name != "skip"}
+    if layer.skip:
+        skip = layer.skip
+        fields["skip"] = _SkipHeader(
+            source=skip.source, stride=skip.stride, shift=skip.shift,
+            channels_in=None if skip.weights is None else skip.weights.shape[1])
+    return header(**fields)
 
 
 def save(description, path):
@@ -331,12 +324,12 @@ def load(path):
     """Read and check a description. Raises :class:`DescriptionError`, whatever is wrong."""
     path = Path(path)
     try:
-        _check(path.is_file(), "no such file")
+        check(path.is_file(), "no such file")
         size = path.stat().st_size
-        _check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
+        check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
         with open(path, "rb") as file:
             size = int.from_bytes(file.read(8), "little")
-        _check(size <= MAX_HEADER, f"a header of {size} bytes, a description has at most "
+        check(size <= MAX_HEADER, f"a header of {size} bytes, a description has at most "
                f"{MAX_HEADER}")
         with safe_open(path, framework="numpy") as file:
             return _read(file)
@@ -351,22 +344,31 @@ def load(path):
 
 def _read(file):
     header = _header((file.metadata() or {}).get("qsnn"))
-    names = set()
+    names, size = set(), 0
     for index, layer in enumerate(header.layers):
         names |= {f"{index}.weights", f"{index}.bias"}
-        names |= {f"{index}.threshold"} if layer.kind == "fully_connected" else set()
-    _check(set(file.keys()) == names, "the tensors are not those that the header names")
-    _check(sum(layer.n_in * layer.n_out for layer in header.layers) <= MAX_WEIGHTS,
-           f"more than {MAX_WEIGHTS} weights")
+        names |= {f"{index}.threshold"} if layer.kind != "readout" else set()
+        size += layer.fan_in * layer.channels * layer.weight_bits
+        if skip_channels(layer):
+            names.add(f"{index}.skip")
+            size += skip_channels(layer) * layer.channels
+    check(set(file.keys()) == names, "the tensors are not those that the header names")
+    check(size <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
     return Description(time_steps=header.time_steps, layers=tuple(
         _read_layer(file, index, layer) for index, layer in enumerate(header.layers)))
 
 
+def skip_channels(header):
+    """Channels that the weights of a layer's skip take; 0 where there are none."""
+    skip = getattr(header, "skip", None)
+    return skip.channels_in or 0 if skip else 0
+
+
 def _header(text):
-    _check(text is not None, "no description inside: the metadata key 'qsnn' is missing")
+    check(text is not None, "no description inside: the metadata key 'qsnn' is missing")
     try:
         version = _Versioned.model_validate_json(text).version
-        _check(version == VERSION, f"format version {version}, this program reads {VERSION}")
+        check(version == VERSION, f"format version {version}, this program reads {VERSION}")
         return _Header.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
@@ -375,23 +377,39 @@ def _header(text):
 
 
 def _read_layer(file, index, header):
-    row = (header.n_in + 7) // 8
-    packed = _tensor(file, f"{index}.weights", "U8", [header.n_out, row])
-    bits = np.unpackbits(packed, axis=1, bitorder="little")
-    _check(not bits[:, header.n_in:].any(), f"{index}.weights: bits set beyond the last input")
-    fields = header.model_dump(exclude={"kind", "n_in", "n_out"})
-    fields["weights"] = bits[:, :header.n_in].view(np.int8) * np.int8(2) - np.int8(1)
-    for name in ("bias", "threshold") if header.kind == "fully_connected" else ("bias",):
-        fields[name] = _tensor(file, f"{index}.{name}", "I64", [header.n_out])
+    planes, n_out = header.weight_bits, header.channels
+    leading = [n_out] if planes == 1 else [planes, n_out]
+    bits = _unpack(file, f"{index}.weights", leading, header.fan_in)
+    weights = from_planes(bits.reshape(planes, n_out, header.fan_in))
+    fields = header.model_dump(exclude={"kind", "n_in", "n_out", "channels_in", "channels",
+                                        "kernel", "skip"})
+    if header.kind == "convolution":
+        weights = weights.reshape(n_out, header.kernel, header.kernel, header.channels_in)
+    fields["weights"] = weights
+    for name in ("bias", "threshold") if header.kind != "readout" else ("bias",):
+        fields[name] = _tensor(file, f"{index}.{name}", "I64", [n_out])
     try:
+        if getattr(header, "skip", None):
+            channels = skip_channels(header)
+            bits = _unpack(file, f"{index}.skip", [n_out], channels) if channels else None
+            fields["skip"] = Skip(**header.skip.model_dump(exclude={"channels_in"}),
+                                  weights=None if bits is None else from_planes(bits[None]))
         return _KINDS[header.kind][0](**fields)
     except DescriptionError as error:
         raise DescriptionError(f"layer {index}: {error}") from None
 
 
+def _unpack(file, name, leading, count):
+    """Bits of a tensor whose last axis has ``count`` of them, eight a byte."""
+    packed = _tensor(file, name, "U8", [*leading, (count + 7) // 8])
+    bits = np.unpackbits(packed, axis=-1, bitorder="little")
+    check(not bits[..., count:].any(), f"{name}: bits set beyond the last input")
+    return bits[..., :count]
+
+
 def _tensor(file, name, dtype, shape):
     """A tensor, its type and shape compared before its memory is taken."""
     found = file.get_slice(name)
-    _check((found.get_dtype(), list(found.get_shape())) == (dtype, shape),
+    check((found.get_dtype(), list(found.get_shape())) == (dtype, shape),
            f"{name} is {found.get_dtype()} {found.get_shape()}, expected {dtype} {shape}")
     return file.get_tensor(name)

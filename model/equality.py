@@ -14,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from model import golden
 from model.files import write_whole
-from model.qsnn import QSNN, Config
+from model.qsnn import QSNN, BinaryLinear, Config
 
 __all__ = ["Comparison", "compare", "load_net", "save_net"]
 
@@ -62,31 +62,32 @@ def compare(net, description, pixels):
 @torch.no_grad()
 def trace(net, pixels):
     """Spikes and membranes per hidden layer [N, T, n], sums of the classes [N, classes]."""
-    modules = [*net.hidden, net.output]
-    outputs = []
-    hooks = [module.register_forward_hook(lambda *call: outputs.append(call[-1]))
-             for module in modules]
+    sums = []
+    hook = net.output.register_forward_hook(lambda *call: sums.append(call[-1]))
     for layer in net.hidden:
         layer.trace = []
     net(torch.tensor(pixels, dtype=net.bias.dtype))
-    for hook in hooks:
-        hook.remove()
-    membranes = [layer.trace.pop().transpose(0, 1).numpy() for layer in net.hidden]
+    hook.remove()
+    spikes, membranes = zip(*(layer.trace.pop() for layer in net.hidden), strict=True)
     for layer in net.hidden:
         layer.trace = None
-    *spikes, sums = outputs
-    return ([s.transpose(0, 1).numpy() for s in spikes], membranes,
-            sums.sum(0).to(torch.int64).numpy())
+    return ([s.transpose(0, 1).numpy() for s in spikes],
+            [q.transpose(0, 1).numpy() for q in membranes],
+            sums[0].sum(0).to(torch.int64).numpy())
 
 
 @torch.no_grad()
 def save_net(net, path):
     """Write what ``eval()`` needs: one bit a weight, batch norms, steps, scale and biases."""
     tensors = {}
+    synapses = {f"{name}.weight": module for name, module in net.named_modules()
+                if isinstance(module, BinaryLinear)}
     for name, value in net.state_dict().items():
-        if name.endswith("synapses.weight") or name == "output.weight":
-            weights = net.get_submodule(name.removesuffix(".weight")).binary_weight() > 0
-            tensors[name] = torch.from_numpy(np.packbits(weights.numpy(), axis=1))
+        if name in synapses:
+            weights, bits = synapses[name].integer_weight().to(torch.int16).numpy(), \
+                synapses[name].bits
+            tensors[name] = torch.from_numpy(
+                np.packbits(weights > 0, axis=1) if bits == 1 else weights)
         elif not name.endswith("num_batches_tracked"):
             tensors[name] = value
     write_whole(path, to_safetensors(
@@ -105,6 +106,9 @@ def load_net(path):
             if value.dtype == torch.uint8:
                 bits = np.unpackbits(value.numpy(), axis=1, count=state[name].shape[1])
                 value = torch.from_numpy(bits).double() * 2 - 1
+            elif value.dtype == torch.int16:  # what is quantized to these numbers
+                bits = net.get_submodule(name.removesuffix(".weight")).bits
+                value = value.double() * 3 / (1 << bits)
             state[name] = value
     net.load_state_dict(state)
     return net.eval()

@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoint.safetensors"
 RESULT = "result.json"
 
 
-def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
+def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu"):
     """Train into the folder ``out``, continuing what is there, and return the result.
 
     ``report`` gets every :class:`~model.training.Epoch`. The test images are used once, at the
@@ -39,7 +39,7 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        training = Training.start(config, recipe, out / CHECKPOINT)
+        training = Training.start(config, recipe, out / CHECKPOINT, device)
         kept = len(images) - recipe.validation
         pixels = data.quantize_pixels(images, config.input_bits)
         for epoch in training.epochs(pixels[:kept], labels[:kept]):
@@ -47,7 +47,7 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
             report(epoch)
         result = {"command": command(config, recipe), "config": config.asdict(),
                   "recipe": asdict(recipe), "versions": versions()}
-        result |= measure(training.net, {"validation": (images[kept:], labels[kept:]),
+        result |= measure(training.net.cpu(), {"validation": (images[kept:], labels[kept:]),
                                          "test": test}, out)
         write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
     except OSError as error:
@@ -58,16 +58,19 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None):
 def command(config, recipe):
     """The command that trains this network, with the options that are not the default."""
     words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
+             f"--arch {'-'.join(map(str, config.hidden))}" if config.image else
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
-               "warp": recipe, "smoothing": recipe}
+               "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config}
     for name, where in options.items():
         value = getattr(where, name)
         if value != getattr(type(where), name):
             words.append(f"--{name.replace('_', '-')} {value}")
-    words += ["--signed"] * config.signed + ["--no-standardize"] * (not config.standardize)
+    flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
+             "no-standardize": not config.standardize}
+    words += [f"--{name}" for name, on in flags.items() if on]
     return " ".join(words)
 
 
@@ -81,6 +84,7 @@ def measure(net, sets, out):
 
     A network with float membranes has no integers: torch is measured instead.
     """
+    net.compile_neurons(False)
     net = net.double().eval()  # in float64 torch and the integers agree to the last spike
     if not net.config.membrane_bits:
         return {name: _accuracy(_float_labels(net, images), labels)

@@ -6,7 +6,15 @@ of a class is the one number that is rounded, to ``READOUT_FRAC`` fraction bits.
 
 import torch
 
-from model.description import Description, DescriptionError, FullyConnected, Readout
+from model.description import (
+    Convolution,
+    Description,
+    DescriptionError,
+    FullyConnected,
+    Readout,
+    Skip,
+)
+from model.qsnn import SpikingConvolution
 
 __all__ = ["fold"]
 
@@ -19,39 +27,57 @@ def fold(net):
     if not net.config.membrane_bits:
         raise DescriptionError("a network with float membranes has no integers: train it with "
                                "2 to 8 membrane bits")
-    bits = [net.config.input_bits] + [1] * (len(net.hidden) - 1)
-    layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=True)]
-    return Description(time_steps=net.config.time_steps, layers=(*layers, _fold_readout(net)))
+    bits = [net.config.input_bits, *(layer.output_bits for layer in net.config.layers)]
+    layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=False)]
+    return Description(time_steps=net.config.time_steps,
+                       layers=(*layers, _fold_readout(net, bits[-1])))
 
 
 def _fold_hidden(layer, input_bits):
     gain = layer.gain().double()
     norm = layer.norm
     offset = norm.bias.double() - gain * norm.running_mean.double()
-    weights = layer.synapses.binary_weight() * torch.where(gain < 0, -1, 1).unsqueeze(1)
+    sign = torch.where(gain < 0, -1, 1).unsqueeze(1)
     log_step = int(layer.log_step)
     # the leak halves the step, so the units are fine enough when half a step is one unit or more
     frac, shift = max(1 - log_step, 0), max(log_step, 1)
     unit = 2.0 ** frac
-    shared = dict(weights=weights.to(torch.int8).numpy(), input_bits=input_bits,
+    shared = dict(weights=_integers(layer.synapses.integer_weight() * sign),
+                  input_bits=input_bits, weight_bits=layer.synapses.bits,
                   membrane_bits=layer.bits, signed=layer.signed, shift=shift, frac=frac)
+    kind = FullyConnected
+    if isinstance(layer, SpikingConvolution):
+        kind, shape = Convolution, layer.layer
+        shared |= dict(height=shape.inputs[0], width=shape.inputs[1], stride=shape.stride,
+                       padding=shape.padding, pool=shape.pool, pool_size=shape.pool_size,
+                       weights=shared["weights"].reshape(-1, *layer.synapses.shape))
+        if shape.skip is not None:
+            synapses = layer.skip_synapses
+            shared["skip"] = Skip(
+                source=shape.skip, stride=shape.skip_stride, shift=layer.skip_shift,
+                weights=synapses and _integers(synapses.integer_weight() * sign))
     bias = offset / gain.abs() * unit
     theta = torch.ceil(unit / gain.abs() - bias)
     beta = torch.floor(bias + 2.0 ** (shift - 1))
     # the ranges depend on the shape alone: a layer of zeros knows them
     zeros = torch.zeros(len(theta), dtype=torch.int64).numpy()
-    ranges = FullyConnected(threshold=zeros, bias=zeros, **shared)
-    return FullyConnected(threshold=_saturate(theta, ranges.threshold_range),
-                          bias=_saturate(beta, ranges.bias_range), **shared)
+    ranges = kind(threshold=zeros, bias=zeros, **shared)
+    return kind(threshold=_saturate(theta, ranges.threshold_range),
+                bias=_saturate(beta, ranges.bias_range), **shared)
 
 
-def _fold_readout(net):
+def _fold_readout(net, input_bits):
     scale = float(net.log_scale.double().exp())
     bias = net.bias.double() * net.config.time_steps / scale * 2.0 ** READOUT_FRAC
-    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC)
-    return Readout(weights=net.output.binary_weight().to(torch.int8).numpy(),
-                   bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
+    bits = net.output.bits
+    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits)
+    return Readout(weights=_integers(net.output.integer_weight()), input_bits=input_bits,
+                   weight_bits=bits, bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
                    frac=READOUT_FRAC)
+
+
+def _integers(weights):
+    return weights.to(torch.int16).numpy()
 
 
 def _saturate(values, limits):

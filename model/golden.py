@@ -4,7 +4,8 @@ PyTorch in eval mode, the Amaranth simulation, the emitted Verilog and every lat
 these integers: every spike and every membrane, at every time step.
 
 All numbers are exact integers. ``>>`` is arithmetic: it rounds towards minus infinity. Weights
-``w`` are -1 or +1; spikes are 0 or 1; a membrane ``q`` has ``b`` bits and starts at 0.
+``w`` are -1 or +1, or odd numbers of more bits; spikes are 0 or 1; a membrane ``q`` has ``b`` bits
+and starts at 0.
 
 **Sum of synapses**, in units of one synapse::
 
@@ -12,6 +13,20 @@ All numbers are exact integers. ``>>`` is arithmetic: it rounds towards minus in
 
 An image is shown at every time step, so the first layer computes its sums once and uses them
 ``T`` times. Layers after it take the spikes that the layer before gave at the same step.
+
+**Convolution**: a neuron at row ``y`` and column ``x`` has the synapses of its channel, and they
+take a square of the input map; what lies outside the map is 0::
+
+    S[y, x, c] = sum_ijk w[c, i, j, k] * map[y * stride + i - padding, x * stride + j - padding, k]
+
+With a skip, what an earlier layer gave at the same step is added: its spike of the same channel,
+or a 1 x 1 convolution of its channels; ``2**shift`` of :class:`model.layers.Skip` times::
+
+    S[y, x, c] += map'[y * stride', x * stride', c] << shift'
+    S[y, x, c] += sum_k w'[c, k] * map'[y * stride', x * stride', k] << shift'
+
+**Pooling** comes after the neurons: of each square of spikes, one if any neuron fires (max), or
+how many do (sum). The next layer's ``x`` is that number.
 
 **Neuron**, in units of ``2**-frac`` synapses, with the membrane step ``2**shift`` units::
 
@@ -23,7 +38,8 @@ An image is shown at every time step, so the first layer computes its sums once 
 ``theta`` and ``beta`` are integers of each neuron. ``beta`` contains half a membrane step, so the
 shift rounds to nearest and ties go up. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1
 where the layer is signed. There is no overflow anywhere: widths hold the worst case, see
-``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`model.description.FullyConnected`.
+``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`model.layers.Spiking`. Neurons of
+a channel share ``theta`` and ``beta``.
 
 **Readout**: it accumulates and does not fire::
 
@@ -40,10 +56,12 @@ are exact, not approximations. :mod:`model.export` computes them.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = ["Result", "infer", "neuron_step", "synaptic_sum"]
 
 BATCH = 1000  # images at once: bounds the memory and stays in the cache
+MAX_NUMBERS = 1 << 25  # that an array has: large maps are computed with fewer images at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +85,57 @@ class Result:
 def synaptic_sum(weights, x):
     """S of every neuron: weights [n_out, n_in], x [..., n_in] -> int64 [..., n_out].
 
-    The product runs in float64 because that is what BLAS is fast in. It is exact: every partial
-    sum is an integer below 2**53 (at most 2**16 inputs of 8 bits).
+    The product runs in floats because that is what BLAS is fast in. It is exact: every partial
+    sum is an integer below 2**24 for float32, or else below 2**53.
     """
-    return (x.astype(np.float64) @ weights.T.astype(np.float64)).astype(np.int64)
+    largest = weights.shape[1] * int(abs(weights).max()) * max(1, int(x.max(initial=0)))
+    kind = np.float32 if largest < 1 << 24 else np.float64
+    return (x.astype(kind) @ weights.T.astype(kind)).astype(np.int64)
+
+
+def layer_sums(layer, x):
+    """S of a layer without its skip: inputs [N, n_in] -> int64 [N, n_out]."""
+    if layer.kind != "convolution":
+        return synaptic_sum(layer.weights, x)
+    maps = np.pad(x.reshape(-1, layer.height, layer.width, layer.channels_in),
+                  ((0, 0), *[(layer.padding,) * 2] * 2, (0, 0)))
+    windows = sliding_window_view(maps, (layer.kernel,) * 2, axis=(1, 2))
+    windows = windows[:, ::layer.stride, ::layer.stride][:, :layer.out_height, :layer.out_width]
+    rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, layer.fan_in)
+    weights = layer.weights.reshape(layer.channels, -1)
+    return synaptic_sum(weights, rows).reshape(len(x), -1)
+
+
+def skip_sums(layer, source, x):
+    """What a skip adds: outputs [N, n_outputs] of the source layer -> int64 [N, n_out]."""
+    skip = layer.skip
+    maps = x.reshape(-1, *source.output_map)[:, ::skip.stride, ::skip.stride]
+    maps = maps[:, :layer.out_height, :layer.out_width]
+    added = maps.astype(np.int64) if skip.weights is None else synaptic_sum(skip.weights, maps)
+    return added.reshape(len(x), -1) << skip.shift
+
+
+def pooled(layer, spikes):
+    """What the next layer takes of a layer's spikes: [N, n_out] -> uint8 [N, n_outputs]."""
+    if layer.output_bits == 1 and layer.n_outputs == layer.n_out:
+        return spikes.astype(np.uint8)
+    height, width, channels = layer.output_map
+    size = layer.pool_size
+    squares = spikes.reshape(-1, height, size, width, size, channels)
+    found = squares.any(axis=(2, 4)) if layer.pool == "max" else squares.sum(axis=(2, 4))
+    return found.astype(np.uint8).reshape(len(spikes), -1)
+
+
+def per_neuron(layer, values):
+    """Thresholds or biases of the channels, one for every neuron."""
+    return np.tile(values, layer.n_out // len(values))
 
 
 def neuron_step(layer, q, sums):
     """One time step of the neurons of a layer: membranes and sums -> (membranes, spikes)."""
     acc = (q << (layer.shift - 1)) + (sums << layer.frac)
-    fire = acc >= layer.threshold
-    quantized = np.clip((acc + layer.bias) >> layer.shift, *layer.q_range)
+    fire = acc >= per_neuron(layer, layer.threshold)
+    quantized = np.clip((acc + per_neuron(layer, layer.bias)) >> layer.shift, *layer.q_range)
     return np.where(fire, 0, quantized), fire
 
 
@@ -88,8 +146,11 @@ def infer(description, pixels, *, trace=False):
     trace: also return the spikes and membranes of every hidden layer and time step.
     """
     pixels = check_pixels(description, pixels)
-    batches = [_infer(description, pixels[start:start + BATCH])
-               for start in range(0, len(pixels), BATCH)]
+    most = max(layer.n_out * max(layer.fan_in if layer.kind == "convolution" else 1,
+                                 description.time_steps) for layer in description.layers)
+    batch = min(BATCH, max(1, MAX_NUMBERS // most))
+    batches = [_infer(description, pixels[start:start + batch])
+               for start in range(0, len(pixels), batch)]
     scores, spikes, membranes = (list(part) for part in zip(*batches, strict=True))
     scores = np.concatenate(scores)
     rates = tuple(sum(int(layer.sum()) for layer in parts) / sum(layer.size for layer in parts)
@@ -118,10 +179,10 @@ def check_pixels(description, pixels):
 
 def _infer(description, pixels):
     """Scores [N, classes], spikes and membranes per hidden layer as lists over T of [N, n_out]."""
-    steps = description.time_steps
-    all_spikes, all_membranes = [], []
-    sums = [synaptic_sum(description.layers[0].weights, pixels)] * steps
-    for layer, following in zip(description.layers, description.layers[1:], strict=False):
+    steps, layers = description.time_steps, description.layers
+    all_spikes, all_membranes, outputs = [], [], []  # outputs: per layer and step, pooled
+    sums = [layer_sums(layers[0], pixels)] * steps
+    for index, layer in enumerate(description.hidden):
         q = np.zeros_like(sums[0])
         spikes, membranes = [], []
         for t in range(steps):
@@ -129,8 +190,14 @@ def _infer(description, pixels):
             spikes.append(fire)
             membranes.append(q)
         all_spikes.append(np.stack(spikes, axis=1))
-        all_membranes.append(np.stack(membranes, axis=1))
-        sums = [synaptic_sum(following.weights, fire) for fire in spikes]
+        all_membranes.append(np.stack(membranes, axis=1).astype(np.int16))
+        outputs.append([pooled(layer, fire) for fire in spikes])
+        following = layers[index + 1]
+        sums = [layer_sums(following, x) for x in outputs[-1]]
+        if following.skip:
+            source = following.skip.source
+            sums = [total + skip_sums(following, layers[source], x)
+                    for total, x in zip(sums, outputs[source], strict=True)]
     scores = (sum(sums) << description.readout.frac) + description.readout.bias
     return scores, all_spikes, all_membranes
 

@@ -15,14 +15,18 @@ to the other side: a trained batch norm never puts it there, an untrained one wi
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from model.architecture import layers_of
 from model.description import MAX_FRAC, MAX_SHIFT
+from model.layers import WEIGHT_BITS
 
-__all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_membrane", "standardize"]
+__all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_membrane",
+           "quantize_weight", "standardize"]
 
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
 
@@ -40,6 +44,25 @@ class _Binarize(torch.autograd.Function):
     def backward(ctx, grad):
         (w,) = ctx.saved_tensors
         return grad * max(1 / ctx.t, 1.0) * ctx.t * (1 - torch.tanh(ctx.t * w) ** 2), None
+
+
+class _QuantizeWeight(torch.autograd.Function):
+    """The nearest odd number in -(2**bits-1) .. 2**bits-1 to ``w * 2**bits / 3``.
+
+    Three standard deviations of a channel's weights are the range; the gradient passes inside it.
+    """
+
+    @staticmethod
+    def forward(ctx, w, bits):
+        high = (1 << bits) - 1
+        q = 2 * torch.floor(w * ((1 << bits) / 6)) + 1
+        ctx.save_for_backward(q.abs() <= high)
+        return q.clamp(-high, high)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (inside,) = ctx.saved_tensors
+        return grad * inside, None
 
 
 class _Fire(torch.autograd.Function):
@@ -73,6 +96,7 @@ class _Quantize(torch.autograd.Function):
 
 binarize = _Binarize.apply
 fire = _Fire.apply
+quantize_weight = _QuantizeWeight.apply
 quantize_membrane = _Quantize.apply
 
 
@@ -103,7 +127,7 @@ class Config:
     """Shape and method of a network.
 
     inputs          pixels of an image
-    hidden          neurons of each hidden layer
+    hidden          neurons of each hidden layer, or its word, see :mod:`model.architecture`
     classes         classes of the output layer
     input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
     time_steps      T, 1 to 8; the same image is shown at every step
@@ -111,6 +135,8 @@ class Config:
     signed          whether a membrane may be below its resting potential 0
     standardize     weight half of WS-DR
     rate_weight     spike half of WS-DR: lambda of the firing-rate term; 0 switches it off
+    image           height, width and channels of an image; convolutions need them
+    last_bits       bits of the output layer's weights: 1, 2, 4 or 8
     """
 
     inputs: int = 784
@@ -122,6 +148,8 @@ class Config:
     signed: bool = False
     standardize: bool = True
     rate_weight: float = 0.0
+    image: tuple | None = None
+    last_bits: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -131,52 +159,87 @@ class Config:
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} must be {values[0]} to {values[-1]}, "
                                  f"not {getattr(self, name)!r}")
-        if not all(isinstance(n, int) and 1 <= n <= 65536 for n in self.hidden):
-            raise ValueError(f"hidden must be widths of 1 to 65536, not {self.hidden!r}")
+        if self.image is not None:
+            object.__setattr__(self, "image", tuple(self.image))
+            if len(self.image) != 3 or math.prod(self.image) != self.inputs:
+                raise ValueError(f"image must be height, width and channels with {self.inputs} "
+                                 f"pixels, not {self.image!r}")
+        if self.last_bits not in WEIGHT_BITS:
+            raise ValueError(f"last_bits must be 1, 2, 4 or 8, not {self.last_bits!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
+        assert self.layers  # words that are no network are refused here
         if self.rate_weight < 0:
             raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
+
+    @cached_property
+    def layers(self):
+        """The :class:`model.architecture.Layer` of each hidden layer."""
+        return layers_of(self.hidden, self.image or (self.inputs,))
 
     def asdict(self):
         return asdict(self)
 
 
 class BinaryLinear(nn.Module):
-    """Sum of +-1 weights times inputs, an exact integer: [..., n_in] -> [..., n_out]."""
+    """Sum of weights times inputs, an exact integer: [..., n_in] -> [..., n_out].
 
-    def __init__(self, n_in, n_out, standardized):
+    The weights are -1 and +1, or odd numbers of more bits, see :func:`quantize_weight`.
+    """
+
+    def __init__(self, n_in, n_out, standardized, bits=1):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in) / math.sqrt(n_in))
         self.standardized = standardized
+        self.bits = bits
         self.sharpness = 0.1  # t of the gradient of sign, annealed to 10 by the training
 
-    def binary_weight(self):
-        """The weights as +1.0 and -1.0, [n_out, n_in]."""
+    def integer_weight(self):
+        """The quantized weights, as floats, [n_out, n_in]."""
         w = standardize(self.weight) if self.standardized else self.weight
-        return binarize(w, self.sharpness)
+        return binarize(w, self.sharpness) if self.bits == 1 else quantize_weight(w, self.bits)
 
     def forward(self, x):
-        return x @ self.binary_weight().T
+        return x @ self.integer_weight().T
 
 
-class SpikingLinear(nn.Module):
-    """Fully connected layer of LIF neurons: synapses, batch norm, membrane, threshold, reset.
+class BinaryConvolution(BinaryLinear):
+    """The same over the windows of maps: [B, C, H, W] -> [B, channels, H', W'].
 
-    ``forward`` takes spikes [T, B, n_in], or one image [1, B, n_in] whose sums are computed once
-    and reused at all T steps, and returns the spikes [T, B, n_out].
+    The weights are kept as [channels, kernel * kernel * C], the order of the integers.
     """
 
-    def __init__(self, n_in, n_out, config):
+    def __init__(self, layer, standardized):
+        self.shape = (layer.kernel, layer.kernel, layer.inputs[2])
+        super().__init__(math.prod(self.shape), layer.channels, standardized, layer.weight_bits)
+        self.stride, self.padding = layer.stride, layer.padding
+
+    def forward(self, x):
+        weight = self.integer_weight().unflatten(1, self.shape).permute(0, 3, 1, 2)
+        return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
+
+
+class _Spiking(nn.Module):
+    """Layer of LIF neurons: synapses, batch norm, membrane, threshold, reset.
+
+    ``forward`` takes what the layer before gave [T, B, ...], or one image [1, B, ...] whose sums
+    are computed once and reused at all T steps. It returns what the next layer takes [T, B, ...]
+    and the firing rate.
+    """
+
+    def __init__(self, synapses, channels, config):
         super().__init__()
-        self.synapses = BinaryLinear(n_in, n_out, config.standardize)
-        self.norm = nn.BatchNorm1d(n_out)
+        self.synapses = synapses
+        self.norm = nn.BatchNorm1d(channels)
         self.time_steps = config.time_steps
         self.bits = config.membrane_bits
         self.signed = config.signed
         self.register_buffer("log_step", torch.tensor(0))  # membrane step: 2**log_step synapses
         self.log_step_frozen = False
-        self.trace = None  # a list: forward appends the membranes as integers, [T, B, n_out]
+        self.positive = False  # gains stay positive: a negative one flips weights, not spikes
+        self.rate_term = config.rate_weight > 0  # whether the rate has a gradient
+        # a list: forward appends spikes and membranes, as integers, [T, B, n_out] each
+        self.trace = None
 
     @property
     def q_range(self):
@@ -187,6 +250,8 @@ class SpikingLinear(nn.Module):
     def gamma(self):
         """The scales of the batch norm, kept away from 0 with their signs, [n_out]."""
         gamma = self.norm.weight
+        if self.positive:
+            return gamma.clamp(min=MIN_GAIN)
         return torch.where(gamma < 0, -1.0, 1.0) * gamma.abs().clamp(min=MIN_GAIN)
 
     def gain(self):
@@ -194,26 +259,31 @@ class SpikingLinear(nn.Module):
         return self.gamma() * torch.rsqrt(self.norm.running_var + self.norm.eps)
 
     def normalize(self, sums):
-        """The batch norm with the scales of :meth:`gamma`: [..., n_out] -> [..., n_out]."""
+        """The batch norm with the scales of :meth:`gamma`; axis 1 has the channels."""
         norm = self.norm
-        return F.batch_norm(sums.flatten(0, -2), norm.running_mean, norm.running_var, self.gamma(),
-                            norm.bias, norm.training, norm.momentum, norm.eps).view_as(sums)
+        return F.batch_norm(sums, norm.running_mean, norm.running_var, self.gamma(),
+                            norm.bias, norm.training, norm.momentum, norm.eps)
 
     @torch.no_grad()
     def fit_step(self):
         """Choose the membrane step so that the range just reaches the typical threshold."""
         median = (1 / self.gain().abs()).median()
         levels = self.q_range[1] + 1
-        log_step = int(torch.round(torch.log2(median / levels)))
-        self.log_step.fill_(min(max(log_step, 1 - MAX_FRAC), MAX_SHIFT))
+        log_step = torch.round(torch.log2(median / levels)).clamp(1 - MAX_FRAC, MAX_SHIFT)
+        self.log_step.copy_(log_step)
 
-    def forward(self, x):
-        sums = self.synapses(x)  # [T or 1, B, n_out]
-        current = self.normalize(sums).expand(self.time_steps, -1, -1)
+    def step_size(self):
+        """The membrane step of each channel, in units of the threshold."""
+        return self.gain().detach().abs() * 2.0 ** self.log_step
+
+    def run(self, sums, shape):
+        """Spikes [T, B, channels, ...] of sums [T * B, channels, ...]; ``shape``: T or 1, and B."""
+        current = self.normalize(sums).unflatten(0, shape)
+        current = current.expand(self.time_steps, *current.shape[1:])
         if self.bits:
             if self.training and not self.log_step_frozen:
                 self.fit_step()
-            step = self.gain().detach().abs() * 2.0 ** self.log_step
+            step = self.step_size().view(-1, *[1] * (current.ndim - 3))
             low, high = self.q_range
         u = torch.zeros_like(current[0])
         spikes, membranes = [], []
@@ -224,32 +294,104 @@ class SpikingLinear(nn.Module):
             if self.trace is not None:
                 membranes.append(torch.round(u / step).to(torch.int64) if self.bits else u)
         if self.trace is not None:
-            self.trace.append(torch.stack(membranes))
+            self.trace.append((rows(torch.stack(spikes)), rows(torch.stack(membranes))))
         return torch.stack(spikes)
+
+    def respond(self, sums, shape):
+        """Spikes and firing rate for the sums of :meth:`run`."""
+        spikes = self.run(sums, shape)
+        return spikes, (spikes if self.rate_term else spikes.detach()).mean()
+
+
+def rows(maps):
+    """Maps [T, B, C, H, W] as the integers have them, [T, B, H * W * C]; rows stay."""
+    return maps if maps.ndim == 3 else maps.permute(0, 1, 3, 4, 2).flatten(2)
+
+
+class SpikingLinear(_Spiking):
+    """Fully connected layer; maps are taken as rows."""
+
+    def __init__(self, n_in, n_out, config, bits=1):
+        super().__init__(BinaryLinear(n_in, n_out, config.standardize, bits), n_out, config)
+
+    def forward(self, x):
+        sums = self.synapses(rows(x))  # [T or 1, B, n_out]
+        return self.respond(sums.flatten(0, 1), sums.shape[:2])
+
+
+class SpikingConvolution(_Spiking):
+    """Convolution, with what a skip adds to its sums, and pooling: maps are [T, B, C, H, W].
+
+    A skip counts 2**shift synapses, so that it has about the variance of the convolution. One
+    batch norm follows the sum: its gains need no ratio, which would not be an integer.
+    """
+
+    def __init__(self, layer, config):
+        super().__init__(BinaryConvolution(layer, config.standardize), layer.channels, config)
+        self.layer = layer
+        self.skip_synapses = None
+        if layer.skip is not None:
+            terms = 1
+            self.positive = not layer.skip_kernel
+            if layer.skip_kernel:
+                terms = layer.skip_channels
+                self.skip_synapses = BinaryLinear(terms, layer.channels, config.standardize)
+            self.skip_shift = max(0, round(math.log2(self.synapses.weight.shape[1] / terms) / 2))
+
+    def forward(self, x, skip=None):
+        maps = x.flatten(0, 1)
+        sums = self.synapses(maps)
+        height, width = self.layer.positions
+        sums = sums[:, :, :height, :width]
+        if skip is not None:
+            stride = self.layer.skip_stride
+            added = skip.flatten(0, 1)[:, :, ::stride, ::stride][:, :, :height, :width]
+            if self.skip_synapses is not None:
+                added = self.skip_synapses(added.movedim(1, -1)).movedim(-1, 1)
+            sums = sums + added * 2.0 ** self.skip_shift
+        spikes, rate = self.respond(sums, x.shape[:2])
+        return self.pooled(spikes), rate
+
+    def pooled(self, spikes):
+        """What the next layer takes of the spikes [T, B, C, H, W]."""
+        size, maps = self.layer.pool_size, spikes.flatten(0, 1)
+        if self.layer.pool == "max":
+            maps = F.max_pool2d(maps, size)
+        elif self.layer.pool == "sum":
+            maps = F.avg_pool2d(maps, size, divisor_override=1)
+        return maps.unflatten(0, spikes.shape[:2])
 
 
 class QSNN(nn.Module):
-    """Fully connected Q-SNN: hidden layers that spike, an output layer that accumulates."""
+    """Q-SNN: hidden layers that spike, an output layer that accumulates."""
 
     def __init__(self, config):
         super().__init__()
         self.config = config
-        widths = (config.inputs, *config.hidden)
         self.hidden = nn.ModuleList(
-            SpikingLinear(a, b, config) for a, b in zip(widths, widths[1:], strict=False))
-        self.output = BinaryLinear(widths[-1], config.classes, config.standardize)
+            SpikingConvolution(layer, config) if layer.kernel else
+            SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
+            for layer in config.layers)
+        inputs = math.prod(config.layers[-1].outputs)
+        self.output = BinaryLinear(inputs, config.classes, config.standardize, config.last_bits)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits
-        scale = math.log(2.0 / math.sqrt(widths[-1]))
+        weight = 1 if config.last_bits == 1 else (1 << config.last_bits) / 3  # its magnitude
+        pooled = config.layers[-1].pool_size if config.layers[-1].pool == "sum" else 1
+        scale = math.log(2.0 / math.sqrt(inputs) / weight / pooled)
         self.log_scale = nn.Parameter(torch.tensor(scale))  # one for all classes: keeps the argmax
 
     def forward(self, pixels):
         """Pixels 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates."""
         x = pixels.unsqueeze(0)  # [1, B, inputs]: direct coding, computed once
-        rates = []
-        for layer in self.hidden:
-            x = layer(x)  # [T, B, n]
-            rates.append(x.mean())
-        return self.output(x) * self.log_scale.exp() + self.bias, torch.stack(rates)
+        if self.config.image:
+            x = x.unflatten(2, self.config.image).permute(0, 1, 4, 2, 3)  # channels last in memory
+        rates, outputs = [], []
+        for layer, shape in zip(self.hidden, self.config.layers, strict=True):
+            x, rate = layer(x) if shape.skip is None else layer(x, outputs[shape.skip])
+            outputs.append(x)
+            rates.append(rate)
+        logits = self.output(rows(x)) * self.log_scale.exp() + self.bias
+        return logits, torch.stack(rates)
 
     def loss(self, pixels, labels, label_smoothing=0.0):
         """Mean cross-entropy of the time steps + lambda * mean (firing rate - 1/2)^2."""
@@ -263,6 +405,16 @@ class QSNN(nn.Module):
         for module in self.modules():
             if isinstance(module, BinaryLinear):
                 module.sharpness = t
+
+    def compile_neurons(self, on=True):
+        """Whether :func:`torch.compile` makes one loop of batch norm and neurons.
+
+        That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
+        """
+        for layer in self.hidden:
+            layer.__dict__.pop("respond", None)
+            if on:
+                layer.respond = torch.compile(layer.respond, dynamic=False)
 
     def freeze_steps(self):
         """Keep the membrane steps from here on."""

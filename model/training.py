@@ -8,6 +8,7 @@ thread the same seed gives the same bits, whether or not the training was interr
 
 import json
 import math
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from safetensors.torch import save as to_safetensors
 from model.files import write_whole
 from model.qsnn import QSNN, Config
 
-__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "shift_images",
-           "warp_images"]
+__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "erase_squares", "fast_products",
+           "flip_images", "shift_images", "warp_images"]
 
 WARMUP = 200  # steps until the learning rate is reached
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
@@ -44,7 +45,10 @@ class Recipe:
     lr           largest learning rate of Adam; warm-up, then a cosine down to 0
     shift        images are moved by up to so many pixels, each way
     warp         images are also scaled, sheared and turned by up to this fraction
+    flip         every second image is mirrored, left to right
+    erase        side of a square that is erased from every image; 0: none
     smoothing    part of a label that is spread over all classes
+    compiled     by torch.compile, see :meth:`model.qsnn.QSNN.compile_neurons`
     seed         of everything random
     """
 
@@ -55,12 +59,15 @@ class Recipe:
     lr: float = 5e-3
     shift: int = 1
     warp: float = 0.0
+    flip: bool = False
+    erase: int = 0
     smoothing: float = 0.0
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self):
         for name, low in (("validation", 0), ("epochs", 1), ("batch_size", 2), ("shift", 0),
-                          ("seed", 0)):
+                          ("erase", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
         if not 0 < self.lr < 1:
@@ -81,38 +88,94 @@ class Epoch:
     rates: tuple
 
 
-def shift_images(pixels, limit, generator):
-    """Move square images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n]."""
-    count, side = len(pixels), math.isqrt(pixels.shape[1])
-    padded = F.pad(pixels.view(count, side, side), (limit,) * 4)
+def _maps(pixels, image):
+    """[B, n] -> [B, C, H, W]; images without a shape are square and grey."""
+    side = math.isqrt(pixels.shape[1])
+    return pixels.unflatten(1, image or (side, side, 1)).permute(0, 3, 1, 2)
+
+
+def _rows(maps):
+    """[B, C, H, W] -> [B, n]."""
+    return maps.permute(0, 2, 3, 1).flatten(1)
+
+
+def shift_images(pixels, limit, generator, image=None):
+    """Move images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n].
+
+    image: height, width and channels; None for square grey ones.
+    """
+    maps = _maps(pixels, image)
+    count, height, width = len(maps), *maps.shape[2:]
+    padded = F.pad(maps, (limit,) * 4)
     dy, dx = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator)
-    line = torch.arange(side)
-    rows, columns = (line + dy).unsqueeze(2), (line + dx).unsqueeze(1)
-    return padded[torch.arange(count)[:, None, None], rows, columns].view(count, -1)
+    rows, columns = (torch.arange(height) + dy).unsqueeze(2), (torch.arange(width) + dx)[:, None]
+    # indices around the channels put those last
+    return padded[torch.arange(count)[:, None, None], :, rows, columns].flatten(1)
 
 
-def warp_images(pixels, limit, generator):
-    """Map square images by random matrices near the identity, to whole pixel values.
+def flip_images(pixels, generator, image=None):
+    """Mirror every second image, left to right, by chance: [B, n] -> [B, n]."""
+    maps = _maps(pixels, image)
+    chosen = torch.rand(len(maps), 1, 1, 1, generator=generator) < 0.5
+    return _rows(torch.where(chosen, maps.flip(3), maps))
+
+
+def erase_squares(pixels, side, generator, image=None):
+    """Set a square of side x side pixels to 0, part of it outside the image, in each image.
+
+    DeVries and Taylor's cutout (arXiv 1708.04552): [B, n] -> [B, n].
+    """
+    maps = _maps(pixels, image)
+    count, height, width = len(maps), *maps.shape[2:]
+    inside = torch.ones(())
+    for axis, length in ((2, height), (3, width)):
+        centre = torch.randint(0, length, (count, 1), generator=generator)
+        near = (torch.arange(length) - centre + side // 2).clamp(-1, side)
+        near = (near >= 0) & (near < side)
+        inside = inside * near.view(count, *[length if a == axis else 1 for a in (1, 2, 3)])
+    return _rows(maps * (1 - inside))
+
+
+def warp_images(pixels, limit, generator, image=None):
+    """Map images by random matrices near the identity, to whole pixel values.
 
     Each of the four entries is off by up to ``limit``; what lies outside an image is 0.
     [B, n] -> [B, n]
     """
-    count, side = len(pixels), math.isqrt(pixels.shape[1])
-    off = (2 * torch.rand(count, 2, 2, generator=generator) - 1) * limit
+    maps = _maps(pixels, image)
+    off = (2 * torch.rand(len(maps), 2, 2, generator=generator) - 1) * limit
     matrices = F.pad(torch.eye(2) + off, (0, 1))
-    grid = F.affine_grid(matrices, [count, 1, side, side], align_corners=False)
-    warped = F.grid_sample(pixels.view(count, 1, side, side), grid, align_corners=False)
-    return warped.round().view(count, -1)
+    grid = F.affine_grid(matrices, list(maps.shape), align_corners=False)
+    return _rows(F.grid_sample(maps, grid, align_corners=False).round())
+
+
+@contextmanager
+def fast_products(on):
+    """Products of convolutions in bfloat16 where the processor has it, sums in float32.
+
+    The forward pass stays exact: weights, spikes, counts and pixels have 8 significant bits at
+    most. Gradients lose some of theirs. Off, nothing changes.
+    """
+    settings = (torch.backends.mkldnn.conv, torch.backends.mkldnn.matmul) if on else ()
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "bf16"
+        yield
+    finally:
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
 
 
 class Training:
     """A network and its optimizer between two epochs; ``done`` epochs are behind them."""
 
-    def __init__(self, config, recipe):
-        self.config, self.recipe, self.done = config, recipe, 0
+    def __init__(self, config, recipe, device="cpu"):
+        self.config, self.recipe, self.done, self.device = config, recipe, 0, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.net = QSNN(config)
+            self.net = QSNN(config).to(device)
+        self.net.compile_neurons(recipe.compiled)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
 
     def epochs(self, pixels, labels):
@@ -121,7 +184,7 @@ class Training:
         pixels: integers [N, inputs]; labels: [N]. Held-out images are not among them.
         """
         recipe, net = self.recipe, self.net
-        pixels = torch.tensor(pixels, dtype=torch.float32)
+        pixels = torch.tensor(pixels, dtype=torch.uint8)
         labels = torch.tensor(labels, dtype=torch.long)
         steps = len(pixels) // recipe.batch_size
         if not steps:
@@ -135,16 +198,15 @@ class Training:
             loss_sum, correct, rates_sum = 0.0, 0, 0.0
             for step in range(steps):
                 chosen = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
-                x, y = pixels[chosen], labels[chosen]
+                x, y = pixels[chosen].float(), labels[chosen]
                 if part < STOP_SHIFT:
-                    if recipe.warp:
-                        x = warp_images(x, recipe.warp, generator)
-                    if recipe.shift:
-                        x = shift_images(x, recipe.shift, generator)
+                    x = self._augment(x, generator)
+                x, y = x.to(self.device), y.to(self.device)
                 self._set_lr(self.done * steps + step, recipe.epochs * steps)
-                loss, logits, rates = net.loss(x, y, recipe.smoothing)
-                self.optimizer.zero_grad()
-                loss.backward()
+                with fast_products(self.config.image is not None):
+                    loss, logits, rates = net.loss(x, y, recipe.smoothing)
+                    self.optimizer.zero_grad()
+                    loss.backward()
                 self.optimizer.step()
                 loss_sum += loss.item()
                 correct += (logits.argmax(1) == y).sum().item()
@@ -152,6 +214,18 @@ class Training:
             self.done += 1
             yield Epoch(self.done, loss_sum / steps, correct / (steps * recipe.batch_size),
                         tuple((rates_sum / steps).tolist()))
+
+    def _augment(self, x, generator):
+        recipe, image = self.recipe, self.config.image
+        if recipe.warp:
+            x = warp_images(x, recipe.warp, generator, image)
+        if recipe.shift:
+            x = shift_images(x, recipe.shift, generator, image)
+        if recipe.flip:
+            x = flip_images(x, generator, image)
+        if recipe.erase:
+            x = erase_squares(x, recipe.erase, generator, image)
+        return x
 
     def _prepare(self, part):
         """Put the network into the state of the schedules at this part of the epochs."""
@@ -174,17 +248,19 @@ class Training:
         for name, parameter in self.net.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = value
+        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
         header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done}
         # one metadata key: safetensors keeps no order between several
         write_whole(path, to_safetensors(tensors, metadata={"training": json.dumps(header)}))
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, device="cpu"):
         """Read a checkpoint. Raises :class:`TrainingError`."""
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads(file.metadata()["training"])
-                training = cls(Config(**header["config"]), Recipe(**header["recipe"]))
+                training = cls(Config(**header["config"]), Recipe(**header["recipe"]),
+                               device)
                 training._restore({name: file.get_tensor(name) for name in file.keys()})
                 training.done = int(header["done"])
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
@@ -200,14 +276,15 @@ class Training:
         moments = {key: part(f"adam.{key}.") for key in ("step", "exp_avg", "exp_avg_sq")}
         for name, parameter in self.net.named_parameters():
             self.optimizer.state[parameter] = {
-                key: values[name] for key, values in moments.items()}
+                key: values[name].to("cpu" if key == "step" else self.device)
+                for key, values in moments.items()}
 
     @classmethod
-    def start(cls, config, recipe, path):
+    def start(cls, config, recipe, path, device="cpu"):
         """The training of ``path`` if it is this one, a new one if there is none."""
         if not Path(path).exists():
-            return cls(config, recipe)
-        training = cls.load(path)
+            return cls(config, recipe, device)
+        training = cls.load(path, device)
         asked = config.asdict() | asdict(recipe)
         found = training.config.asdict() | asdict(training.recipe)
         for name, value in asked.items():

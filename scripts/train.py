@@ -8,35 +8,44 @@ the accuracy of these integers; network.safetensors, the quantized torch network
 checkpoint.safetensors. Ctrl-C stops; the same command continues after the last whole epoch.
 Everything runs on one thread: the same command gives the same bits.
 
+Convolutions are named by --arch, whose words model/architecture.py explains:
+
+  python scripts/train.py --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
+
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
 
 import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
 
+import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from model import data
 from model.data import DataError
 from model.experiment import run
 from model.qsnn import Config
 from model.training import Recipe, TrainingError
-
-PIXELS = {"digits": 64}  # of an image; other data sets have 784
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command(help=__doc__)
 def main(
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "mnist",
+    dataset: Annotated[str, typer.Option(
+        help="mnist, fashion-mnist, cifar-10 or digits")] = "mnist",
     hidden: Annotated[str, typer.Option(
-        help="widths of the hidden layers, first to last")] = "256,256",
+        help="widths of fully connected hidden layers, first to last")] = "256,256",
+    arch: Annotated[str, typer.Option(
+        help="hidden layers as words, in place of --hidden: c16k3 is a convolution with 16 "
+             "channels and kernels of 3 x 3, p2 and a2 pool, r64 is a residual block, fc64 is "
+             "fully connected")] = "",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
     time_steps: Annotated[int, typer.Option(
         min=1, max=8, help="T: how often an image is shown")] = 4,
@@ -57,8 +66,21 @@ def main(
         help="images are moved by up to so many pixels each way; 0: not")] = Recipe.shift,
     warp: Annotated[float, typer.Option(
         help="images are scaled, sheared and turned by up to this fraction")] = Recipe.warp,
+    flip: Annotated[bool, typer.Option(
+        "--flip", help="images are mirrored, left to right, by chance")] = False,
+    erase: Annotated[int, typer.Option(
+        help="side of a square that is erased from each image; 0: none")] = Recipe.erase,
     smoothing: Annotated[float, typer.Option(
         help="part of a label that is spread over all classes")] = Recipe.smoothing,
+    last_bits: Annotated[int, typer.Option(
+        help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
+    threads: Annotated[int, typer.Option(
+        min=1, help="of PyTorch; another number gives other bits")] = 1,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(
+        help="where PyTorch trains")] = "cpu",
+    compiled: Annotated[bool, typer.Option(
+        "--compiled", help="compile the neurons (torch.compile): three times as fast for "
+                           "convolutions, needs g++")] = False,
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -67,17 +89,21 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(
         help="folder of the data; others are searched too, see model/data.py")] = None,
 ):
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
-        config = Config(inputs=PIXELS.get(dataset, 784), hidden=_widths(hidden),
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("this PyTorch sees no GPU: leave out --device")
+        image = data.IMAGES.get(dataset, (28, 28, 1))
+        config = Config(inputs=math.prod(image), image=image if arch else None,
+                        hidden=arch.split("-") if arch else _widths(hidden), last_bits=last_bits,
                         input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
-                        batch_size=batch_size, lr=lr, shift=shift, warp=warp,
-                        smoothing=smoothing, seed=seed)
+                        batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
+                        erase=erase, smoothing=smoothing, compiled=compiled, seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
         with _Report(epochs) as report:
-            result = run(config, recipe, out, data_dir, report)
+            result = run(config, recipe, out, data_dir, report, device)
             report.update(report.bar, completed=epochs)
     except (DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,15 @@ import numpy as np
 
 from hw.folding import Folding
 from model import golden
-from model.description import MAX_SHIFT, Description, FullyConnected, Readout
+from model.architecture import ArchitectureError, layers_of
+from model.description import (
+    MAX_SHIFT,
+    Convolution,
+    Description,
+    FullyConnected,
+    Readout,
+    Skip,
+)
 
 PROBES = 32  # images that the thresholds are fitted to
 
@@ -35,12 +43,74 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
     layers, x = [], np.repeat(pixels[None], time_steps, axis=0)  # x [T, PROBES, n_in]
     for n_in, n_out in zip(widths, widths[1:-1], strict=False):
         layer, x = _hidden(
-            rng, x, weights=_weights(rng, n_out, n_in), input_bits=input_bits,
+            rng, FullyConnected, x, [], weights=_weights(rng, (n_out, n_in)),
+            input_bits=input_bits,
             membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None else membrane_bits,
             signed=bool(rng.integers(2)) if signed is None else signed)
         layers.append(layer)
         input_bits = 1
     layers.append(_readout(rng, widths[-2], widths[-1]))
+    return Description(time_steps=time_steps, layers=layers)
+
+
+def random_words(rng):
+    """Height, width and channels of small images, and words of a network that begins with a
+    convolution: kernels, strides, paddings, pools, skips and bits of weights as they come."""
+    while True:
+        image = (*(int(side) for side in rng.integers(3, 11, size=2)), int(rng.integers(1, 4)))
+        words = []
+        for index in range(rng.integers(1, 4)):
+            kernel = int(rng.integers(1, 5))
+            word = f"c{rng.integers(1, 9)}k{kernel}" + rng.choice(["", "", "s2"])
+            word += f"p{rng.integers(kernel)}" * bool(rng.integers(2))
+            skip = f"+{rng.integers(index - 1)}" if index > 1 and rng.integers(3) else ""
+            word += skip or rng.choice(["", "", "", "w2", "w4", "w8"])
+            words += [word] + [rng.choice(["p2", "a2", "p3"])] * (rng.random() < 0.4)
+        if rng.integers(3) == 0:
+            words.append(f"r{rng.integers(1, 7)}" + rng.choice(["", "s2"]))
+        if rng.integers(2):
+            words.append(f"fc{rng.integers(1, 12)}")
+        try:
+            return image, [str(word) for word in words], layers_of(words, image)
+        except ArchitectureError:
+            pass  # a map that is too small, a skip that does not fit: drawn again
+
+
+def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=None,
+                input_bits=None):
+    """A description with convolutions; the rest as in :func:`random_description`."""
+    if words is None:
+        image, _, architecture = random_words(rng)
+    else:
+        architecture = layers_of(words, image)
+    time_steps = int(rng.integers(1, 5)) if time_steps is None else time_steps
+    input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
+    pixels = _pixels(rng, PROBES, int(np.prod(image)), input_bits)
+    layers, outputs, x = [], [], np.repeat(pixels[None], time_steps, axis=0)
+    for spec in architecture:
+        shape = dict(input_bits=input_bits, weight_bits=spec.weight_bits,
+                     membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None
+                     else membrane_bits, signed=bool(rng.integers(2)))
+        if spec.kernel:
+            skip = spec.skip is not None and Skip(
+                source=spec.skip, stride=spec.skip_stride, shift=int(rng.integers(0, 4)),
+                weights=_weights(rng, (spec.channels, spec.skip_channels))
+                if spec.skip_kernel else None)
+            weights = _weights(rng, (spec.channels, spec.kernel, spec.kernel, spec.inputs[2]),
+                               spec.weight_bits)
+            layer, spikes = _hidden(
+                rng, Convolution, x, [layers, outputs], weights=weights, height=spec.inputs[0],
+                width=spec.inputs[1], stride=spec.stride, padding=spec.padding, pool=spec.pool,
+                pool_size=spec.pool_size, skip=skip or None, **shape)
+            x = np.stack([golden.pooled(layer, fired) for fired in spikes])
+        else:
+            weights = _weights(rng, (spec.channels, spec.inputs[0]), spec.weight_bits)
+            layer, x = _hidden(rng, FullyConnected, x, [], weights=weights, **shape)
+        layers.append(layer)
+        outputs.append(x)
+        input_bits = layer.output_bits
+    bits = int(rng.choice([1, 1, 1, 2, 8]))
+    layers.append(_readout(rng, x.shape[2], int(rng.integers(2, 9)), input_bits, bits))
     return Description(time_steps=time_steps, layers=layers)
 
 
@@ -68,13 +138,23 @@ def _pixels(rng, count, n_in, bits):
     return np.where(rng.random((count, n_in)) < zero, 0, image)
 
 
-def _weights(rng, n_out, n_in):
-    return rng.choice(np.array([-1, 1], np.int8), size=(n_out, n_in))
+def _weights(rng, shape, bits=1):
+    return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
-def _hidden(rng, x, **shape):
-    """A layer fitted to its inputs [T, PROBES, n_in], and the spikes that it answers."""
-    sums = golden.synaptic_sum(shape["weights"], x)
+def _hidden(rng, kind, x, before, **shape):
+    """A layer fitted to its inputs [T, PROBES, n_in], and the spikes that it answers.
+
+    before: all layers before it and their outputs, where a skip may come from.
+    """
+    blank = np.zeros(len(shape["weights"]), np.int64)
+    plain = kind(threshold=blank, bias=blank, shift=MAX_SHIFT, frac=0, **shape)
+    sums = np.stack([golden.layer_sums(plain, inputs) for inputs in x])
+    if plain.skip:
+        layers, outputs = before
+        source = plain.skip.source
+        sums += np.stack([golden.skip_sums(plain, layers[source], given)
+                          for given in outputs[source]])
     frac = int(rng.choice([0, 0, 0, 1, 2, 5, 8]))
     # the membrane's range is about as wide as the sums are, up to a factor of four
     spread = max(int(np.abs(sums).max()), 1) << frac
@@ -82,7 +162,7 @@ def _hidden(rng, x, **shape):
     shift = min(max(shift, 1), MAX_SHIFT)
 
     def build(threshold, bias):
-        return FullyConnected(threshold=threshold, bias=bias, shift=shift, frac=frac, **shape)
+        return kind(threshold=threshold, bias=bias, shift=shift, frac=frac, **shape)
 
     zeros = np.zeros(len(shape["weights"]), np.int64)
     ranges = build(zeros, zeros)  # the ranges depend on the shape alone
@@ -93,7 +173,8 @@ def _hidden(rng, x, **shape):
     never = build(np.full_like(zeros, ranges.threshold_range[1]), bias)
     accs = [(q << (shift - 1)) + (s << frac) for q, s in zip(_run(never, sums)[0], sums,
                                                              strict=True)]
-    accs = np.concatenate(accs)  # [T * PROBES, n_out]
+    # neurons of a channel share their threshold: [T * PROBES * neurons of a channel, channels]
+    accs = np.concatenate(accs).reshape(-1, len(zeros))
     threshold = accs[rng.integers(len(accs), size=zeros.shape), np.arange(len(zeros))]
     layer = build(_some(rng, threshold, ranges.threshold_range), bias)
     return layer, _run(layer, sums)[1]
@@ -114,11 +195,13 @@ def _some(rng, values, ends):
     return np.where(rng.random(values.shape) < 1 / 8, rng.choice(ends, size=values.shape), values)
 
 
-def _readout(rng, n_in, classes):
+def _readout(rng, n_in, classes, input_bits=1, weight_bits=1):
     frac = int(rng.integers(0, 9))
     limit = n_in << frac  # a bias of the size of a score
-    weights, bias = _weights(rng, classes, n_in), rng.integers(-limit, limit + 1, size=classes)
+    weights = _weights(rng, (classes, n_in), weight_bits)
+    bias = rng.integers(-limit, limit + 1, size=classes)
     if rng.integers(2):  # twins, whose scores tie
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]
-    return Readout(weights=weights, frac=frac, bias=bias)
+    return Readout(weights=weights, frac=frac, bias=bias, input_bits=input_bits,
+                   weight_bits=weight_bits)

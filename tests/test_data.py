@@ -188,15 +188,16 @@ def test_malformed_gz(places, monkeypatch, raw, sentence):
 
 
 def test_a_bomb_is_not_unpacked(places):
-    bomb = gzip.compress(bytes(1 << 28))
+    bomb = gzip.compress(bytes(data.MAX_FILE + 1))
     (places / "given" / IMAGES).write_bytes(bomb)
-    with pytest.raises(DataError, match="cut off or has more than 67108864 bytes inside"):
+    with pytest.raises(DataError, match="cut off or has more than 268435456 bytes inside"):
         load("mnist", "test", places / "given")
 
 
 def test_wrong_arguments(places):
     with pytest.raises(DataError, match="^no data set 'cifar' with a split 'test': there are "
-                                        "mnist, fashion-mnist, digits, each with train and test$"):
+                                        "mnist, fashion-mnist, digits, cifar-10, each with "
+                                        "train and test$"):
         load("cifar", "test")
     with pytest.raises(DataError, match="^no data set 'mnist' with a split 'all': there are"):
         load("mnist", "all")

@@ -193,7 +193,7 @@ def square(**changes):
     (dict(layers=[readout()]), "a network has a readout and 1 to 63 hidden layers, not 1 layers"),
     (dict(layers=[square()] * 64 + [readout()]),
      "a network has a readout and 1 to 63 hidden layers, not 65 layers"),
-    (dict(layers=[readout(), hidden()]), "layer 0 must be fully connected"),
+    (dict(layers=[readout(), hidden()]), "layer 0 must be of spiking neurons"),
     (dict(layers=[hidden(), hidden()]), "layer 1 must be a readout"),
     (dict(layers=[hidden(), None]), "layer 1 must be a readout"),
     (dict(layers=[hidden(), hidden(), readout()]), "layer 0 has 2 neurons but layer 1 3 inputs"),
@@ -272,7 +272,8 @@ def test_wrong_header(tmp_path, field, value, sentence):
 
 
 @pytest.mark.parametrize("field, value, sentence", [
-    ("kind", "convolution", "bad header: layers.0: "),
+    ("kind", "pooling", "bad header: layers.0: "),
+    ("kind", "convolution", "bad header: layers.0.convolution."),
     ("kind", "readout", "bad header: layers.0.readout."),
     ("n_in", 0, "bad header: layers.0.fully_connected.n_in: "),
     ("n_in", 65537, "bad header: layers.0.fully_connected.n_in: "),
@@ -450,7 +451,7 @@ REACHED = [
     "the tensors are not those", "expected U8", "expected I64", "bits set beyond", "weights",
     "time_steps must be", "threshold must lie in", "bias must lie in", "shift must be",
     "frac must be", "membrane_bits must be", "input_bits must be", "neurons but layer",
-    "must take spikes", "must be a readout", "must be fully connected",
+    "must take spikes", "must be a readout", "must be of spiking neurons",
 ]
 
 

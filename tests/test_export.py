@@ -58,16 +58,11 @@ def images(rng, config, count):
 @torch.no_grad()
 def run_torch(net, pixels):
     """Sums of the classes over time [B, classes], spikes and membranes [B, T, n] per layer."""
-    spikes = []
-    hooks = [layer.register_forward_hook(lambda *call: spikes.append(call[-1]))
-             for layer in net.hidden]
     for layer in net.hidden:
         layer.trace = []
     logits, _ = net(pixels)
-    for hook in hooks:
-        hook.remove()
     sums = torch.round((logits - net.bias) / net.log_scale.exp()).sum(0)
-    membranes = [layer.trace.pop() for layer in net.hidden]
+    spikes, membranes = zip(*(layer.trace.pop() for layer in net.hidden), strict=True)
     return (sums.numpy(), [s.transpose(0, 1).numpy() for s in spikes],
             [q.transpose(0, 1).numpy() for q in membranes])
 
@@ -119,7 +114,7 @@ def test_negative_gain_flips_weights():
     with torch.no_grad():
         net.hidden[0].norm.weight.copy_(torch.tensor([0.7, -0.7]))
     layer = fold(net).hidden[0]
-    weights = net.hidden[0].synapses.binary_weight().detach().numpy()
+    weights = net.hidden[0].synapses.integer_weight().detach().numpy()
     np.testing.assert_array_equal(layer.weights, weights * [[1], [-1]])
     assert_equal(net)
 

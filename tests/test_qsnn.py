@@ -96,7 +96,7 @@ def test_weight_half_of_wsdr(on):
     layer = BinaryLinear(200, 3, on)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(3, 200) + 3)
-    signs = layer.binary_weight()
+    signs = layer.integer_weight()
     assert set(signs.unique().tolist()) <= {-1.0, 1.0}
     expected = standardize(layer.weight) if on else layer.weight
     assert torch.equal(signs, torch.where(expected >= 0, 1.0, -1.0))
@@ -127,9 +127,9 @@ def test_rate_term_pulls_rates_to_one_half():
         torch.manual_seed(0)
         net = QSNN(Config(inputs=16, hidden=(24, 24), classes=2, rate_weight=weight))
         optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
-        x = torch.randint(0, 256, (64, 16)).float()
-        y = (x[:, 0] > 128).long()
-        for _ in range(100):
+        for _ in range(100):  # new images each time: far from the bound on every processor
+            x = torch.randint(0, 256, (64, 16)).float()
+            y = (x[:, 0] > 128).long()
             loss, _, rate = net.loss(x, y)
             optimizer.zero_grad()
             loss.backward()
@@ -190,7 +190,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
     assert logits.shape == (5, 7, 3) and rates.shape == (2,)
     layer = net.hidden[0]
     image = torch.randn(1, 7, 5)
-    assert torch.equal(layer(image), layer(image.expand(5, -1, -1)))
+    assert torch.equal(layer(image)[0], layer(image.expand(5, -1, -1))[0])
 
 
 @pytest.mark.parametrize("values, sentence", [
@@ -200,8 +200,10 @@ def test_images_are_computed_once_and_shown_at_every_step():
     (dict(classes=1), "^classes must be 2 to 1024, not 1$"),
     (dict(inputs=0), "^inputs must be 1 to 65536, not 0$"),
     (dict(hidden=()), "^hidden must name at least one layer: spikes come from hidden layers$"),
-    (dict(hidden=(0,)), "^hidden must be widths of 1 to 65536, not \\(0,\\)$"),
-    (dict(hidden=(1.5,)), "^hidden must be widths of 1 to 65536, not \\(1.5,\\)$"),
+    (dict(hidden=(0,)), "^layer 0 \\(0\\): 1 to 65536 neurons or channels, not 0$"),
+    (dict(hidden=(1.5,)), "^'1.5' is not a layer: "),
+    (dict(last_bits=3), "^last_bits must be 1, 2, 4 or 8, not 3$"),
+    (dict(image=(28, 28, 3)), "^image must be height, width and channels with 784 pixels, not "),
     (dict(rate_weight=-1), "^rate_weight must not be negative, it is -1$"),
 ])
 def test_wrong_config(values, sentence):

@@ -178,7 +178,7 @@ def test_schedules(monkeypatch):
     """What is frozen when, how sharp the gradient is, and the learning rate."""
     training = Training(CONFIG, replace(RECIPE, epochs=20))
     shifted, lr = [], []
-    monkeypatch.setattr("model.training.shift_images", lambda x, limit, generator: (
+    monkeypatch.setattr("model.training.shift_images", lambda x, limit, generator, image: (
         shifted.append(training.done), x)[1])
     for epoch in training.epochs(*task()):
         layer = training.net.hidden[0]
@@ -331,7 +331,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize("arguments, sentence", [
     (["--dataset", "cifar"], "error: no data set 'cifar' with a split 'train': there are mnist, "),
     (["--hidden", "8.8"], "error: --hidden takes widths such as 256,256, not '8.8'"),
-    (["--hidden", "0"], "error: hidden must be widths of 1 to 65536, not (0,)"),
+    (["--hidden", "0"], "error: layer 0 (0): 1 to 65536 neurons or channels, not 0"),
     (["--epochs", "0"], "error: epochs must be at least 1, not 0"),
     (["--rate-weight", "-1"], "error: rate_weight must not be negative, it is -1.0"),
     (["--batch-size", "2000"], "error: a batch of 2000 images, but only 1437 to train on: choose a"

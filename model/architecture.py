@@ -1,0 +1,197 @@
+"""Networks as words: ``c16k3-p2-c32k3-p2-fc64``.
+
+===================  ==============================================================================
+``c16k3``            convolution with 16 channels and kernels of 3 x 3; its padding keeps the size
+                     of the map (half the kernel). More may follow, in this order:
+``c16k3s2``          stride 2
+``c16k3p0``          padding 0
+``c16k3w8``          weights of 8 bits in place of 1; or 2, or 4
+``c16k3+0``          the spikes of layer 0 are added to its sums, with a 1 x 1 convolution where
+                     the channels or the size of the map differ. Layers that have neurons count,
+                     from 0
+``p2``               max pooling of 2 x 2 spikes of the convolution before it
+``a2``               sum pooling: how many of them fire
+``fc64``, ``64``     fully connected layer with 64 neurons; ``fc64w2``: weights of 2 bits
+``r64``, ``r64s2``   residual block, as in ResNet-18: ``c64k3-c64k3+`` with the spikes before it
+===================  ==============================================================================
+
+The output layer is not among the words: the classes say what it is.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from math import prod
+
+from model.layers import MAX_KERNEL, MAX_POOL, WEIGHT_BITS
+
+__all__ = ["ArchitectureError", "Layer", "layers_of"]
+
+WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?"
+                  r"|c(?P<channels>\d+)k(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
+                  r"(?:w(?P<bits>\d+))?(?:\+(?P<skip>\d+))?"
+                  r"|(?P<pool>[pa])(?P<size>\d+)"
+                  r"|r(?P<block>\d+)(?:s(?P<block_stride>\d+))?")
+MAX_WIDTH = 1 << 16
+
+
+class ArchitectureError(ValueError):
+    """Words that are no network."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A hidden layer, its sizes known.
+
+    inputs       height, width and channels of the map that it takes, or (n_in,)
+    channels     neurons, or channels of a convolution
+    kernel       0 for a fully connected layer
+    outputs      what it gives, its pooling included: a map, or (n_out,)
+    skip         index of the layer whose spikes are added, or None
+    skip_stride  and
+    skip_kernel  whether they go through a 1 x 1 convolution
+    skip_channels  of that layer
+    """
+
+    inputs: tuple
+    channels: int
+    kernel: int = 0
+    stride: int = 1
+    padding: int = 0
+    pool: str = "none"
+    pool_size: int = 1
+    weight_bits: int = 1
+    skip: int | None = None
+    skip_stride: int = 1
+    skip_kernel: bool = False
+    skip_channels: int = 0
+
+    @property
+    def positions(self):
+        """Rows and columns of its neurons."""
+        return tuple(((side + 2 * self.padding - self.kernel) // self.stride + 1)
+                     // self.pool_size * self.pool_size for side in self.inputs[:2])
+
+    @property
+    def outputs(self):
+        if not self.kernel:
+            return (self.channels,)
+        return *(side // self.pool_size for side in self.positions), self.channels
+
+    @property
+    def output_bits(self):
+        """Bits of what the next layer takes."""
+        return (self.pool_size ** 2).bit_length() if self.pool == "sum" else 1
+
+
+def layers_of(words, image):
+    """The :class:`Layer` list of words, or of one text with hyphens.
+
+    image: height, width and channels, or (pixels,). Raises :class:`ArchitectureError`.
+    """
+    if isinstance(words, str):
+        words = words.split("-")
+    layers = []
+    for word in words:
+        found = WORD.fullmatch(str(word))
+        if not found:
+            raise ArchitectureError(
+                f"{str(word)!r} is not a layer: they look like c16k3 (convolution), p2 (max "
+                "pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
+                "model/architecture.py")
+        numbers = {name: int(value) for name, value in found.groupdict().items()
+                   if value is not None and name != "pool"}
+        if "block" in numbers:
+            first, second = _block(numbers, layers, word)
+            _add(layers, image, word, first)
+            _add(layers, image, word, second)
+        elif found["pool"]:
+            _pool(layers, word, "max" if found["pool"] == "p" else "sum", numbers["size"])
+        elif "neurons" in numbers:
+            _add(layers, image, word, dict(channels=numbers["neurons"],
+                                           weight_bits=numbers.get("fc_bits", 1)))
+        else:
+            kernel = numbers["kernel"]
+            _add(layers, image, word, dict(
+                channels=numbers["channels"], kernel=kernel, stride=numbers.get("stride", 1),
+                padding=numbers.get("padding", kernel // 2), weight_bits=numbers.get("bits", 1),
+                skip=numbers.get("skip")))
+    if not layers:
+        raise ArchitectureError("at least one layer is needed: spikes come from hidden layers")
+    return layers
+
+
+def _refuse(index, word, sentence):
+    raise ArchitectureError(f"layer {index} ({word}): {sentence}")
+
+
+def _block(numbers, layers, word):
+    """The two convolutions of a residual block."""
+    if not layers:
+        _refuse(0, word, "a residual block adds the spikes of the layer before it, and there is "
+                "none")
+    both = dict(channels=numbers["block"], kernel=3, padding=1)
+    return (both | dict(stride=numbers.get("block_stride", 1)),
+            both | dict(skip=len(layers) - 1))
+
+
+def _pool(layers, word, kind, size):
+    if not layers or not layers[-1].kernel or layers[-1].pool != "none":
+        raise ArchitectureError(f"{word} pools the spikes of a convolution, and must follow one")
+    index = len(layers) - 1
+    if not 2 <= size <= MAX_POOL:
+        _refuse(index, word, f"squares of 2 to {MAX_POOL}, not {size}")
+    if min(layers[-1].positions) < size:
+        _refuse(index, word, "a map of {} x {} has no square of {size} x {size}".format(
+            *layers[-1].positions, size=size))
+    layers[-1] = replace(layers[-1], pool=kind, pool_size=size)
+
+
+def _add(layers, image, word, fields):
+    """Append a layer after what is there."""
+    index = len(layers)
+    inputs = layers[-1].outputs if layers else tuple(image)
+    if "kernel" not in fields:
+        inputs = (prod(inputs),)
+    elif len(inputs) != 3:
+        _refuse(index, word, "a convolution needs a map, and a fully connected layer gives none"
+                if layers else "a convolution needs images with height, width and channels")
+    layer = Layer(inputs=inputs, **fields)
+    if not 1 <= layer.channels <= MAX_WIDTH:
+        _refuse(index, word, f"1 to {MAX_WIDTH} neurons or channels, not {layer.channels}")
+    if layer.weight_bits not in WEIGHT_BITS:
+        _refuse(index, word, f"weights have 1, 2, 4 or 8 bits, not {layer.weight_bits}")
+    if "kernel" in fields:
+        _check_convolution(index, word, layer)
+    if layer.skip is not None:
+        layer = _with_skip(index, word, layer, layers)
+    layers.append(layer)
+
+
+def _check_convolution(index, word, layer):
+    if not 1 <= layer.kernel <= MAX_KERNEL:
+        _refuse(index, word, f"kernels of 1 to {MAX_KERNEL} rows, not {layer.kernel}")
+    if not 1 <= layer.stride <= MAX_KERNEL:
+        _refuse(index, word, f"a stride of 1 to {MAX_KERNEL}, not {layer.stride}")
+    if layer.padding >= layer.kernel:
+        _refuse(index, word, f"a padding of 0 to {layer.kernel - 1}, not {layer.padding}")
+    if min(layer.positions) < 1:
+        _refuse(index, word, "a map of {} x {} is too small for this kernel".format(
+            *layer.inputs[:2]))
+
+
+def _with_skip(index, word, layer, layers):
+    if layer.skip >= index - 1:
+        _refuse(index, word, f"what is added comes from a layer before layer {index - 1}")
+    if layer.weight_bits > 1:
+        _refuse(index, word, "weights beside a skip have 1 bit")
+    source = layers[layer.skip]
+    if not source.kernel or source.output_bits > 1:
+        _refuse(index, word, f"layer {layer.skip} is not a convolution that gives spikes")
+    height, width, channels = source.outputs
+    for stride in range(1, MAX_KERNEL + 1):
+        if (-(-height // stride), -(-width // stride)) == layer.positions:
+            return replace(layer, skip_stride=stride,
+                           skip_channels=channels,
+                           skip_kernel=stride > 1 or channels != layer.channels)
+    return _refuse(index, word, "a map of {} x {} of layer {} cannot be added to one of {} x "
+                   "{}".format(height, width, layer.skip, *layer.positions))

@@ -1,0 +1,64 @@
+"""CIFAR-10 from its original release or from arrays, checked against the release's contents."""
+
+import hashlib
+import io
+import tarfile
+import zipfile
+import zlib
+
+import numpy as np
+
+__all__ = ["CIFAR_FILES", "CifarError", "read_cifar"]
+
+# the release in its binary version, and arrays x_train, y_train, x_test and y_test, x as it is
+# there: [N, 3, 32, 32]
+CIFAR_FILES = ("cifar-10-binary.tar.gz", "cifar10.npz")
+SHA256 = {  # of all pixels and of all labels of a split, as the release has them
+    "train": ("9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111",
+              "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253"),
+    "test": ("177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56",
+             "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"),
+}
+BATCHES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)],
+           "test": ["test_batch.bin"]}
+ROW = 1 + 3 * 32 * 32  # bytes of a label and its image
+BATCH = 10_000 * ROW
+
+
+class CifarError(Exception):
+    """Not the data set."""
+
+
+def read_cifar(raw, split):
+    """Images uint8 [N, 32 * 32 * 3], channels last, and labels uint8 [N], of a file's bytes."""
+    try:
+        images, labels = (_arrays if raw[:2] == b"PK" else _release)(raw, split)
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
+            tarfile.TarError) as error:
+        raise CifarError(f"not CIFAR-10 ({error})") from None
+    for name, array, expected in zip(("pixels", "labels"), (images, labels), SHA256[split],
+                                     strict=True):
+        found = hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+        if found != expected:
+            raise CifarError(f"not the published file: the SHA-256 of its {split} {name} is "
+                             f"{found}, not {expected}")
+    maps = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(maps).reshape(len(images), -1), labels
+
+
+def _arrays(raw, split):
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+    return images.reshape(len(images), -1), labels
+
+
+def _release(raw, split):
+    batches = []
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as archive:
+        for name in BATCHES[split]:
+            member = archive.extractfile(f"cifar-10-batches-bin/{name}")
+            if member is None:
+                raise ValueError(f"no {name} inside")
+            batches.append(np.frombuffer(member.read(BATCH + 1), np.uint8).reshape(-1, ROW))
+    table = np.concatenate(batches)
+    return table[:, 1:], table[:, 0]

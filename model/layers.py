@@ -1,0 +1,380 @@
+"""Layers of a description: integers and shapes, checked when they are made.
+
+What the integers mean is defined in :mod:`model.golden`. A map is an array of height x width x
+channels; where it counts as a row of numbers, the channel changes first, then x, then y.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+__all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip", "Spiking",
+           "check", "check_choice", "from_planes"]
+
+MAX_NEURONS = 1 << 16
+MAX_MAP = 1 << 20  # neurons of a convolution
+MAX_SIDE = 1 << 12  # height and width of a map
+MAX_KERNEL = 15
+MAX_POOL = 15
+MAX_SHIFT = 24
+MAX_FRAC = 8
+WEIGHT_BITS = (1, 2, 4, 8)
+POOLS = ("none", "max", "sum")
+
+
+class DescriptionError(ValueError):
+    """A description, or the file that holds it, is not valid."""
+
+
+def check(condition, sentence):
+    if not condition:
+        raise DescriptionError(sentence)
+
+
+def check_choice(name, value, choices):
+    # True is an int to isinstance, but neither a number here nor in a file
+    check(type(value) is type(choices[0]) and value in choices,
+          f"{name} must be {choices[0]} .. {choices[-1]}, not {value!r}")
+
+
+def _integers(name, array, shape, low, high):
+    """A read-only int64 copy of ``array``, checked for type, shape and range."""
+    array = np.asarray(array)
+    check(array.dtype.kind in "iu", f"{name} must be integers, not {array.dtype}")
+    check(array.shape == shape, f"{name} has shape {array.shape}, expected {shape}")
+    check(array.size == 0 or (low <= array.min() and array.max() <= high),
+          f"{name} must lie in {low} .. {high}")
+    array = array.astype(np.int64)
+    array.flags.writeable = False
+    return array
+
+
+def _weights(array, bits, dimensions=2):
+    array = np.asarray(array)
+    number = {2: "two", 4: "four"}[dimensions]
+    check(array.dtype.kind == "i", f"weights must be signed integers, not {array.dtype}")
+    check(array.ndim == dimensions, f"weights must have {number} dimensions, not {array.ndim}")
+    check(type(bits) is int and bits in WEIGHT_BITS, f"weight_bits must be 1, 2, 4 or 8, "
+          f"not {bits!r}")
+    n_out, n_in = len(array), int(np.prod(array.shape[1:]))
+    check(1 <= n_in <= MAX_NEURONS and 1 <= n_out <= MAX_NEURONS,
+          f"a layer has 1 to {MAX_NEURONS} inputs and neurons, not {n_in} and {n_out}")
+    if bits == 1:
+        check(bool(((array == 1) | (array == -1)).all()), "weights must be -1 or +1")
+    else:
+        high = (1 << bits) - 1
+        check(bool((abs(array) <= high).all() and (array & 1).all()),
+              f"weights of {bits} bits must be odd numbers in -{high} .. {high}")
+    array = array.astype(np.int8 if bits < 8 else np.int16)
+    array.flags.writeable = False
+    return array
+
+
+def _planes(weights, bits):
+    if bits == 1:
+        return weights.reshape(1, len(weights), -1) > 0
+    digits = (weights.reshape(len(weights), -1) + np.int16((1 << bits) - 1)) // 2
+    return (digits >> np.arange(bits, dtype=np.int16)[:, None, None] & 1).astype(bool)
+
+
+def from_planes(planes):
+    """Weights [n_out, fan_in] of bit planes [weight_bits, n_out, fan_in], see :attr:`planes`."""
+    kind = np.int8 if len(planes) < 8 else np.int16
+    weights = np.full(planes.shape[1:], 1 - (1 << len(planes)), kind)
+    for place, plane in enumerate(planes):
+        weights += plane.astype(kind) << kind(place + 1)
+    return weights
+
+
+class _Layer:
+    """What all layers have: weights [n_out or channels, fan_in or more axes], weight_bits."""
+
+    @property
+    def planes(self):
+        """Bit planes of the weights, lowest first, [weight_bits, n_out, fan_in] of booleans.
+
+        A weight is the sum of ``2**p * (+1 or -1)`` over its bits p, where a bit 1 means +1.
+        """
+        return _planes(self.weights, self.weight_bits)
+
+    @property
+    def fan_in(self):
+        """Synapses of a neuron, a skip not among them."""
+        return int(np.prod(self.weights.shape[1:]))
+
+    @property
+    def sum_range(self):
+        """Smallest and largest sum of synapses that the shape allows, in one time step."""
+        high = self.fan_in * ((1 << self.input_bits) - 1) * ((1 << self.weight_bits) - 1)
+        return -high, high
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Spiking(_Layer):
+    """What layers of spiking neurons share, see :mod:`model.golden` for the arithmetic.
+
+    weights        -1 or +1; with more bits, odd numbers in -(2**bits-1) .. 2**bits-1
+    threshold      [channels], theta, in units of 2**-frac synapses
+    bias           [channels], beta: the neuron's bias plus half a membrane step, same units
+    input_bits     1 for spikes, 1 .. 8 for pixels and for sums of pooled spikes
+    membrane_bits  b, 2 .. 8
+    signed         membranes lie in -2**(b-1) .. 2**(b-1)-1, else in 0 .. 2**b-1
+    shift          the membrane step is 2**shift units, 1 .. 24
+    frac           fraction bits of the units, 0 .. 8
+    weight_bits    1, 2, 4 or 8
+    """
+
+    weights: np.ndarray
+    threshold: np.ndarray
+    bias: np.ndarray
+    input_bits: int
+    membrane_bits: int
+    signed: bool
+    shift: int
+    frac: int
+    weight_bits: int = 1
+
+    def __post_init__(self):
+        for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
+                              ("shift", range(1, MAX_SHIFT + 1)), ("frac", range(MAX_FRAC + 1)),
+                              ("signed", (False, True))):
+            check_choice(name, getattr(self, name), choices)
+        object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits,
+                                                     self.dimensions))
+        self._check_shape()
+        for name, (low, high) in (("threshold", self.threshold_range), ("bias", self.bias_range)):
+            values = _integers(name, getattr(self, name), (len(self.weights),), low, high)
+            object.__setattr__(self, name, values)
+
+    def _check_shape(self):
+        pass
+
+    @property
+    def q_range(self):
+        """Smallest and largest membrane."""
+        low = -(1 << (self.membrane_bits - 1)) if self.signed else 0
+        return low, low + (1 << self.membrane_bits) - 1
+
+    @property
+    def acc_range(self):
+        """Smallest and largest value that is compared with the threshold."""
+        return tuple((q << (self.shift - 1)) + (s << self.frac)
+                     for q, s in zip(self.q_range, self.sum_range, strict=True))
+
+    @property
+    def threshold_range(self):
+        """From 'always fires' to 'never fires': more would change nothing."""
+        low, high = self.acc_range
+        return low, high + 1
+
+    @property
+    def bias_range(self):
+        """From 'always the smallest membrane' to 'always the largest': more changes nothing."""
+        (q_low, q_high), (low, high) = self.q_range, self.acc_range
+        return ((q_low + 1) << self.shift) - 1 - high, (q_high << self.shift) - low
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FullyConnected(Spiking):
+    """A fully connected layer of spiking neurons; weights are [n_out, n_in]."""
+
+    kind = "fully_connected"
+    dimensions = 2
+    skip = None
+
+    @property
+    def n_in(self):
+        return self.weights.shape[1]
+
+    @property
+    def n_out(self):
+        return self.weights.shape[0]
+
+    @property
+    def n_outputs(self):
+        """Numbers that the next layer takes."""
+        return self.n_out
+
+    @property
+    def output_bits(self):
+        """Bits of each of them."""
+        return 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Skip:
+    """Spikes of an earlier layer that are added to the sums of a convolution.
+
+    source   index of that layer; its output map is what is taken
+    stride   every stride-th of its pixels, in both directions, belongs to a neuron
+    shift    what is added counts 2**shift synapses
+    weights  [channels, channels of the source], -1 or +1: a 1 x 1 convolution. None: the spike of
+             the neuron's own channel
+    """
+
+    source: int
+    stride: int
+    shift: int
+    weights: np.ndarray | None = None
+
+    def __post_init__(self):
+        check_choice("source of a skip", self.source, range(64))
+        check_choice("stride of a skip", self.stride, range(1, MAX_KERNEL + 1))
+        check_choice("shift of a skip", self.shift, range(13))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", _weights(self.weights, 1))
+
+    @property
+    def sum_range(self):
+        """Smallest and largest number that is added."""
+        if self.weights is None:
+            return 0, 1 << self.shift
+        high = self.weights.shape[1] << self.shift
+        return -high, high
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Convolution(Spiking):
+    """A convolution with spiking neurons, and the pooling of their spikes.
+
+    weights    [channels, kernel, kernel, channels of the input]
+    height     of the input map
+    width
+    stride     of the kernel, in both directions
+    padding    zeros around the input map, on each side; less than the kernel
+    pool       none; max: whether any neuron of a square fires; sum: how many do
+    pool_size  side of the squares, which do not overlap. Neurons that no whole square has are
+               not there
+    skip       :class:`Skip` or None
+    """
+
+    height: int
+    width: int
+    stride: int = 1
+    padding: int = 0
+    pool: str = "none"
+    pool_size: int = 1
+    skip: Skip | None = None
+
+    kind = "convolution"
+    dimensions = 4
+
+    def _check_shape(self):
+        channels, kernel, other, _ = self.weights.shape
+        check(kernel == other, f"a kernel must be square, not {kernel} x {other}")
+        check(kernel <= MAX_KERNEL, f"a kernel has 1 to {MAX_KERNEL} rows, not {kernel}")
+        for name, choices in (("height", range(1, MAX_SIDE + 1)), ("width", range(1, MAX_SIDE + 1)),
+                              ("stride", range(1, MAX_KERNEL + 1)), ("padding", range(kernel)),
+                              ("pool_size", range(1, MAX_POOL + 1))):
+            check_choice(name, getattr(self, name), choices)
+        check(self.pool in POOLS, f"pool must be none, max or sum, not {self.pool!r}")
+        check((self.pool == "none") == (self.pool_size == 1),
+              f"pool {self.pool} with squares of {self.pool_size} x {self.pool_size}")
+        check(self.output_bits <= 8, f"a sum of {self.pool_size} x {self.pool_size} spikes has "
+              "more than 8 bits")
+        check(min(self.out_height, self.out_width) >= 1,
+              f"a map of {self.height} x {self.width} is too small for a kernel of {kernel} x "
+              f"{kernel} with padding {self.padding}, stride {self.stride} and pools of "
+              f"{self.pool_size} x {self.pool_size}")
+        check(self.n_out <= MAX_MAP, f"{self.n_out} neurons, a convolution has at most {MAX_MAP}")
+        if self.skip is not None:
+            check(isinstance(self.skip, Skip), "skip must be a Skip or None")
+            check(self.weight_bits == 1, "weights beside a skip must have 1 bit")
+            check(self.skip.weights is None or len(self.skip.weights) == channels,
+                  "a skip must have as many channels as its convolution")
+
+    @property
+    def kernel(self):
+        return self.weights.shape[1]
+
+    @property
+    def channels_in(self):
+        return self.weights.shape[3]
+
+    @property
+    def channels(self):
+        return self.weights.shape[0]
+
+    def _positions(self, side):
+        found = (side + 2 * self.padding - self.kernel) // self.stride + 1
+        return found // self.pool_size * self.pool_size
+
+    @cached_property
+    def out_height(self):
+        """Rows of neurons."""
+        return self._positions(self.height)
+
+    @cached_property
+    def out_width(self):
+        """Neurons of a row, in each channel."""
+        return self._positions(self.width)
+
+    @property
+    def output_map(self):
+        """Height, width and channels of what the next layer takes."""
+        return (self.out_height // self.pool_size, self.out_width // self.pool_size,
+                self.channels)
+
+    @property
+    def n_in(self):
+        return self.height * self.width * self.channels_in
+
+    @property
+    def n_out(self):
+        return self.out_height * self.out_width * self.channels
+
+    @property
+    def n_outputs(self):
+        return int(np.prod(self.output_map))
+
+    @property
+    def output_bits(self):
+        return (self.pool_size ** 2).bit_length() if self.pool == "sum" else 1
+
+    @property
+    def sum_range(self):
+        low, high = super().sum_range
+        skip_low, skip_high = self.skip.sum_range if self.skip else (0, 0)
+        return low + skip_low, high + skip_high
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Readout(_Layer):
+    """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
+
+    weights      [classes, n_in], as in :class:`Spiking`
+    bias         [classes], in units of 2**-frac synapses; at most 8 sums, those of 8 time steps
+    frac         fraction bits of the scores, 0 .. 8
+    input_bits, weight_bits  as in :class:`Spiking`
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+    frac: int
+    input_bits: int = 1
+    weight_bits: int = 1
+
+    kind = "readout"
+    skip = None
+
+    def __post_init__(self):
+        check_choice("frac", self.frac, range(MAX_FRAC + 1))
+        check_choice("input_bits", self.input_bits, range(1, 9))
+        object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits))
+        limit = self.bias_limit(self.n_in, self.frac, self.input_bits, self.weight_bits)
+        bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
+        object.__setattr__(self, "bias", bias)
+
+    @property
+    def n_in(self):
+        return self.weights.shape[1]
+
+    @property
+    def n_out(self):
+        return self.weights.shape[0]
+
+    @staticmethod
+    def bias_limit(n_in, frac, input_bits=1, weight_bits=1):
+        """Largest magnitude of a bias: follows from the shape, so that the score's width does."""
+        return (8 * n_in * ((1 << input_bits) - 1) * ((1 << weight_bits) - 1)) << frac
