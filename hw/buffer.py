@@ -1,4 +1,4 @@
-"""Double buffer between layers: one image is read, again and again, while the next one arrives."""
+"""Buffers between layers: one image, or some rows, are read while the next ones arrive."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["ImageBuffer", "ImageWriter", "credits"]
+__all__ = ["ImageBuffer", "ImageWriter", "RowBuffer", "credits"]
 
 
 def credits(m, *, more, fewer, init):
@@ -100,28 +100,120 @@ class ImageBuffer(wiring.Component):
         return m
 
 
+class RowBuffer(wiring.Component):
+    """Ring of the rows of a map, for a convolution that goes over them.
+
+    As :class:`ImageBuffer`, with rows in place of images for the writer: it takes a credit for
+    each row, and :py:`done` marks a row's last word. The reader begins and releases units, as
+    :class:`hw.folding.Window` has them.
+
+    Parameters
+    ----------
+    window : :class:`hw.folding.Window`
+    width : int
+        Bits of a word.
+
+    Members
+    -------
+    As those of :class:`ImageBuffer`, and
+    blank : In(1)
+        With :py:`address`: the word is 0.
+    """
+
+    latency = 2
+
+    def __init__(self, *, window, width):
+        self.window = window
+        self.width = width
+        self.depth = window.rows * window.width * window.chunks
+        super().__init__({
+            "room": Out(1), "take": In(1),
+            "write": In(1), "data": In(width), "done": In(1),
+            "available": Out(1), "begin": In(1), "release": In(1),
+            "address": In(range(max(2, self.depth))), "blank": In(1), "word": Out(width),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        window = self.window
+        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[],
+                                              attrs={"no_rw_check": 1})
+        write_port, read_port = memory.write_port(), memory.read_port()
+        at = Signal(range(max(2, self.depth)))
+        with m.If(self.write):
+            m.d.sync += at.eq(Mux(at == self.depth - 1, 0, at + 1))
+        m.d.comb += [write_port.en.eq(self.write), write_port.addr.eq(at),
+                     write_port.data.eq(self.data)]
+
+        # rows that are free; rows that have come and of which no unit has taken notice
+        free, free_next = Signal(range(window.rows + 1), init=window.rows), Signal(
+            range(window.rows + 1))
+        come, come_next = Signal(range(window.rows + 1)), Signal(range(window.rows + 1))
+        need, need_next = _following(m, "need", window.needed, self.begin)
+        freed, _ = _following(m, "freed", window.freed, self.release)
+        room = Signal(init=1)
+        m.d.comb += [
+            free_next.eq(free - self.take + Mux(self.release, freed, 0)),
+            come_next.eq(come + (self.write & self.done) - Mux(self.begin, need, 0)),
+            self.room.eq(room),
+        ]
+        m.d.sync += [free.eq(free_next), room.eq(free_next != 0), come.eq(come_next),
+                     self.available.eq(come_next >= need_next)]
+
+        output, blank = Signal(self.width, reset_less=True), Signal()
+        m.d.comb += [read_port.addr.eq(self.address), self.word.eq(output)]
+        m.d.sync += [blank.eq(self.blank), output.eq(Mux(blank, 0, read_port.data))]
+        return m
+
+
+def _following(m, name, totals, step):
+    """What each unit adds to the one before: (for the unit in turn, for that of the next cycle).
+
+    totals: sums up to each unit of an image, and after its last one those of the next image.
+    """
+    values = [after - before for before, after in zip((0, *totals), totals, strict=False)]
+    usual = max(set(values), key=values.count)
+    unit = Signal(range(len(values) + 1), name=f"{name}_unit", init=1 % len(values))
+    now = Signal(range(max(values) + 1), name=name, init=values[0])
+    following, then = Signal.like(now, name=f"{name}_following"), Signal.like(now)
+    m.d.comb += [following.eq(usual), then.eq(Mux(step, following, now))]
+    with m.Switch(unit):
+        for index, value in enumerate(values):
+            if value != usual:
+                with m.Case(index):
+                    m.d.comb += following.eq(value)
+    m.d.sync += now.eq(then)
+    with m.If(step):
+        m.d.sync += unit.eq(Mux(unit == len(values) - 1, 0, unit + 1))
+    return now, then
+
+
 class ImageWriter(wiring.Component):
     """Collects beats of ``lanes`` elements into words of ``lanes * ratio`` elements.
 
-    An image is ``beats`` beats; its last word is filled up with zeros. ``elements`` is the number
-    of elements that mean something: what a last beat carries beyond them is cleared.
+    A pixel is ``beats`` beats; its last word is filled up with zeros. ``elements`` is the number
+    of its elements that mean something: what a last beat carries beyond them is cleared. What a
+    credit is for, an image or a row of one, has ``pixels`` of them; a row of numbers is one pixel.
 
     Members
     -------
     i : In(stream of lanes * width bits)
-        Beats; :py:`ready` falls between images only, when :py:`room` is missing. A source that
-        has its credit before it starts (:py:`reserved=True`) is never stalled.
+        Beats; :py:`ready` falls between images or rows only, when :py:`room` is missing. A source
+        that has its credit before it starts (:py:`reserved=True`) is never stalled.
     room, take, write, data, done :
-        The writing side of an :class:`ImageBuffer`.
+        The writing side of an :class:`ImageBuffer` or of a :class:`RowBuffer`. Behind a source
+        that is stalled it comes a cycle later: the pins, or a host, may be far away.
     """
 
-    def __init__(self, *, elements, width, lanes, ratio, reserved):
+    def __init__(self, *, elements, width, lanes, ratio, reserved, pixels=1):
         self.width = width
         self.lanes = lanes
         self.ratio = ratio
+        self.pixels = pixels
         self.beats = -(-elements // lanes)
         self.spare = self.beats * lanes - elements  # elements of the last beat to clear
         self.reserved = reserved
+        self.unit_beats = self.beats * pixels
         super().__init__({
             "i": In(stream.Signature(width * lanes, always_ready=reserved)),
             "room": In(1), "take": Out(1),
@@ -131,23 +223,37 @@ class ImageWriter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         beat = Signal(range(max(2, self.beats)))
-        first, last = Signal(init=1), Signal(init=self.beats == 1)  # beat 0; the last one
+        first, last = Signal(init=1), Signal(init=self.beats == 1)  # of all beats; of a pixel
+        last_pixel = Signal(init=self.pixels == 1)
         position = Signal(range(max(2, self.ratio)))
         transfer = Signal()
+        write, done = Signal(), Signal()
         m.d.comb += [
             transfer.eq(self.i.valid & self.i.ready),
-            self.write.eq(transfer & (last | (position == self.ratio - 1))),
-            self.done.eq(last),
+            write.eq(transfer & (last | (position == self.ratio - 1))),
+            done.eq(last & last_pixel if self.pixels > 1 else last),
         ]
-        if not self.reserved:
-            # behind beat 0 an image is under way: its credit was taken with that beat
-            m.d.comb += self.i.ready.eq(~first | self.room)
+        if self.reserved:
+            m.d.comb += [self.write.eq(write), self.done.eq(done)]
+        else:
+            m.d.sync += [self.write.eq(write), self.done.eq(done)]
+            # behind beat 0 an image or row is under way: its credit was taken with that beat
             m.d.comb += self.take.eq(transfer & first)
+            if self.unit_beats == 1:
+                m.d.comb += self.i.ready.eq(self.room)
+            else:
+                with m.If(transfer & done | first & ~self.i.ready):
+                    m.d.sync += self.i.ready.eq(self.room)
         with m.If(transfer):
-            m.d.sync += [beat.eq(Mux(last, 0, beat + 1)), first.eq(last)]
+            m.d.sync += [beat.eq(Mux(last, 0, beat + 1)), first.eq(done)]
             if self.beats > 1:
                 m.d.sync += last.eq(beat == self.beats - 2)
-            m.d.sync += position.eq(Mux(self.write, 0, position + 1))
+            m.d.sync += position.eq(Mux(write, 0, position + 1))
+        if self.pixels > 1:
+            pixel = Signal(range(self.pixels))
+            with m.If(transfer & last):
+                m.d.sync += [pixel.eq(Mux(last_pixel, 0, pixel + 1)),
+                             last_pixel.eq(pixel == self.pixels - 2)]
 
         width = self.width * self.lanes
         kept = Signal(width)
@@ -156,7 +262,8 @@ class ImageWriter(wiring.Component):
             with m.If(last):
                 m.d.comb += kept[-self.spare * self.width:].eq(0)
         if self.ratio == 1:
-            m.d.comb += self.data.eq(kept)
+            domain = m.d.comb if self.reserved else m.d.sync
+            domain += self.data.eq(kept)
             return m
         # beats wait here for the word's last one, which goes straight into the memory
         waiting = Signal(width * (self.ratio - 1))

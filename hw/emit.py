@@ -73,7 +73,7 @@ def _facts(description, network, top):
             "rst": {"width": 1, "direction": "input", "active": "high, synchronous"},
             "i__payload": {"width": first.simd * first.bits, "direction": "input",
                            "pixel_bits": first.bits, "pixels": first.simd,
-                           "beats_per_image": first.words},
+                           "beats_per_image": first.beats},
             "i__valid": {"width": 1, "direction": "input"},
             "i__ready": {"width": 1, "direction": "output"},
             "o__payload": {"width": offset, "direction": "output", "fields": fields,

@@ -5,13 +5,15 @@ them.
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from math import gcd
 from operator import itemgetter
 
+import numpy as np
+
 from hw.rom import SPRAM_DEPTH
 from hw.synapses import synapse_latency
+from hw.timing import timing
 
 __all__ = ["Folding", "FoldingError", "StagePlan", "default_folding", "plan",
            "stage_plan"]
@@ -38,17 +40,80 @@ def _ceil(a, b):
 
 
 @dataclass(frozen=True)
+class Window:
+    """How a convolution goes over its input map: everything that follows from the shape.
+
+    height, width, channels  of the input map, channels that the layer before pads included
+    kernel, stride, padding  as in :class:`model.layers.Convolution`
+    out_height, out_width    positions of neurons
+    pool_size, pool          1 and none where there is no pooling
+    chunks                   words of a pixel
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+    out_height: int
+    out_width: int
+    pool_size: int
+    pool: str
+    chunks: int
+
+    @property
+    def units(self):
+        """Rows of the output map. Each is begun when the rows that it needs have arrived."""
+        return self.out_height // self.pool_size
+
+    @property
+    def positions(self):
+        """Positions of a unit, those of a pool's square one after the other."""
+        return self.out_width * self.pool_size
+
+    @property
+    def step(self):
+        """Rows of the input from one unit to the next."""
+        return self.pool_size * self.stride
+
+    @cached_property
+    def rows(self):
+        """Rows that the buffer holds: those of a unit, and those that the next one adds."""
+        later = (*self.needed[1:], self.height + self.needed[0])
+        return max(need - freed for need, freed in zip(later, (0, *self.freed), strict=False))
+
+    @cached_property
+    def needed(self):
+        """Rows of the input that each unit needs, counted from the image's first."""
+        needed = [(unit + 1) * self.step - self.stride + self.kernel - self.padding
+                  for unit in range(self.units)]
+        return (*(min(max(rows, 1), self.height) for rows in needed[:-1]), self.height)
+
+    @cached_property
+    def freed(self):
+        """Rows that nobody needs after each unit."""
+        freed = [max(0, (unit + 1) * self.step - self.padding) for unit in range(self.units)]
+        # no more than have come: a stride may be longer than its kernel
+        return (*(min(pair) for pair in zip(freed[:-1], self.needed, strict=False)), self.height)
+
+
+@dataclass(frozen=True)
 class StagePlan:
     """One layer with its folding: everything that follows from the shape.
 
     n_in      inputs, those that the layer before pads included
-    n_out     neurons or classes that mean something
-    bits      of an input: pixels in the first layer, else 1
+    n_out     neurons, channels of a convolution or classes that mean something
+    bits      of an input: pixels in the first layer, sums of pooled spikes, else 1
     steps     time steps whose spikes meet a weight at once: 1 in the first layer
     readout   whether it is the output layer
     sequence  time steps that a neuron takes one after the other: 1 in a readout
     lanes     neurons of a beat of its output; a divisor of PE and of the next layer's SIMD
     spram     whether its weights, 64 bits of each word at most, sit in single-port RAM
+    planes    bits of a weight: the inputs are gone through once for each
+    pixel     channels of a pixel of the input that mean something, and those with padding; a row
+              of numbers is one pixel
+    window    :class:`Window` of a convolution
     """
 
     pe: int
@@ -61,11 +126,67 @@ class StagePlan:
     sequence: int
     lanes: int
     spram: bool = False
+    planes: int = 1
+    pixel: tuple = (1, 1)
+    window: Window | None = None
+
+    @property
+    def output_pixels(self):
+        """Pixels of what the next layer takes, each with all neurons or channels."""
+        if not self.window:
+            return 1
+        return self.window.units * self.window.positions // self.window.pool_size ** 2
+
+    @cached_property
+    def places(self):
+        """Positions of neurons in the order in which they are computed, as row * width + column.
+
+        Those of a pool's square come one after the other.
+        """
+        if not self.window:
+            return np.zeros(1, int)
+        window, pool = self.window, self.window.pool_size
+        raster = np.arange(window.out_height * window.out_width)
+        squares = raster.reshape(window.units, pool, -1, pool).transpose(0, 2, 1, 3)
+        return squares.ravel()
+
+    @cached_property
+    def fan_in(self):
+        """Which synapse of a neuron each input of its words is, or -1: [words * SIMD] int64.
+
+        Synapses count as in :mod:`model.layers`; -1 is padding.
+        """
+        real, padded = self.pixel
+        pixels = self.window.kernel ** 2 if self.window else self.n_in // padded
+        # a convolution begins each pixel with a word
+        row = self.window.chunks * self.simd if self.window else padded
+        channel = np.arange(row)
+        order = np.where(channel < real, channel + real * np.arange(pixels)[:, None], -1).ravel()
+        return np.pad(order, (0, self.words * self.simd - len(order)), constant_values=-1)
 
     @property
     def words(self):
-        """Words of an image: passes of SIMD over the inputs."""
+        """Words of inputs: passes of SIMD over the fan-in."""
+        if self.window:
+            return self.window.kernel ** 2 * self.window.chunks
         return _ceil(self.n_in, self.simd)
+
+    @property
+    def reads(self):
+        """Words of weights of a group, one a cycle."""
+        return self.words * self.planes
+
+    @property
+    def beats(self):
+        """Words in which an image arrives."""
+        if self.window:
+            return self.window.height * self.window.width * self.window.chunks
+        return self.words
+
+    @property
+    def unit_beats(self):
+        """Beats of that stream that need a credit: a row of a map, or the whole image."""
+        return self.beats // self.window.height if self.window else self.beats
 
     @property
     def groups(self):
@@ -74,7 +195,7 @@ class StagePlan:
 
     @property
     def neurons(self):
-        """Neurons with the padding of the last group, which never fires."""
+        """Neurons, or channels, with the padding of the last group, which never fires."""
         return self.groups * self.pe
 
     @property
@@ -85,32 +206,59 @@ class StagePlan:
     @property
     def group_cycles(self):
         """Cycles from one group to the next."""
-        return max(self.words, self.sequence_cycles)
+        return max(self.reads, self.sequence_cycles)
+
+    @property
+    def units(self):
+        """Parts of an image that are begun on their own: rows of a convolution."""
+        return self.window.units if self.window else 1
+
+    @property
+    def unit_cycles(self):
+        """Cycles from one unit to the next where nothing else limits."""
+        return (self.window.positions if self.window else 1) * self.groups * self.group_cycles
 
     @property
     def last_group(self):
-        """Cycles from an image's first word to the first word of its last group."""
-        return (self.groups - 1) * self.group_cycles
+        """Cycles from a unit's first word to the first word of its last group."""
+        return self.unit_cycles - self.group_cycles
 
     @property
     def image_cycles(self):
         """Cycles from one image to the next where nothing else limits."""
-        return self.groups * self.group_cycles
+        return self.units * self.unit_cycles
+
+    @property
+    def released(self):
+        """Cycles from a unit's first word to the one that frees what nobody needs any more.
+
+        A convolution waits for its last word; other layers read every word in order in their
+        last pass, which a writer may follow.
+        """
+        if self.window:
+            return self.last_group + self.reads - 1
+        return self.last_group + self.reads - self.words
 
     @property
     def last_step(self):
-        """Cycles from the first to the last step of an image's last group that is not padding."""
+        """Cycles from the first to the last step of a unit's last group that is not padding."""
         if self.readout:
             return self.n_out - (self.groups - 1) * self.pe - 1
         return self.sequence_cycles - 1
 
     @property
     def depth(self):
-        """Cycles from the first word of an image's last group to the group's last result."""
+        """Cycles from the first word of a unit's last group to the group's last result."""
         memory, hold = 2, 1
         result = 4 if self.readout else 3  # of the score unit with its queue, of the neuron unit
+        pool = 1 if self.window and self.window.pool_size > 1 else 0
         synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
-        return self.words - 1 + memory + synapses + hold + self.last_step + result
+        return self.reads - 1 + memory + synapses + hold + self.last_step + result + pool
+
+    @property
+    def written(self):
+        """Cycles from a unit's first word to its last beat in the next layer's buffer."""
+        return self.last_group + self.depth
 
 
 @dataclass(frozen=True)
@@ -126,11 +274,7 @@ class Plan:
         Both beats counted: from the clock edge that accepts the first to the one that gives the
         last, with input and output never stalled.
         """
-        cycles = self.stages[0].words - 1
-        for stage in self.stages:
-            # +1: the buffer sees the image whole; +1: the layer begins
-            cycles += 2 + stage.last_group + stage.depth
-        return cycles + 1
+        return timing(self.stages)[0]
 
     @cached_property
     def cycles_per_image(self):
@@ -139,15 +283,7 @@ class Plan:
         The slowest layer, or two layers whose double buffer comes round too slowly: its two
         images are the two halves of one loop.
         """
-        first, last = self.stages[0], self.stages[-1]
-        limits = [Fraction(stage.image_cycles) for stage in self.stages]
-        limits += [Fraction(first.words), Fraction(last.n_out)]
-        # cycles from a credit taken to an image written, for each buffer and the queue of scores
-        writes = [first.words - 1] + [1 + stage.last_group + stage.depth for stage in self.stages]
-        # cycles from an image that is whole to its credit back
-        reads = [2 + stage.last_group + 1 for stage in self.stages] + [1]
-        limits += [Fraction(w + r, 2) for w, r in zip(writes, reads, strict=True)]
-        return max(limits)
+        return timing(self.stages)[1]
 
 
 def default_folding(description, cycles):
@@ -163,15 +299,21 @@ def default_folding(description, cycles):
     best = {1: ((0, 0, 0, 0), [])}
     for layer in reversed(description.layers):
         sequence = 1 if layer.kind == "readout" else description.time_steps
+        # SIMD divides the channels of a pixel, and is gone through once for each pixel and plane
+        channels, positions, pixels = layer.n_in, 1, layer.weight_bits
+        if layer.kind == "convolution":
+            channels, positions = layer.channels_in, layer.out_height * layer.out_width
+            pixels *= layer.kernel ** 2
+        neurons = layer.channels
         following, best = best, {}
-        for simd in _divisors(layer.n_in, MAX_SIMD):
+        for simd in _divisors(channels, MAX_SIMD):
             candidates = []
-            for pe in _divisors(layer.n_out, MAX_PE):
+            for pe in _divisors(neurons, MAX_PE):
                 shape = max(simd / pe, 4 * pe / simd)
                 for next_simd, (cost, foldings) in following.items():
                     # as _lanes() has it: so many neuron units at most, fewer where they keep up
                     steps = pe // gcd(pe, next_simd) * sequence
-                    needed = layer.n_out // pe * max(layer.n_in // simd, steps)
+                    needed = positions * (neurons // pe) * max(channels // simd * pixels, steps)
                     own = max(0, needed - cycles), pe * simd, shape, pe
                     candidates.append((tuple(a + b for a, b in zip(own, cost, strict=True)),
                                        [Folding(pe, simd), *foldings]))
@@ -183,15 +325,36 @@ def _divisors(n, most):
     return [d for d in range(1, min(n, most) + 1) if n % d == 0]
 
 
-def stage_plan(description, index, folding, n_in, following_simd):
-    """The :class:`StagePlan` of a layer with ``n_in`` inputs, padding included."""
+def input_pixel(description, index, source):
+    """Channels of a pixel of a layer's input that mean something, and those with padding.
+
+    source: :class:`StagePlan` of the layer before, None for the first one.
+    """
+    if source is None:
+        return (description.input_map[2] if description.input_map else description.n_in,) * 2
+    return source.n_out, source.neurons
+
+
+def stage_plan(description, index, folding, source, following_simd):
+    """The :class:`StagePlan` of a layer; ``source`` is that of the layer before, or None."""
     layer, readout = description.layers[index], index == len(description.layers) - 1
     sequence = 1 if readout else description.time_steps
+    pixel = input_pixel(description, index, source)
+    n_in = pixel[1] * (layer.n_in // pixel[0])
+    window, words = None, _ceil(n_in, folding.simd)
+    if layer.kind == "convolution":
+        window = Window(height=layer.height, width=layer.width, channels=pixel[1],
+                        kernel=layer.kernel, stride=layer.stride, padding=layer.padding,
+                        out_height=layer.out_height, out_width=layer.out_width,
+                        pool_size=layer.pool_size, pool=layer.pool,
+                        chunks=_ceil(pixel[1], folding.simd))
+        words = layer.kernel ** 2 * window.chunks
     return StagePlan(
-        pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.n_out, bits=layer.input_bits,
-        steps=1 if index == 0 else description.time_steps, readout=readout, sequence=sequence,
-        lanes=_lanes(folding.pe, following_simd, sequence, _ceil(n_in, folding.simd)),
-        spram=folding.spram)
+        pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
+        bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
+        readout=readout, sequence=sequence,
+        lanes=_lanes(folding.pe, following_simd, sequence, words * layer.weight_bits),
+        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window)
 
 
 def plan(description, foldings):
@@ -200,29 +363,35 @@ def plan(description, foldings):
         raise FoldingError(f"the network has {len(description.layers)} layers, the folding "
                            f"{len(foldings)}")
     stages = []
-    n_in = description.n_in
     last = len(foldings) - 1
     for index, (layer, folding) in enumerate(zip(description.layers, foldings, strict=True)):
-        for name, value, most, what in (("PE", folding.pe, layer.n_out, "neurons"),
-                                        ("SIMD", folding.simd, n_in, "inputs")):
-            most = min(most, MAX_PE if name == "PE" else MAX_SIMD)
+        source = stages[-1] if stages else None
+        map_in = layer.kind == "convolution"
+        neurons, n_in = layer.channels, input_pixel(description, index, source)[1]
+        if not map_in and source:
+            n_in *= source.output_pixels
+        for name, value, has, what in (
+                ("PE", folding.pe, neurons, "channels" if map_in else "neurons"),
+                ("SIMD", folding.simd, n_in, "input channels" if map_in else "inputs")):
+            most = min(has, MAX_PE if name == "PE" else MAX_SIMD)
             if type(value) is not int or not 1 <= value <= most:  # True is an int too
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
-                                   f"(it has {layer.n_out if name == 'PE' else n_in} {what}), "
-                                   f"not {value!r}")
+                                   f"(it has {has} {what}), not {value!r}")
+        if map_in and not stages and n_in % folding.simd:
+            raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
+                               f"not be {folding.simd}")
         following = 1 if index == last else foldings[index + 1].simd
-        stage = stage_plan(description, index, folding, n_in, following)
+        stage = stage_plan(description, index, folding, source, following)
         if type(folding.spram) is not bool:
             raise FoldingError(f"layer {index}: spram must be true or false, not "
                                f"{folding.spram!r}")
         if stage.spram and any(before.spram for before in stages):
             raise FoldingError(f"layer {index}: only one layer can have its weights in "
                                "single-port RAM")
-        if stage.spram and stage.words * stage.groups > SPRAM_DEPTH:
+        if stage.spram and stage.reads * stage.groups > SPRAM_DEPTH:
             raise FoldingError(f"layer {index}: single-port RAM holds {SPRAM_DEPTH} words, the "
-                               f"weights have {stage.words * stage.groups}")
+                               f"weights have {stage.reads * stage.groups}")
         stages.append(stage)
-        n_in = stage.neurons
     return Plan(tuple(stages))
 
 

@@ -78,7 +78,7 @@ def digests(description, plan, result):
 def input_beats(plan):
     """Pixels of a beat, and beats of an image: the narrowest beat that keeps the network busy."""
     first = plan.stages[0]
-    total = first.words * first.simd
+    total = first.beats * first.simd
     pixels = next(lanes for lanes in range(1, first.simd + 1) if first.simd % lanes == 0 and
                   (total // lanes <= plan.cycles_per_image or lanes == first.simd))
     return pixels, total // pixels
@@ -162,18 +162,18 @@ class Harness(wiring.Component):
     def _collect(self, m, words, transfer):
         """Beats into the words that the network takes.
 
-        Two beats can wait, and registers say whether there is a place for one and whether a word
-        is full: the pins are far from the network, and what is measured is the network.
+        Two beats can wait, and registers say whether there is a place for one and whether it
+        makes a word full: the pins are far from the network, and what is measured is the network.
         """
         ratio = len(words.payload) // self.width
-        word = Signal.like(words.payload)
+        word = Signal(len(words.payload) - self.width)  # but for the last beat
         front, back = (Signal(self.width, name=f"{name}_beat") for name in ("front", "back"))
         waiting, both = Signal(), Signal()  # a beat in front; another one behind it
-        count, full = Signal(range(max(2, ratio))), Signal()
+        count, full = Signal(range(max(2, ratio))), Signal(init=ratio == 1)
         move = Signal()
         beat = self.i.payload[:self.width]
-        m.d.comb += [words.payload.eq(word), words.valid.eq(full), self.i.ready.eq(~both),
-                     move.eq(waiting & (~full | words.ready))]
+        m.d.comb += [words.payload.eq(Cat(word, front)), words.valid.eq(waiting & full),
+                     self.i.ready.eq(~both), move.eq(waiting & (~full | words.ready))]
         with m.If(~waiting | move):
             m.d.sync += [front.eq(Mux(both, back, beat)), waiting.eq(both | transfer), both.eq(0)]
         with m.Elif(transfer):
@@ -181,10 +181,10 @@ class Harness(wiring.Component):
         with m.If(~both):
             m.d.sync += back.eq(beat)
         with m.If(move):
-            m.d.sync += [word.eq(Cat(word, front)[self.width:]), full.eq(count == ratio - 1),
-                         count.eq(Mux(count == ratio - 1, 0, count + 1))]
-        with m.Elif(words.ready):
-            m.d.sync += full.eq(0)
+            m.d.sync += [word.eq(Cat(word, front)[self.width:]),
+                         count.eq(Mux(full, 0, count + 1))]
+            if ratio > 1:
+                m.d.sync += full.eq(count == ratio - 2)
 
     def _watch(self, m, index, chain):
         """The digest of a layer, in front of those of the layers behind it.
@@ -192,13 +192,13 @@ class Harness(wiring.Component):
         Behind registers: what is measured is the network.
         """
         layer, stage = self.network.layers[index], self.plan.stages[index]
-        membranes, spikes = Signal.like(layer.membrane), Signal.like(layer.o.payload)
+        membranes, spikes = Signal.like(layer.membrane), Signal.like(layer.spikes)
         valid = Signal()
         m.d.sync += [membranes.eq(layer.membrane), valid.eq(layer.membrane_valid),
-                     spikes.eq(Mux(layer.o.valid, layer.o.payload, 0))]
+                     spikes.eq(Mux(layer.spikes_valid, layer.spikes, 0))]
         if stage.neurons != stage.n_out:  # padding has membranes too, and nobody cares for them
             beat = Signal(range(stage.neurons // stage.lanes))
-            with m.If(layer.o.valid):
+            with m.If(layer.spikes_valid):
                 m.d.sync += beat.eq(Mux(beat == stage.neurons // stage.lanes - 1, 0, beat + 1))
             whole, rest = divmod(stage.n_out, stage.lanes)
             real = Signal(stage.lanes)

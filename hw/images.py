@@ -4,7 +4,9 @@ Layout, addresses from 0, element 0 of a word in its lowest bits:
 
 weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the weight of neuron
             ``group * PE + pe`` for input ``word * SIMD + synapse``; 1 is +1, 0 is -1. What lies
-            beyond the last input or neuron is 1.
+            beyond the last input or neuron is 1. The inputs of a convolution are those of its
+            window, row by row; each pixel of it begins a word. Weights of several bits have as
+            many such words, those of the highest bit of the whole group first.
             In single-port RAM it is the lower 64 bits of a word; ``weights_upper`` has the others.
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
             complement of the width that the JSON states; padding neurons never fire.
@@ -50,10 +52,12 @@ def _grouped(values, stage, padding):
 
 def tables(layer, stage, parameters):
     """name -> (width, words) of a layer's memories."""
-    bits = np.ones((stage.neurons, stage.words * stage.simd), dtype=bool)
-    bits[:stage.n_out, :layer.n_in] = layer.weights > 0
-    bits = bits.reshape(stage.groups, stage.pe, stage.words, stage.simd).transpose(0, 2, 1, 3)
-    weights = _pack_bits(bits.reshape(stage.groups * stage.words, stage.pe * stage.simd))
+    bits = np.ones((stage.planes, stage.neurons, stage.words * stage.simd), dtype=bool)
+    real = stage.fan_in >= 0
+    bits[:, :stage.n_out, real] = layer.planes[::-1][:, :, stage.fan_in[real]]
+    bits = bits.reshape(stage.planes, stage.groups, stage.pe, stage.words, stage.simd)
+    bits = bits.transpose(1, 0, 3, 2, 4)
+    weights = _pack_bits(bits.reshape(stage.groups * stage.reads, stage.pe * stage.simd))
     width = stage.pe * stage.simd
     result = {"weights": (width, weights)}
     if stage.spram and width > SPRAM_WIDTH:
@@ -62,10 +66,10 @@ def tables(layer, stage, parameters):
                   "weights_upper": (width - SPRAM_WIDTH, [word >> SPRAM_WIDTH for word in weights])}
     if not stage.readout:
         width = parameters.threshold_shape.width
-        thresholds = _grouped(parameters.thresholds(layer), stage, parameters.threshold_high)
+        thresholds = _grouped(parameters.thresholds(layer, stage), stage, parameters.threshold_high)
         result["thresholds"] = (width * stage.lanes, _pack(thresholds, width))
     width = parameters.bias_shape.width
-    biases = _grouped(parameters.biases(layer), stage, 0)
+    biases = _grouped(parameters.biases(layer, stage), stage, 0)
     result["biases"] = (width * stage.lanes, _pack(biases, width))
     return result
 

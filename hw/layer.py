@@ -1,15 +1,17 @@
-"""A fully connected layer with its input buffer: the time-parallel schedule."""
+"""A layer with its input buffer: the time-parallel schedule."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.buffer import ImageBuffer, ImageWriter
+from hw.buffer import ImageBuffer, ImageWriter, RowBuffer
 from hw.neuron import NeuronUnit
+from hw.pool import Pool
 from hw.readout import ScoreUnit
 from hw.rom import LoadPort, Rom, share_port
 from hw.schedule import Schedule, Sequencer
 from hw.synapses import SynapseArray
+from hw.window import WindowSchedule
 
 __all__ = ["Readout", "SpikingLayer"]
 
@@ -22,8 +24,8 @@ class _Layer(wiring.Component):
     beat and is never stalled after that; the first layer is ready when it has room.
     """
 
-    def __init__(self, stage, sum_max, *, source_lanes, reserved, tables, files, loadable,
-                 members):
+    def __init__(self, stage, sum_max, *, source_lanes, reserved, every_unit, tables, files,
+                 loadable, members):
         self.stage = stage
         spram = {"weights"} if stage.spram else set()
         self.roms = {name: Rom(width=width, init=words, file=files and files[name],
@@ -33,14 +35,16 @@ class _Layer(wiring.Component):
                       if rom.loadable}
         if self.loads:
             members["load"] = In(LoadPort(self.loads.values()))
-        width = stage.bits * stage.steps
-        self.writer = ImageWriter(elements=stage.n_in, width=width, lanes=source_lanes,
-                                  ratio=stage.simd // source_lanes, reserved=reserved)
-        self.buffer = ImageBuffer(words=stage.words, width=width * stage.simd)
-        self.schedule = Schedule(stage)
+        width, window = stage.bits * stage.steps, stage.window
+        self.writer = ImageWriter(elements=window.channels if window else stage.n_in, width=width,
+                                  lanes=source_lanes, ratio=stage.simd // source_lanes,
+                                  reserved=reserved, pixels=window.width if window else 1)
+        self.buffer = RowBuffer(window=window, width=width * stage.simd) if window else \
+            ImageBuffer(words=stage.words, width=width * stage.simd)
+        self.schedule = WindowSchedule(stage, every_unit) if window else Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
                                      steps=stage.steps, merge=stage.readout, sum_max=sum_max,
-                                     emit=files is not None)
+                                     planes=stage.planes, emit=files is not None)
         self.sequencer = Sequencer(stage, sum_max)
         super().__init__({
             "i": In(self.writer.i.signature.flip()),
@@ -70,7 +74,8 @@ class _Layer(wiring.Component):
             buffer.done.eq(writer.done),
             schedule.available.eq(buffer.available),
             buffer.begin.eq(schedule.begin), buffer.release.eq(schedule.release),
-            buffer.address.eq(schedule.word),
+            buffer.address.eq(schedule.word), *(
+                [buffer.blank.eq(schedule.blank)] if self.stage.window else []),
             synapses.x.eq(buffer.word),
             sequencer.sums.eq(synapses.sums),
         ]
@@ -83,12 +88,12 @@ class _Layer(wiring.Component):
         m.d.comb += [rom.address.eq(address) for rom in weights]
         m.d.comb += synapses.w.eq(Cat(rom.word for rom in weights))
 
-        flags = Cat(schedule.valid, schedule.first)
+        flags = Cat(schedule.valid, schedule.first, schedule.double)
         for index in range(Rom.latency):
-            delayed = Signal(2, name=f"flags_{index}")
+            delayed = Signal(3, name=f"flags_{index}")
             m.d.sync += delayed.eq(flags)
             flags = delayed
-        m.d.comb += [synapses.valid.eq(flags[0]), synapses.first.eq(flags[1])]
+        m.d.comb += Cat(synapses.valid, synapses.first, synapses.double).eq(flags)
 
         # the sums are there Rom.latency + synapses.latency cycles after their last word
         start = schedule.valid & schedule.last
@@ -101,7 +106,7 @@ class _Layer(wiring.Component):
 
 
 class SpikingLayer(_Layer):
-    """Fully connected layer of spiking neurons.
+    """Layer of spiking neurons, fully connected or a convolution with its pooling.
 
     Parameters
     ----------
@@ -109,6 +114,8 @@ class SpikingLayer(_Layer):
     parameters : :class:`hw.parameters.NeuronParameters`
     source_lanes, reserved :
         Elements of an input beat; whether the source takes credits.
+    every_unit : bool
+        Whether the next layer gives credits for rows, else it does so for images.
     tables, files :
         Contents of the memories, and the names of their images or None: see :mod:`hw.images`.
     loadable : bool
@@ -122,20 +129,29 @@ class SpikingLayer(_Layer):
 
     Members
     -------
-    o : Out(stream of lanes * time_steps bits, always ready)
-        Spikes of ``lanes`` neurons, all steps of one side by side, step 0 lowest.
+    o : Out(stream of lanes * time_steps * bits, always ready)
+        Spikes of ``lanes`` neurons, all steps of one side by side, step 0 lowest; or what pooling
+        makes of them.
     o_room, o_take : In(1), Out(1)
         Credits of the layer that :py:`o` feeds.
-    membrane_valid, membrane : Out
-        Membranes after each step: what the tests watch.
+    spikes_valid, spikes, membrane_valid, membrane : Out
+        Spikes before pooling, and membranes after each step: what the tests watch.
     """
 
     def __init__(self, stage, parameters, **kwargs):
         self.neurons = NeuronUnit(lanes=stage.lanes, parameters=parameters,
                                   time_steps=stage.sequence)
+        window, bits = stage.window, 1
+        self.pool = None
+        if window and window.pool_size > 1:
+            pixels = window.pool_size ** 2
+            bits = pixels.bit_length() if window.pool == "sum" else 1
+            self.pool = Pool(pixels=pixels, beats=stage.neurons // stage.lanes, lanes=stage.lanes,
+                             steps=stage.sequence, bits=bits)
         super().__init__(stage, parameters.sum_max, members={
-            "o": Out(stream.Signature(stage.lanes * stage.sequence, always_ready=True)),
+            "o": Out(stream.Signature(stage.lanes * stage.sequence * bits, always_ready=True)),
             "o_room": In(1), "o_take": Out(1),
+            "spikes_valid": Out(1), "spikes": Out(stage.lanes * stage.sequence),
             "membrane_valid": Out(1),
             "membrane": Out(stage.lanes * parameters.bits),
         }, **kwargs)
@@ -146,14 +162,20 @@ class SpikingLayer(_Layer):
         m.submodules.neurons = neurons = self.neurons
         thresholds, biases = self.roms["thresholds"], self.roms["biases"]
         m.d.comb += [
-            schedule.room.eq(self.o_room), self.o_take.eq(schedule.begin),
+            schedule.room.eq(self.o_room), self.o_take.eq(schedule.take),
             thresholds.address.eq(sequencer.parameter), biases.address.eq(sequencer.parameter),
             neurons.valid.eq(sequencer.valid), neurons.first.eq(sequencer.first),
             neurons.last.eq(sequencer.last), neurons.sum.eq(sequencer.current),
             neurons.threshold.eq(thresholds.word), neurons.bias.eq(biases.word),
-            self.o.valid.eq(neurons.spikes_valid), self.o.payload.eq(neurons.spikes),
+            self.spikes_valid.eq(neurons.spikes_valid), self.spikes.eq(neurons.spikes),
             self.membrane_valid.eq(neurons.membrane_valid), self.membrane.eq(neurons.membrane),
         ]
+        if self.pool is None:
+            m.d.comb += [self.o.valid.eq(neurons.spikes_valid), self.o.payload.eq(neurons.spikes)]
+        else:
+            m.submodules.pool = pool = self.pool
+            m.d.comb += [pool.valid.eq(neurons.spikes_valid), pool.spikes.eq(neurons.spikes),
+                         self.o.valid.eq(pool.o_valid), self.o.payload.eq(pool.o)]
         return m
 
 

@@ -59,7 +59,9 @@ class Network(wiring.Component):
                 strict=True)):
             kind = Readout if stage.readout else SpikingLayer
             names = {name: image_name(index, name) for name in contents} if files else None
+            following = self.plan.stages[index + 1:index + 2]
             self.layers.append(kind(stage, parameters, source_lanes=lanes, reserved=index > 0,
+                                    every_unit=bool(following and following[0].window),
                                     tables=contents, files=names, loadable=loadable))
             lanes = stage.lanes
         self.memories = [(index, name, *size) for index, layer in enumerate(self.layers)

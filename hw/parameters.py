@@ -17,37 +17,36 @@ from amaranth import Shape
 __all__ = ["NeuronParameters", "ScoreParameters", "layer_parameters"]
 
 
-def leaders(n_in, simd):
-    """Which inputs are the first of a pair, in words of ``simd`` inputs: indices."""
-    inputs = np.arange(n_in)
-    return inputs[inputs % simd % 2 == 0]
+def leaders(inputs, simd):
+    """How many of so many inputs are the first of a pair, in words of ``simd``."""
+    words, rest = divmod(inputs, simd)
+    return words * -(-simd // 2) + -(-rest // 2)
 
 
-def offsets(layer, simd):
-    """offset of every neuron, int64 [n_out]."""
-    minus = layer.weights < 0
-    offset = minus.sum(axis=1, dtype=np.int64) * ((1 << layer.input_bits) - 1)
+def offsets(layer, stage):
+    """offset of every neuron or channel, int64 [channels]."""
+    minus = ~layer.planes  # [planes, channels, fan-in]
+    offset = minus.sum(axis=2, dtype=np.int64) * ((1 << layer.input_bits) - 1)
     if layer.input_bits > 1:
-        offset += minus[:, leaders(layer.n_in, simd)].sum(axis=1, dtype=np.int64)
-    return offset
+        first = stage.fan_in[np.arange(len(stage.fan_in)) % stage.simd % 2 == 0]
+        offset += minus[:, :, first[first >= 0]].sum(axis=2, dtype=np.int64)
+    return (offset << np.arange(layer.weight_bits)[:, None]).sum(axis=0)
 
 
 @dataclass(frozen=True)
 class NeuronParameters:
-    """Constants of a layer of neurons; ``n_in`` counts padded inputs too."""
+    """Constants of a layer of neurons with the folding of a stage."""
 
-    n_in: int
-    simd: int
-    input_bits: int
+    sum_max: int
     bits: int
     signed: bool
     shift: int
     frac: int
 
     @classmethod
-    def of(cls, layer, n_in, simd):
-        return cls(n_in=n_in, simd=simd, input_bits=layer.input_bits, bits=layer.membrane_bits,
-                   signed=layer.signed, shift=layer.shift, frac=layer.frac)
+    def of(cls, layer, stage):
+        return cls(sum_max=_sum_max(stage), bits=layer.membrane_bits, signed=layer.signed,
+                   shift=layer.shift, frac=layer.frac)
 
     @property
     def q_low(self):
@@ -56,11 +55,6 @@ class NeuronParameters:
     @property
     def q_high(self):
         return self.q_low + (1 << self.bits) - 1
-
-    @property
-    def sum_max(self):
-        pairs = len(leaders(self.n_in, self.simd)) if self.input_bits > 1 else 0
-        return self.n_in * ((1 << self.input_bits) - 1) + pairs
 
     @property
     def acc_min(self):
@@ -99,34 +93,31 @@ class NeuronParameters:
     def bias_shape(self):
         return Shape.cast(range(self.bias_low, self.bias_high + 1))
 
-    def thresholds(self, layer):
+    def thresholds(self, layer, stage):
         """Thresholds as the neuron unit compares them; saturated where more changes nothing."""
-        return np.clip(layer.threshold + (offsets(layer, self.simd) << self.frac) + self.round_up,
+        return np.clip(layer.threshold + (offsets(layer, stage) << self.frac) + self.round_up,
                        self.threshold_low, self.threshold_high)
 
-    def biases(self, layer):
+    def biases(self, layer, stage):
         """Biases as the neuron unit adds them; saturated likewise."""
-        return np.clip(layer.bias - (offsets(layer, self.simd) << self.frac),
+        return np.clip(layer.bias - (offsets(layer, stage) << self.frac),
                        self.bias_low, self.bias_high)
 
 
 @dataclass(frozen=True)
 class ScoreParameters:
-    """Constants of a readout; ``n_in`` counts padded inputs too."""
+    """Constants of a readout with the folding of a stage."""
 
-    n_in: int
+    sum_max: int
     time_steps: int
     frac: int
     bias_limit: int
 
     @classmethod
-    def of(cls, layer, n_in, time_steps):
-        return cls(n_in=n_in, time_steps=time_steps, frac=layer.frac,
-                   bias_limit=layer.bias_limit(layer.n_in, layer.frac))
-
-    @property
-    def sum_max(self):
-        return self.n_in * self.time_steps
+    def of(cls, layer, stage):
+        return cls(sum_max=_sum_max(stage) * stage.steps, time_steps=stage.steps, frac=layer.frac,
+                   bias_limit=layer.bias_limit(layer.n_in, layer.frac, layer.input_bits,
+                                               layer.weight_bits))
 
     @property
     def score_shape(self):
@@ -138,13 +129,24 @@ class ScoreParameters:
     def bias_shape(self):
         return self.score_shape
 
-    def biases(self, layer):
+    def biases(self, layer, stage):
         """Biases as they are added to the sums of XNORs over all time steps."""
-        return layer.bias - ((offsets(layer, 1) * self.time_steps) << self.frac)
+        return layer.bias - ((offsets(layer, stage) * self.time_steps) << self.frac)
 
 
 def layer_parameters(description, plan):
     """The parameters of each layer."""
-    return [ScoreParameters.of(layer, stage.n_in, description.time_steps) if stage.readout
-            else NeuronParameters.of(layer, stage.n_in, stage.simd)
+    return [stage_parameters(layer, stage)
             for layer, stage in zip(description.layers, plan.stages, strict=True)]
+
+
+def stage_parameters(layer, stage):
+    return (ScoreParameters if stage.readout else NeuronParameters).of(layer, stage)
+
+
+def _sum_max(stage):
+    """Largest sum of XNORs in a time step, padded inputs among them."""
+    pixels, inputs = (stage.window.kernel ** 2, stage.window.channels) if stage.window else (
+        1, stage.n_in)
+    pairs = leaders(inputs, stage.simd) if stage.bits > 1 else 0
+    return pixels * (inputs * ((1 << stage.bits) - 1) + pairs) * ((1 << stage.planes) - 1)

@@ -20,6 +20,12 @@ class Schedule(wiring.Component):
         An image starts in the next cycle.
     valid, first, last : Out(1)
         A word is addressed; the first and the last of its group.
+    double : Out(1)
+        It is the first word of another bit of the weights.
+    take : Out(1)
+        The place for the result is taken.
+    blank : Out(1)
+        Never: there is no padding.
     release : Out(1)
         The last group starts: no word is needed after this pass.
     word, weight : Out
@@ -29,16 +35,17 @@ class Schedule(wiring.Component):
     def __init__(self, stage):
         self.stage = stage
         super().__init__({
-            "available": In(1), "room": In(1), "begin": Out(1),
-            "valid": Out(1), "first": Out(1), "last": Out(1), "release": Out(1),
+            "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
+            "valid": Out(1), "first": Out(1), "double": Out(1), "last": Out(1),
+            "release": Out(1), "blank": Out(1),
             "word": Out(range(max(2, stage.words))),
-            "weight": Out(range(max(2, stage.words * stage.groups))),
+            "weight": Out(range(max(2, stage.reads * stage.groups))),
         })
 
     def elaborate(self, platform):
         m = Module()
         stage = self.stage
-        cycles, words, groups = stage.group_cycles, stage.words, stage.groups
+        cycles, words, groups = stage.group_cycles, stage.reads, stage.groups
         active = Signal()
         cycle = Signal(range(max(2, cycles)))
         group = Signal(range(max(2, groups)))
@@ -49,10 +56,13 @@ class Schedule(wiring.Component):
         m.d.comb += [
             image_end.eq(group_end & last_group),
             self.begin.eq(self.available & self.room & (~active | image_end)),
+            self.take.eq(self.begin),
             self.valid.eq(active & reading), self.first.eq(first), self.last.eq(last),
-            self.release.eq(active & first & last_group),
-            self.word.eq(cycle),
         ]
+        if stage.planes == 1:
+            m.d.comb += [self.release.eq(active & first & last_group), self.word.eq(cycle)]
+        else:
+            self._planes(m, first, last_group)
         with m.If(active):
             m.d.sync += [cycle.eq(Mux(group_end, 0, cycle + 1)), first.eq(group_end)]
             if cycles > 1:
@@ -72,6 +82,21 @@ class Schedule(wiring.Component):
             m.d.sync += [active.eq(1), group.eq(0), last_group.eq(groups == 1),
                          self.weight.eq(0)]
         return m
+
+
+    def _planes(self, m, first, last_group):
+        """The words of inputs are gone through once for each bit of the weights."""
+        stage = self.stage
+        left = Signal(range(stage.planes), init=stage.planes - 1)
+        first_word, last_word = Signal(init=1), Signal(init=stage.words == 1)
+        m.d.comb += [self.double.eq(first_word & ~first),
+                     self.release.eq(self.valid & first_word & (left == 0) & last_group)]
+        with m.If(self.valid):
+            m.d.sync += [self.word.eq(Mux(last_word, 0, self.word + 1)), first_word.eq(last_word)]
+            if stage.words > 1:
+                m.d.sync += last_word.eq(self.word == stage.words - 2)
+            with m.If(last_word):
+                m.d.sync += left.eq(Mux(left == 0, stage.planes - 1, left - 1))
 
 
 class Sequencer(wiring.Component):

@@ -12,7 +12,7 @@ __all__ = ["SynapseArray", "synapse_latency"]
 
 def _leaves(simd, bits, steps):
     """Leaves of a tree, and their bits."""
-    return (-(-simd // 2), bits + 1) if bits > 1 else (simd * steps, 1)
+    return (-(-simd // 2) * steps, bits + 1) if bits > 1 else (simd * steps, 1)
 
 
 def synapse_latency(simd, bits, steps):
@@ -44,37 +44,39 @@ class SynapseArray(wiring.Component):
 
     Members
     -------
-    valid, first : In(1)
-        A word; the first of its group.
+    valid, first, double : In(1)
+        A word; the first of its group; what the sums are so far counts twice.
     x : In(simd * steps * bits)
-        Inputs, those of one synapse side by side.
+        Inputs, those of one synapse side by side, step 0 in the lowest bits.
     w : In(pe * simd)
         Weights, those of one neuron side by side; 1 is +1.
     sums : Out(array of unsigned, pe * lanes)
         Sums of the words since the first, valid until the next word arrives.
     """
 
-    def __init__(self, *, pe, simd, bits, steps, merge, sum_max, emit=False):
+    def __init__(self, *, pe, simd, bits, steps, merge, sum_max, planes=1, emit=False):
         self.pe, self.simd, self.bits, self.steps = pe, simd, bits, steps
-        self.merge = merge
+        self.merge, self.planes = merge, planes
         self.emit = emit
         self.lanes = 1 if merge else steps
         self.leaves, self.leaf_bits = _leaves(simd, bits, steps // self.lanes)
         self.latency = synapse_latency(simd, bits, steps // self.lanes)
         self.weight_delay = 1 if bits > 1 else 0
         super().__init__({
-            "valid": In(1), "first": In(1),
+            "valid": In(1), "first": In(1), "double": In(1),
             "x": In(simd * steps * bits), "w": In(pe * simd),
             "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)), pe * self.lanes)),
         })
 
     def _pairs(self, m):
-        """For each pair of pixels the two sums that all neurons share, in registers."""
+        """For each pair of inputs and step the two sums that all neurons share, in registers."""
         x_max = (1 << self.bits) - 1
         pairs = []
-        for index in range(self.leaves):
-            a, b = (self.x.word_select(2 * index + k, self.bits) for k in (0, 1))
-            if 2 * index + 1 == self.simd:
+        for index in range(-(-self.simd // 2) * self.steps):
+            pair, step = divmod(index, self.steps)
+            a, b = (self.x.word_select((2 * pair + k) * self.steps + step, self.bits)
+                    for k in (0, 1))
+            if 2 * pair + 1 == self.simd:
                 b = Const(0, self.bits)
             plus = Signal(self.leaf_bits, name=f"plus_{index}", reset_less=True)
             minus = Signal(self.leaf_bits, name=f"minus_{index}", reset_less=True)
@@ -84,24 +86,25 @@ class SynapseArray(wiring.Component):
 
     def _leaf(self, m, pairs, weights, lane, index):
         """A leaf of a neuron's tree."""
+        synapse, step = (divmod(index, self.steps) if self.merge else (index, lane))
         if pairs is None:
-            synapse, step = (divmod(index, self.steps) if self.merge else (index, lane))
             return self.x[synapse * self.steps + step] ^ ~weights[synapse]
-        plus, minus = pairs[index]
-        first, second = weights[2 * index], Const(1)
-        if 2 * index + 1 < self.simd:
-            second = weights[2 * index + 1]
+        plus, minus = pairs[synapse * self.steps + step]
+        first, second = weights[2 * synapse], Const(1)
+        if 2 * synapse + 1 < self.simd:
+            second = weights[2 * synapse + 1]
         term = Signal(self.leaf_bits, reset_less=True)
         m.d.sync += term.eq(Mux(first == second, plus, minus) ^ ~first.replicate(self.leaf_bits))
         return term
 
     def elaborate(self, platform):
         m = Module()
-        valid, first = self.valid, self.first
+        flags = Cat(self.valid, self.first, *([self.double] if self.planes > 1 else []))
         for stage in range(self.latency - 1):
-            flags = Signal(2, name=f"flags_{stage}")
-            m.d.sync += flags.eq(Cat(valid, first))
-            valid, first = flags[0], flags[1]
+            delayed = Signal(len(flags), name=f"flags_{stage}")
+            m.d.sync += delayed.eq(flags)
+            flags = delayed
+        valid, first = flags[0], flags[1]
 
         pairs = self._pairs(m) if self.bits > 1 else None
         for pe in range(self.pe):
@@ -112,8 +115,10 @@ class SynapseArray(wiring.Component):
                 for index in range(self.leaves):
                     m.d.comb += tree.i[index].eq(self._leaf(m, pairs, weights, lane, index))
                 total = self.sums[pe * self.lanes + lane]
-                accumulator = Accumulator(len(total), emit=self.emit)
+                accumulator = Accumulator(len(total), emit=self.emit, planes=self.planes > 1)
                 m.submodules[f"sum_{pe}_{lane}"] = accumulator
                 m.d.comb += [accumulator.enable.eq(valid), accumulator.first.eq(first),
                              accumulator.term.eq(tree.o), total.eq(accumulator.total)]
+                if self.planes > 1:
+                    m.d.comb += accumulator.double.eq(flags[2])
         return m

@@ -192,6 +192,11 @@ class FullyConnected(Spiking):
         return self.weights.shape[0]
 
     @property
+    def channels(self):
+        """Neurons that have parameters of their own: those of a map share them."""
+        return self.n_out
+
+    @property
     def n_outputs(self):
         """Numbers that the next layer takes."""
         return self.n_out
@@ -373,6 +378,10 @@ class Readout(_Layer):
     @property
     def n_out(self):
         return self.weights.shape[0]
+
+    @property
+    def channels(self):
+        return self.n_out
 
     @staticmethod
     def bias_limit(n_in, frac, input_bits=1, weight_bits=1):

@@ -38,7 +38,7 @@ class Trace:
 def beats_of(plan, pixels):
     """Words of the input stream for images [N, n_in], all ones where no pixel is."""
     stage = plan.stages[0]
-    padded = np.full((len(pixels), stage.words * stage.simd), (1 << stage.bits) - 1, dtype=object)
+    padded = np.full((len(pixels), stage.beats * stage.simd), (1 << stage.bits) - 1, dtype=object)
     padded[:, :pixels.shape[1]] = pixels.astype(int)
     places = np.array([1 << (index * stage.bits) for index in range(stage.simd)], dtype=object)
     return (padded.reshape(-1, stage.simd) @ places).tolist()
@@ -54,27 +54,36 @@ def _fields(words, count, bits):
 def _pixels(plan, beats):
     """Images that are whole in the input, [N, n_in]."""
     stage = plan.stages[0]
-    images = len(beats) // stage.words
-    values = _fields(beats[:images * stage.words], stage.simd, stage.bits)
+    images = len(beats) // stage.beats
+    values = _fields(beats[:images * stage.beats], stage.simd, stage.bits)
     return values.reshape(images, -1)[:, :stage.n_in]
 
 
 def _spikes(description, stage, words, images):
-    """[N, T, neurons], padding included."""
-    steps = description.time_steps
+    """[N, T, positions, neurons], padding included."""
+    steps, places = description.time_steps, len(stage.places)
     bits = _fields(words, stage.lanes * steps, 1)
-    assert bits.size == images * stage.neurons * steps, f"{len(words)} words of spikes"
-    return bits.reshape(images, stage.neurons, steps).transpose(0, 2, 1)
+    assert bits.size == images * places * stage.neurons * steps, f"{len(words)} words of spikes"
+    return in_order(stage, bits.reshape(images, places, stage.neurons, steps).transpose(0, 3, 1, 2))
+
+
+def in_order(stage, values):
+    """Values [N, T, positions, neurons] as they come -> those of the golden model's order."""
+    found = np.empty_like(values)
+    found[:, :, stage.places] = values
+    return found
 
 
 def _membranes(description, layer, stage, words, images):
-    """[N, T, n_out]."""
-    steps = description.time_steps
+    """[N, T, neurons]."""
+    steps, places = description.time_steps, len(stage.places)
     values = _fields(words, stage.lanes, layer.membrane_bits)
-    assert values.size == images * stage.neurons * steps, f"{len(words)} words of membranes"
+    assert values.size == images * places * stage.neurons * steps, (
+        f"{len(words)} words of membranes")
     values -= (values > layer.q_range[1]) << layer.membrane_bits
     values = values.reshape(images, -1, steps, stage.lanes).transpose(0, 2, 1, 3)
-    return values.reshape(images, steps, -1)[:, :, :stage.n_out]
+    values = in_order(stage, values.reshape(images, steps, places, stage.neurons))
+    return values[..., :stage.n_out].reshape(images, steps, -1)
 
 
 def check(description, plan, trace):
@@ -83,15 +92,16 @@ def check(description, plan, trace):
     The images are those that the input stream really took; the network must be idle again.
     Returns the number of images.
     """
-    assert len(trace.beats) % plan.stages[0].words == 0, "the last image is not whole"
+    assert len(trace.beats) % plan.stages[0].beats == 0, "the last image is not whole"
     pixels = _pixels(plan, trace.beats)
     images, classes = len(pixels), description.classes
     expected = golden.infer(description, pixels, trace=True)
 
     for index, (layer, stage) in enumerate(zip(description.hidden, plan.stages, strict=False)):
         spikes = _spikes(description, stage, trace.spikes[index], images)
-        _equal(spikes[:, :, :stage.n_out], expected.spikes[index], f"spikes of layer {index}")
-        assert not spikes[:, :, stage.n_out:].any(), f"padding fires in layer {index}"
+        real = spikes[..., :stage.n_out].reshape(images, description.time_steps, -1)
+        _equal(real, expected.spikes[index], f"spikes of layer {index}")
+        assert not spikes[..., stage.n_out:].any(), f"padding fires in layer {index}"
         membranes = _membranes(description, layer, stage, trace.membranes[index], images)
         _equal(membranes, expected.membranes[index], f"membranes of layer {index}")
 

@@ -116,11 +116,18 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
 
 def random_foldings(rng, description):
     """Any PE and SIMD that a layer can have, those that pad included."""
-    foldings, n_in = [], description.n_in
-    for layer in description.layers:
-        pe, simd = int(rng.integers(1, layer.n_out + 1)), int(rng.integers(1, n_in + 1))
+    foldings, padded, before = [], None, None  # channels of the layer before, with padding
+    for index, layer in enumerate(description.layers):
+        n_in = layer.n_in
+        if layer.kind == "convolution":
+            n_in = layer.channels_in if index == 0 else padded
+        elif before is not None:
+            n_in = before.n_outputs // before.channels * padded
+        pe, simd = int(rng.integers(1, layer.channels + 1)), int(rng.integers(1, n_in + 1))
+        while index == 0 and layer.kind == "convolution" and n_in % simd:
+            simd -= 1
         foldings.append(Folding(pe, simd))
-        n_in = -(-layer.n_out // pe) * pe
+        padded, before = -(-layer.channels // pe) * pe, layer
     return foldings
 
 

@@ -93,40 +93,60 @@ def words_of(beats, *, width, lanes, ratio, elements):
 @pytest.mark.parametrize("elements, width, lanes, ratio", [
     (1, 1, 1, 1), (8, 3, 2, 1), (7, 3, 3, 1), (5, 8, 4, 1), (4, 1, 1, 4), (6, 2, 1, 4),
     (12, 4, 2, 3), (10, 1, 2, 3), (3, 5, 1, 4), (2, 8, 3, 2), (7, 2, 2, 2)])
-def test_writer(elements, width, lanes, ratio, reserved):
-    """Beats become words, padding becomes zeros; credits are asked for once an image."""
+@pytest.mark.parametrize("pixels", [1, 3])
+def test_writer(elements, width, lanes, ratio, reserved, pixels):
+    """Beats become words, padding becomes zeros; credits are asked for once a row of pixels.
+
+    Where nothing is reserved, words come a cycle later, and readiness is a register: it looks at
+    the room behind a row's last beat, and again while there was none.
+    """
+    if ratio > 1 and not reserved:
+        ratio = 1  # the first layer takes whole words
     rng = np.random.default_rng(elements)
-    dut = ImageWriter(elements=elements, width=width, lanes=lanes, ratio=ratio, reserved=reserved)
+    dut = ImageWriter(elements=elements, width=width, lanes=lanes, ratio=ratio, reserved=reserved,
+                      pixels=pixels)
     beats = -(-elements // lanes)
     assert dut.beats == beats
     # ones beyond the elements: they must not come through
-    images = [[int(word) | 1 << (width * lanes - 1)
-               for word in rng.integers(0, 1 << width * lanes, size=beats)]
-              for _ in range(IMAGES)]
+    rows = [[[int(word) | 1 << (width * lanes - 1)
+              for word in rng.integers(0, 1 << width * lanes, size=beats)]
+             for _ in range(pixels)] for _ in range(IMAGES)]
     written = []
 
     async def testbench(ctx):
-        for image in images:
-            for index, beat in enumerate(image):
-                transfer = False
-                while not transfer:
-                    room, valid = (int(rng.integers(2)) for _ in range(2))
-                    ctx.set(dut.room, room)
-                    ready = reserved or room or index > 0
-                    if not reserved:
-                        assert ctx.get(dut.i.ready) == ready
-                    ctx.set(dut.i.payload, beat if valid else int(rng.integers(1 << width)))
-                    ctx.set(dut.i.valid, valid)
-                    transfer = valid and ready
-                    assert ctx.get(dut.take) == (not reserved and index == 0 and transfer)
-                    last = index == beats - 1
-                    write = transfer and (last or index % ratio == ratio - 1)
+        ready, first = False, True
+        for index, beat, last, end in [
+                (index, beat, index == beats - 1, index == beats - 1 and pixel == pixels - 1)
+                for row in rows for pixel, image in enumerate(row)
+                for index, beat in enumerate(image)]:
+            transfer = False
+            while not transfer:
+                room, valid = (int(rng.integers(2)) for _ in range(2))
+                ctx.set(dut.room, room)
+                if beats * pixels == 1:
+                    ready = room
+                if not reserved:
+                    assert ctx.get(dut.i.ready) == ready
+                ctx.set(dut.i.payload, beat if valid else int(rng.integers(1 << width)))
+                ctx.set(dut.i.valid, valid)
+                transfer = valid and (ready or reserved)
+                assert ctx.get(dut.take) == (not reserved and first and transfer)
+                write = transfer and (last or index % ratio == ratio - 1)
+                if reserved:
+                    assert ctx.get(dut.write) == write
+                if write and reserved:
+                    written.append(ctx.get(dut.data))
+                    assert ctx.get(dut.done) == end
+                await ctx.tick()
+                if not reserved:
                     assert ctx.get(dut.write) == write
                     if write:
                         written.append(ctx.get(dut.data))
-                        assert ctx.get(dut.done) == last
-                    await ctx.tick()
+                        assert ctx.get(dut.done) == end
+                if first and not ready or transfer and end:
+                    ready = room
+            first = end
 
     run(dut, testbench)
     shape = dict(width=width, lanes=lanes, ratio=ratio, elements=elements)
-    assert written == [word for image in images for word in words_of(image, **shape)]
+    assert written == [word for row in rows for image in row for word in words_of(image, **shape)]

@@ -11,8 +11,9 @@ from hw.folding import MAX_PE, MAX_SIMD, Folding, FoldingError, default_folding,
 def shape(*widths, time_steps=4, input_bits=2):
     """All of a description that a folding depends on."""
     kinds = ["fully_connected"] * (len(widths) - 2) + ["readout"]
-    return SimpleNamespace(n_in=widths[0], time_steps=time_steps, layers=[
-        SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, input_bits=1 if index else input_bits)
+    return SimpleNamespace(n_in=widths[0], time_steps=time_steps, input_map=None, layers=[
+        SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, channels=n_out, weight_bits=1,
+                        input_bits=1 if index else input_bits)
         for index, (kind, n_in, n_out) in enumerate(zip(kinds, widths, widths[1:], strict=False))])
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from amaranth.hdl import Signal
 
-from hw.folding import Folding, FoldingError
+from hw.folding import Folding, FoldingError, plan
 from hw.network import Network
 from sim.trace import Trace, beats_of, check
-from tests.networks import random_description, random_foldings, random_pixels
+from tests.networks import random_description, random_foldings, random_maps, random_pixels
 from tests.simulation import run
 
 RUSH, GAPS, LONG = (0,), (0, 0, 2, 0, 1), (0, 40, 3, 0, 0, 0, 0, 17)
@@ -36,6 +36,13 @@ def case(name):
         description = random_description(rng, widths=widths, time_steps=time_steps,
                                          input_bits=input_bits, membrane_bits=membrane_bits)
         foldings = [Folding(*pair) for pair in pairs]
+    elif str(name).startswith("maps"):
+        while True:  # none that would take minutes here
+            description = random_maps(rng)
+            foldings = random_foldings(rng, description)
+            if any(layer.skip for layer in description.layers): continue
+            if plan(description, foldings).latency < 800:
+                break
     else:
         hidden = rng.integers(1, 9, size=rng.integers(1, 3))  # sim/ has larger ones
         description = random_description(
@@ -55,7 +62,7 @@ class Bench:
         self.start()
 
     def run(self, testbench):
-        run(self.dut, testbench, reset=self.rst)
+        run(self.dut, testbench, reset=self.rst, cycles=60_000)
 
     def start(self):
         self.cycles, self.held = 0, None
@@ -119,7 +126,7 @@ class Bench:
         assert check(self.description, self.plan, self.trace) == len(pixels)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8)])
+@pytest.mark.parametrize("name", [*CORNERS, *range(8), *(f"maps{n}" for n in range(20))])
 def test_equal(name):
     """Golden's integers, whatever the gaps and the backpressure; then the plan's latency."""
     description, foldings, pixels = case(name)
@@ -141,7 +148,7 @@ def test_equal(name):
     bench.run(testbench)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8, 16)])
+@pytest.mark.parametrize("name", [*CORNERS, *range(8, 16), *(f"maps{n}" for n in range(20, 40))])
 def test_rate(name):
     """Images back to back come out as fast as the plan says, exactly."""
     description, foldings, pixels = case(name)

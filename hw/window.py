@@ -1,0 +1,208 @@
+"""A convolution's way over its input map: addresses, padding, and what is done when."""
+
+from math import prod
+
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Walker", "WindowSchedule"]
+
+
+class Walker(wiring.Component):
+    """Numbers that nested loops add to: an address in a ring, and coordinates.
+
+    What to add next is in registers, a step ahead.
+
+    Parameters
+    ----------
+    loops : list of (count, steps)
+        From the innermost one. ``steps`` is what a step of this loop adds to each of the numbers.
+        The outermost loop never ends.
+    starts : list of int
+    modulus : int
+        Of the first number; the others are signed and are never reduced.
+
+    Members
+    -------
+    step : In(1)
+    n0, n1 and so on : Out
+        The numbers, from the first step on.
+    """
+
+    def __init__(self, loops, starts, modulus):
+        self.loops = [loop for loop in loops[:-1] if loop[0] > 1] + [loops[-1]]
+        self.starts, self.modulus = starts, modulus
+        self.deltas = []  # of each loop: what brings its numbers on and those of the inner ones back
+        inner = [0] * len(starts)
+        for count, steps in self.loops:
+            self.deltas.append([step - back for step, back in zip(steps, inner, strict=True)])
+            inner = [back + (count - 1) * step for back, step in zip(inner, steps, strict=True)]
+        super().__init__({"step": In(1), "n0": Out(range(max(2, modulus)), init=starts[0]), **{
+            f"n{index}": Out(range(low, high + 1), init=starts[index])
+            for index, (low, high) in enumerate(map(self._span, range(1, len(starts))), 1)}})
+
+    def _span(self, index):
+        """Smallest and largest value of a number."""
+        steps = [(count - 1) * step[index] for count, step in self.loops[:-1]]
+        return (self.starts[index] + sum(min(0, step) for step in steps),
+                self.starts[index] + sum(max(0, step) for step in steps))
+
+    def _level(self, index):
+        """Which loop goes on after so many steps."""
+        for level, (count, _) in enumerate(self.loops[:-1]):
+            if (index + 1) % count:
+                return level
+            index //= count
+        return len(self.loops) - 1
+
+    def elaborate(self, platform):
+        m = Module()
+        first = self.deltas[self._level(0)]
+        # the counters are a step ahead of the numbers
+        on = C(1, 1)
+        choice = Signal(range(len(self.loops)))
+        m.d.comb += choice.eq(len(self.loops) - 1)
+        period = prod(count for count, _ in self.loops[:-1])
+        place, found = 1 % period, C(0, 1)
+        for level, (count, _) in enumerate(self.loops[:-1]):
+            counter = Signal(range(count), name=f"loop_{level}", init=place % count)
+            last = Signal(name=f"last_{level}", init=place % count == count - 1)
+            place //= count
+            with m.If(self.step & on):
+                m.d.sync += [counter.eq(Mux(last, 0, counter + 1)),
+                             last.eq(counter == count - 2)]
+            with m.If(~last & ~found):
+                m.d.comb += choice.eq(level)
+            found = found | ~last
+            on = on & last
+        ring = [delta[0] % self.modulus for delta in self.deltas]
+        add, over = (Signal(range(-self.modulus, self.modulus), name=name, init=init)
+                     for name, init in (("add", first[0] % self.modulus),
+                                        ("over", first[0] % self.modulus - self.modulus)))
+        self._choose(m, choice, add, ring)
+        self._choose(m, choice, over, [delta - self.modulus for delta in ring])
+        reduced = Signal(signed(len(over) + 1))
+        m.d.comb += reduced.eq(self.n0 + over)
+        with m.If(self.step):
+            m.d.sync += self.n0.eq(Mux(reduced[-1], self.n0 + add, reduced))
+        for index in range(1, len(self.starts)):
+            deltas = [delta[index] for delta in self.deltas]
+            number = getattr(self, f"n{index}")
+            add = Signal(range(min(deltas), max(deltas) + 1), name=f"add_{index}",
+                         init=first[index])
+            self._choose(m, choice, add, deltas)
+            with m.If(self.step):
+                m.d.sync += number.eq(number + add)
+        return m
+
+    def _choose(self, m, choice, add, deltas):
+        with m.If(self.step), m.Switch(choice):
+            for level, delta in enumerate(deltas):
+                with m.Case(level):
+                    m.d.sync += add.eq(delta)
+
+
+class WindowSchedule(wiring.Component):
+    """Goes over the positions of a row, the groups of a position, the words of a group.
+
+    As :class:`hw.schedule.Schedule`, for units in place of images.
+
+    Parameters
+    ----------
+    stage : :class:`hw.folding.StagePlan`
+    every_unit : bool
+        Whether each unit needs room for its result; else only the first of an image does.
+
+    Members
+    -------
+    As those of :class:`hw.schedule.Schedule`, and
+    take : Out(1)
+        The place for the result is taken.
+    blank : Out(1)
+        The word that is addressed is padding.
+    """
+
+    def __init__(self, stage, every_unit):
+        self.stage, self.every_unit = stage, every_unit
+        window = stage.window
+        self.depth = window.rows * window.width * window.chunks
+        super().__init__({
+            "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
+            "valid": Out(1), "first": Out(1), "double": Out(1), "last": Out(1),
+            "release": Out(1), "blank": Out(1),
+            "word": Out(range(max(2, self.depth))),
+            "weight": Out(range(max(2, stage.reads * stage.groups))),
+        })
+
+    def _walker(self):
+        stage, window = self.stage, self.stage.window
+        column, row = window.chunks, window.width * window.chunks  # words of a pixel, of a row
+        pool, stride = window.pool_size, window.stride
+        loops = [  # (count, words, columns and rows of a step)
+            (window.chunks, (1, 0, 0)), (window.kernel, (column, 1, 0)),
+            (window.kernel, (row, 0, 1)), (stage.planes, (0, 0, 0)), (stage.groups, (0, 0, 0)),
+            (pool, (stride * column, stride, 0)), (pool, (stride * row, 0, stride)),
+            (window.out_width // pool, (pool * stride * column, pool * stride, 0)),
+            (window.units, (pool * stride * row, 0, pool * stride)),
+            (1, (window.height * row, 0, 0))]
+        start = -window.padding * (row + column) % self.depth
+        return Walker(loops, [start, -window.padding, -window.padding], self.depth)
+
+    def elaborate(self, platform):
+        m = Module()
+        stage, window = self.stage, self.stage.window
+        cycles, reads, groups = stage.group_cycles, stage.reads, stage.groups
+        active = Signal()
+        reading, last = Signal(init=1), Signal(init=reads == 1)
+        cycle, group_end = Signal(range(max(2, cycles))), Signal(init=cycles == 1)
+        group, last_group = Signal(range(max(2, groups))), Signal(init=groups == 1)
+        position = Signal(range(max(2, window.positions)))
+        last_position = Signal(init=window.positions == 1)
+        unit, first_unit = Signal(range(max(2, window.units))), Signal(init=1)
+        position_end, unit_end = Signal(), Signal()
+        plane, first_word = Signal(range(max(2, stage.words))), Signal(init=1)
+        room = self.room if self.every_unit else self.room | ~first_unit
+        m.d.comb += [
+            position_end.eq(group_end & last_group), unit_end.eq(position_end & last_position),
+            self.begin.eq(self.available & room & (~active | unit_end)),
+            self.take.eq(self.begin if self.every_unit else self.begin & first_unit),
+            self.valid.eq(active & reading), self.last.eq(last),
+            self.release.eq(self.valid & last & last_group & last_position),
+        ]
+        first = Signal(init=1)
+        m.d.comb += [self.first.eq(first), self.double.eq(first_word & ~first)]
+        with m.If(active):
+            m.d.sync += [cycle.eq(Mux(group_end, 0, cycle + 1)), first.eq(group_end)]
+            if cycles > 1:
+                m.d.sync += [group_end.eq(cycle == cycles - 2),
+                             last.eq(group_end if reads == 1 else cycle == reads - 2)]
+            if cycles > reads:
+                m.d.sync += reading.eq(group_end | reading & ~last)
+            with m.If(self.valid):
+                m.d.sync += self.weight.eq(self.weight + 1)
+                if stage.planes > 1:
+                    end = plane == stage.words - 1
+                    m.d.sync += [plane.eq(Mux(end, 0, plane + 1)), first_word.eq(end)]
+            with m.If(group_end):
+                m.d.sync += group.eq(Mux(last_group, 0, group + 1))
+                if groups > 1:
+                    m.d.sync += last_group.eq(group == groups - 2)
+            with m.If(position_end):
+                m.d.sync += [position.eq(Mux(last_position, 0, position + 1)), self.weight.eq(0)]
+                if window.positions > 1:
+                    m.d.sync += last_position.eq(position == window.positions - 2)
+            with m.If(unit_end):
+                m.d.sync += active.eq(0)
+        with m.If(self.begin):
+            m.d.sync += [active.eq(1), unit.eq(Mux(unit == window.units - 1, 0, unit + 1)),
+                         first_unit.eq(unit == window.units - 1)]
+
+        m.submodules.walker = walker = self._walker()
+        m.d.comb += [walker.step.eq(self.valid), self.word.eq(walker.n0)]
+        if window.padding:
+            outside = [number < 0 if number.shape().signed else 0 for number in (
+                walker.n1, walker.n2)]
+            m.d.comb += self.blank.eq(outside[0] | outside[1] | (walker.n1 >= window.width)
+                                      | (walker.n2 >= window.height))
+        return m
