@@ -16,19 +16,26 @@ class Accumulator(wiring.Component):
         Bits of :py:`term` and :py:`total`.
     emit : bool
         Leave it to a module of the emitted Verilog, which uses the carry cells of a family.
-    planes : bool
-        There is a member :py:`double`: the total is doubled before the term is added.
+    shift : int
+        If not 0, there is a member :py:`scale`: the total is shifted by so much to the left before
+        the term is added.
+    initial : int
+        If not 0, there is a member :py:`initial` of so many bits, with which a sum starts.
     """
 
-    def __init__(self, width, *, emit=False, planes=False):
-        self.emit, self.planes = emit, planes
+    def __init__(self, width, *, emit=False, shift=0, initial=0):
+        self.emit, self.shift, self.starts = emit, shift, initial > 0
         super().__init__({"enable": In(1), "first": In(1), "term": In(width), "total": Out(width),
-                          **({"double": In(1)} if planes else {})})
+                          **({"scale": In(1)} if shift else {}),
+                          **({"initial": In(initial)} if initial else {})})
 
     def elaborate(self, platform):
         m = Module()
-        if self.planes:
-            before = Mux(self.first, 0, Mux(self.double, self.total << 1, self.total))
+        if self.shift or self.starts:
+            before = self.total
+            if self.shift:
+                before = Mux(self.scale, before << self.shift, before)
+            before = Mux(self.first, self.initial if self.starts else 0, before)
             with m.If(self.enable):
                 m.d.sync += self.total.eq(before + self.term)
             return m

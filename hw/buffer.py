@@ -110,6 +110,8 @@ class RowBuffer(wiring.Component):
     Parameters
     ----------
     window : :class:`hw.folding.Window`
+    rows : int
+        Rows that it holds.
     width : int
         Bits of a word.
 
@@ -122,10 +124,10 @@ class RowBuffer(wiring.Component):
 
     latency = 2
 
-    def __init__(self, *, window, width):
-        self.window = window
+    def __init__(self, *, window, rows, width):
+        self.window, self.rows = window, rows
         self.width = width
-        self.depth = window.rows * window.width * window.chunks
+        self.depth = rows * window.width * window.chunks
         super().__init__({
             "room": Out(1), "take": In(1),
             "write": In(1), "data": In(width), "done": In(1),
@@ -146,9 +148,9 @@ class RowBuffer(wiring.Component):
                      write_port.data.eq(self.data)]
 
         # rows that are free; rows that have come and of which no unit has taken notice
-        free, free_next = Signal(range(window.rows + 1), init=window.rows), Signal(
-            range(window.rows + 1))
-        come, come_next = Signal(range(window.rows + 1)), Signal(range(window.rows + 1))
+        rows = range(self.rows + 1)
+        free, free_next = Signal(rows, init=self.rows), Signal(rows)
+        come, come_next = Signal(rows), Signal(rows)
         need, need_next = _following(m, "need", window.needed, self.begin)
         freed, _ = _following(m, "freed", window.freed, self.release)
         room = Signal(init=1)

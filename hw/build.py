@@ -77,7 +77,7 @@ def build(description, foldings, name, out, *, loadable=False):
     if name in ("", "..") or Path(name).name != name:
         raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
     stages = plan(description, foldings).stages  # refuses before there is half a circuit
-    for index, words in enumerate(stage.words * stage.groups for stage in stages):
+    for index, words in enumerate(stage.reads * stage.groups for stage in stages):
         if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
             raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
                                f"{MAX_WORDS} can: take a larger PE or SIMD")

@@ -104,15 +104,19 @@ def _layer_facts(index, layer, stage, hardware, contents):
         "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out,
         "pe": stage.pe, "simd": stage.simd, "spram": stage.spram,
         "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
+        "channels": stage.n_out, "positions": len(stage.places),
+        "columns": stage.window.out_width if stage.window else 1,
+        "pool_size": stage.window.pool_size if stage.window else 1,
+        "weight_bits": stage.planes,
         "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
         "cycles": stage.image_cycles,
-        "utilisation": round(layer.n_in * layer.n_out
+        "utilisation": round(layer.fan_in * stage.planes * layer.n_out
                              / (stage.pe * stage.simd * stage.image_cycles), 4),
         "frac": layer.frac,
         "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
                             "depth": len(words)}
                      for name, (width, words) in contents.items()},
-        "buffer_bits": 2 * stage.words * stage.simd * stage.bits * stage.steps,
+        "buffer_bits": stage.buffer_words * stage.simd * stage.bits * stage.steps,
     }
     if stage.readout:
         parameters = hardware.scores.parameters

@@ -35,6 +35,7 @@ class Family:
     popcount    four XNORs and their sum, with one weight and with four, as (apart, shared)
     neuron      of the loop of a neuron: fixed, and for each bit of the membrane
     control     of a layer: fixed, and for each bit of its counters
+    window      of a convolution's control: fixed, and for each bit of its counters and numbers
     link        the host link without its queues
     load        what it needs more to load memories
     """
@@ -45,6 +46,7 @@ class Family:
     popcount: tuple
     neuron: tuple
     control: tuple
+    window: tuple
     link: int
     load: int
 
@@ -65,9 +67,9 @@ class Family:
 
 FAMILIES = {
     "ice40": Family(flip_flops=True, pair_carry=False, lut_adder=2, popcount=(8.6, 7),
-                    neuron=(12, 7.2), control=(30, 1.8), link=520, load=110),
+                    neuron=(12, 7.2), control=(30, 1.8), window=(20, 1.5), link=520, load=110),
     "ecp5": Family(flip_flops=False, pair_carry=True, lut_adder=4, popcount=(8, 5.5),
-                   neuron=(12, 8.6), control=(30, 2), link=520, load=50),
+                   neuron=(12, 8.6), control=(30, 2), window=(20, 1.5), link=520, load=50),
 }
 MEASURED = frozenset(FAMILIES)
 FAMILIES["gowin"] = FAMILIES["ecp5"]  # a guess
@@ -108,15 +110,18 @@ def synapse_logic(family, stage, sum_max):
     parts = Counter()
     lanes = 1 if stage.readout else stage.steps
     if stage.bits > 1:
-        leaves, leaf_bits = ceil(stage.simd / 2), stage.bits + 1
+        pairs, leaf_bits = ceil(stage.simd / 2) * stage.steps, stage.bits + 1
         # two sums; the complement of one input; where the carry of a difference starts
-        parts["pairs"] = leaves * (2 * family.add(leaf_bits, stage.bits) + stage.bits + 1)
-        parts["leaves"] = stage.pe * leaves * leaf_bits
+        parts["pairs"] = pairs * (2 * family.add(leaf_bits, stage.bits) + stage.bits + 1)
+        parts["leaves"] = stage.pe * pairs * leaf_bits
+        leaves = pairs // lanes
     else:
         leaves, leaf_bits = stage.simd * stage.steps // lanes, 1
     parts["trees"] = stage.pe * lanes * tree_logic(
         family, leaves, leaf_bits, stage.steps * stage.readout)
     parts["accumulators"] = stage.pe * lanes * family.add(_bits(sum_max))
+    if stage.planes > 1:  # the doubled total is chosen in front of the adder
+        parts["accumulators"] += stage.pe * lanes * _bits(sum_max)
     return parts
 
 
@@ -161,11 +166,39 @@ def writer_logic(family, stage, source_lanes):
 
 def control_logic(family, stage):
     """Counters of words, groups, beats, steps; credits; delayed flags."""
-    counters = (stage.words, stage.words, stage.words * stage.groups, stage.groups,
+    counters = (stage.words, stage.words, stage.reads * stage.groups, stage.groups,
                 stage.group_cycles, stage.sequence, stage.pe // stage.lanes,
                 stage.neurons // stage.lanes)
     fixed, bit = family.control
-    return fixed + bit * sum(map(ceil_log2, counters)) + family.register(3 * _latency(stage))
+    total = fixed + bit * sum(map(ceil_log2, counters)) + family.register(3 * _latency(stage))
+    return total + (window_logic(family, stage) if stage.window else 0)
+
+
+def window_logic(family, stage):
+    """What a convolution's control has beside that: nested loops, coordinates, rows."""
+    window = stage.window
+    loops = (window.chunks, window.kernel, window.kernel, stage.planes, stage.groups,
+             window.pool_size, window.pool_size, window.out_width // window.pool_size,
+             window.units)
+    address = ceil_log2(stage.buffer_words)
+    coordinates = 0
+    if window.padding:
+        coordinates = _bits(window.height) + _bits(window.width) + 2
+    fixed, bit = family.window
+    return (fixed + bit * (sum(map(ceil_log2, loops)) + 5 * address + 4 * coordinates
+                           + 6 * _bits(window.rows)))
+
+
+def pool_logic(family, stage):
+    """A pixel's worth of spikes or of their sums, and counters."""
+    window = stage.window
+    if not window or window.pool_size == 1:
+        return 0
+    bits = (window.pool_size ** 2).bit_length() if window.pool == "sum" else 1
+    beat = stage.lanes * stage.sequence * bits
+    beats = stage.neurons // stage.lanes
+    return family.register((beats - 1) * beat) + beat * (1 if bits == 1 else 2) + 2 * (
+        ceil_log2(beats) + ceil_log2(window.pool_size ** 2)) + 6
 
 
 def score_logic(family, stage, parameters):
@@ -197,14 +230,15 @@ def layer_memories(layer, stage, parameters, loadable=False):
     beats = stage.neurons // stage.lanes
     # a sum has zeros there, nothing is carried over, and the leak shifts them out
     unused = 0 if stage.readout else min(parameters.frac, parameters.shift - 1)
-    contents = {"biases": (parameters.biases(layer), 0, parameters.bias_shape)}
+    contents = {"biases": (parameters.biases(layer, stage), 0, parameters.bias_shape)}
     if not stage.readout:
-        contents["thresholds"] = (parameters.thresholds(layer), parameters.threshold_high,
+        contents["thresholds"] = (parameters.thresholds(layer, stage), parameters.threshold_high,
                                   parameters.threshold_shape)
     memories = {
-        "weights": Memory(max(0, weights), stage.words * stage.groups, loadable, loadable),
-        "buffer": Memory(stage.simd * stage.bits * stage.steps,
-                         (1 << ceil_log2(stage.words)) + stage.words, written=True),
+        "weights": Memory(max(0, weights), stage.reads * stage.groups, loadable, loadable),
+        "buffer": Memory(stage.simd * stage.bits * stage.steps, stage.buffer_words
+                         if stage.window else (1 << ceil_log2(stage.words)) + stage.words,
+                         written=True),
     }
     for name, (values, padding, shape) in contents.items():
         width = (stage.lanes * shape.width if loadable
@@ -236,6 +270,7 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False)
         memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)
     else:
         parts["neurons"] = neuron_logic(family, stage, parameters)
+        parts["pool"] = pool_logic(family, stage)
     for kind, memory in memories.items():
         parts[kind] = memory_logic(family, name, memory)
     if stage.spram:
@@ -246,11 +281,11 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False)
 def inbox_bytes(plan, link):
     """Of the host link's queue: an image, and what comes while it is computed and answered."""
     first = plan.stages[0]
-    image = first.words * ceil(first.simd * first.bits / 8)
+    image = first.beats * ceil(first.simd * first.bits / 8)
     if link == "uart":  # a byte takes hundreds of cycles
         return round(1.03 * image) + 20
     byte = 8 * SCK_CYCLES
-    busy = USE * image + 2 * first.words + plan.latency + 600
+    busy = USE * image + 2 * first.beats + plan.latency + 600
     slow = CHECK * image + busy > byte * image  # then the host waits
     return image + 10 + (0 if slow else busy // byte)
 
@@ -258,7 +293,8 @@ def inbox_bytes(plan, link):
 def core_estimate(board, description, plan, *, bare=False, loadable=False, link="uart"):
     """Cells and block RAMs beside the layers: clock and reset, and the host link or harness."""
     family, first = FAMILIES[board.family], plan.stages[0]
-    logic = 45 + family.register(first.simd * first.bits)
+    # a word waits in front of the first layer's writer, and there
+    logic = 45 + 2 * family.register(first.simd * first.bits)
     if bare:
         beat = input_beats(plan)[0] * first.bits
         logic += 45 + family.register(beat) + beat  # two beats wait

@@ -15,8 +15,8 @@ from hw.rom import SPRAM_DEPTH
 from hw.synapses import synapse_latency
 from hw.timing import timing
 
-__all__ = ["Folding", "FoldingError", "StagePlan", "default_folding", "plan",
-           "stage_plan"]
+__all__ = ["Folding", "FoldingError", "StagePlan", "Window", "SkipPlan", "consumers",
+           "default_folding", "input_pixel", "plan", "stage_plan", "word_width"]
 
 MAX_PE = 1024
 MAX_SIMD = 4096
@@ -99,6 +99,36 @@ class Window:
 
 
 @dataclass(frozen=True)
+class SkipPlan:
+    """What a skip needs of its own.
+
+    source   index of the layer that it comes from
+    window   :class:`Window` over that layer's map, its kernel a single pixel
+    channels of it that mean something
+    shift    as in :class:`model.layers.Skip`
+    weights  whether it is a convolution; else each neuron takes its own channel
+    ahead    rows that its buffer holds more: they wait for the layers that are skipped
+    """
+
+    source: int
+    window: Window
+    channels: int
+    shift: int
+    weights: bool
+    ahead: int
+
+    @property
+    def rows(self):
+        """Rows that its buffer holds."""
+        return self.window.rows + self.ahead
+
+    @property
+    def words(self):
+        """Words of inputs of each group, before those of the convolution."""
+        return self.window.chunks if self.weights else 0
+
+
+@dataclass(frozen=True)
 class StagePlan:
     """One layer with its folding: everything that follows from the shape.
 
@@ -114,6 +144,7 @@ class StagePlan:
     pixel     channels of a pixel of the input that mean something, and those with padding; a row
               of numbers is one pixel
     window    :class:`Window` of a convolution
+    skip      :class:`SkipPlan` of one that has a skip
     """
 
     pe: int
@@ -129,6 +160,7 @@ class StagePlan:
     planes: int = 1
     pixel: tuple = (1, 1)
     window: Window | None = None
+    skip: SkipPlan | None = None
 
     @property
     def output_pixels(self):
@@ -154,7 +186,7 @@ class StagePlan:
     def fan_in(self):
         """Which synapse of a neuron each input of its words is, or -1: [words * SIMD] int64.
 
-        Synapses count as in :mod:`model.layers`; -1 is padding.
+        Synapses count as in :mod:`model.layers`, those of a skip after the others; -1 is padding.
         """
         real, padded = self.pixel
         pixels = self.window.kernel ** 2 if self.window else self.n_in // padded
@@ -162,7 +194,12 @@ class StagePlan:
         row = self.window.chunks * self.simd if self.window else padded
         channel = np.arange(row)
         order = np.where(channel < real, channel + real * np.arange(pixels)[:, None], -1).ravel()
-        return np.pad(order, (0, self.words * self.simd - len(order)), constant_values=-1)
+        order = np.pad(order, (0, self.words * self.simd - len(order)), constant_values=-1)
+        if self.skip and self.skip.weights:
+            channel = np.arange(self.skip.words * self.simd)
+            own = np.where(channel < self.skip.channels, channel + real * pixels, -1)
+            order = np.concatenate([own, order])
+        return order
 
     @property
     def words(self):
@@ -174,7 +211,7 @@ class StagePlan:
     @property
     def reads(self):
         """Words of weights of a group, one a cycle."""
-        return self.words * self.planes
+        return self.words * self.planes + (self.skip.words if self.skip else 0)
 
     @property
     def beats(self):
@@ -182,6 +219,12 @@ class StagePlan:
         if self.window:
             return self.window.height * self.window.width * self.window.chunks
         return self.words
+
+    @property
+    def buffer_words(self):
+        """Words that its input buffer holds: two images, or some rows of one."""
+        window = self.window
+        return window.rows * window.width * window.chunks if window else 2 * self.words
 
     @property
     def unit_beats(self):
@@ -245,6 +288,28 @@ class StagePlan:
         if self.readout:
             return self.n_out - (self.groups - 1) * self.pe - 1
         return self.sequence_cycles - 1
+
+    @property
+    def sum_shift(self):
+        """By how much sums are shifted, behind each bit of the weights or behind a skip; or 0."""
+        if self.skip and self.skip.weights:
+            return self.skip.shift
+        return int(self.planes > 1)
+
+    @property
+    def initial_shift(self):
+        """What the spikes count that a sum starts with, as a shift; None if there are none."""
+        return self.skip.shift if self.skip and not self.skip.weights else None
+
+    @property
+    def skip_delay(self):
+        """Cycles by which the spikes of a skip without weights are read later than the words.
+
+        They are added to the sums behind the adders.
+        """
+        if not self.skip or self.skip.weights:
+            return 0
+        return synapse_latency(self.simd, self.bits, self.steps) - 1
 
     @property
     def depth(self):
@@ -335,26 +400,88 @@ def input_pixel(description, index, source):
     return source.n_out, source.neurons
 
 
-def stage_plan(description, index, folding, source, following_simd):
-    """The :class:`StagePlan` of a layer; ``source`` is that of the layer before, or None."""
+def stage_plan(description, index, folding, before, width):
+    """The :class:`StagePlan` of a layer.
+
+    before: those of all layers before it; width: elements of the words that its outputs become,
+    their greatest common divisor where several layers take them.
+    """
     layer, readout = description.layers[index], index == len(description.layers) - 1
     sequence = 1 if readout else description.time_steps
-    pixel = input_pixel(description, index, source)
+    pixel = input_pixel(description, index, before[-1] if before else None)
     n_in = pixel[1] * (layer.n_in // pixel[0])
-    window, words = None, _ceil(n_in, folding.simd)
+    window, skip, words = None, None, _ceil(n_in, folding.simd)
     if layer.kind == "convolution":
-        window = Window(height=layer.height, width=layer.width, channels=pixel[1],
-                        kernel=layer.kernel, stride=layer.stride, padding=layer.padding,
-                        out_height=layer.out_height, out_width=layer.out_width,
-                        pool_size=layer.pool_size, pool=layer.pool,
-                        chunks=_ceil(pixel[1], folding.simd))
+        window = _window(layer, pixel[1], _ceil(pixel[1], folding.simd))
         words = layer.kernel ** 2 * window.chunks
+    if layer.skip:
+        skip = _skip_plan(description, index, folding, before[layer.skip.source])
+        words += skip.words
     return StagePlan(
         pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
         bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
         readout=readout, sequence=sequence,
-        lanes=_lanes(folding.pe, following_simd, sequence, words * layer.weight_bits),
-        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window)
+        lanes=_lanes(folding.pe, width, sequence, words * layer.weight_bits),
+        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip)
+
+
+def _window(layer, channels, chunks):
+    return Window(height=layer.height, width=layer.width, channels=channels, kernel=layer.kernel,
+                  stride=layer.stride, padding=layer.padding, out_height=layer.out_height,
+                  out_width=layer.out_width, pool_size=layer.pool_size, pool=layer.pool,
+                  chunks=chunks)
+
+
+def _skip_plan(description, index, folding, source):
+    layer = description.layers[index]
+    skip = layer.skip
+    height, width, channels = description.layers[skip.source].output_map
+    word = folding.pe if skip.weights is None else folding.simd
+    window = Window(height=height, width=width, channels=source.neurons, kernel=1,
+                    stride=skip.stride, padding=0, out_height=layer.out_height,
+                    out_width=layer.out_width, pool_size=layer.pool_size, pool="none",
+                    chunks=_ceil(source.neurons, word))
+    skipped = [_window(between, 1, 1) for between in description.layers[skip.source + 1:index + 1]]
+    return SkipPlan(source=skip.source, window=window, channels=channels, shift=skip.shift,
+                    weights=skip.weights is not None, ahead=_ahead(window, skipped))
+
+
+def _ahead(window, skipped):
+    """Rows that a skip's buffer holds more than others.
+
+    While a unit is computed, the next one may need rows that each of the skipped layers works on,
+    a unit further; those rows, of the map that the skip takes, have come by then.
+    """
+    def needed(unit):
+        image, unit = divmod(unit, window.units)
+        rows = skipped[-1].needed[unit]
+        for layer in reversed(skipped[:-1]):
+            rows = layer.needed[min(rows, layer.units - 1)]
+        return image * window.height + rows
+
+    most = max(needed(unit + 1) - freed
+               for unit, freed in zip(range(window.units), (0, *window.freed), strict=False))
+    return max(0, most - window.rows)
+
+
+def consumers(description, index):
+    """What takes a layer's outputs: (index of a layer, whether through its skip)."""
+    later = range(index + 2, len(description.layers))
+    return [(index + 1, False), *((other, True) for other in later
+                                  if description.layers[other].skip
+                                  and description.layers[other].skip.source == index)]
+
+
+def word_width(description, foldings, index):
+    """Elements of the words that a layer's outputs become, see :func:`stage_plan`."""
+    if index == len(foldings) - 1:
+        return 1
+    widths = []
+    for other, skip in consumers(description, index):
+        if other < len(foldings):
+            own = skip and description.layers[other].skip.weights is None
+            widths.append(foldings[other].pe if own else foldings[other].simd)
+    return gcd(*widths)
 
 
 def plan(description, foldings):
@@ -363,7 +490,6 @@ def plan(description, foldings):
         raise FoldingError(f"the network has {len(description.layers)} layers, the folding "
                            f"{len(foldings)}")
     stages = []
-    last = len(foldings) - 1
     for index, (layer, folding) in enumerate(zip(description.layers, foldings, strict=True)):
         source = stages[-1] if stages else None
         map_in = layer.kind == "convolution"
@@ -380,8 +506,8 @@ def plan(description, foldings):
         if map_in and not stages and n_in % folding.simd:
             raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
                                f"not be {folding.simd}")
-        following = 1 if index == last else foldings[index + 1].simd
-        stage = stage_plan(description, index, folding, source, following)
+        stage = stage_plan(description, index, folding, stages,
+                           word_width(description, foldings, index))
         if type(folding.spram) is not bool:
             raise FoldingError(f"layer {index}: spram must be true or false, not "
                                f"{folding.spram!r}")

@@ -57,10 +57,11 @@ def digests(description, plan, result):
     found = []
     for layer, stage, spikes, membranes in zip(
             description.hidden, plan.stages[:-1], result.spikes, result.membranes, strict=True):
-        images, steps, neurons = spikes.shape
-        padding = (0, 0), (0, 0), (0, stage.neurons - neurons)
-        spikes, membranes = (np.pad(values, padding).reshape(images, steps, -1, stage.lanes)
-                             for values in (spikes, membranes))
+        images, steps, _ = spikes.shape
+        padding = (0, 0), (0, 0), (0, 0), (0, stage.neurons - stage.n_out)
+        spikes, membranes = (
+            np.pad(values.reshape(images, steps, -1, stage.n_out)[:, :, stage.places], padding)
+            .reshape(images, steps, -1, stage.lanes) for values in (spikes, membranes))
         # [images, beats, steps, bits of a beat]
         q = membranes.transpose(0, 2, 1, 3)[..., None] >> np.arange(layer.membrane_bits) & 1
         q = q.reshape(*q.shape[:3], -1)

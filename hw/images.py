@@ -5,7 +5,8 @@ Layout, addresses from 0, element 0 of a word in its lowest bits:
 weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the weight of neuron
             ``group * PE + pe`` for input ``word * SIMD + synapse``; 1 is +1, 0 is -1. What lies
             beyond the last input or neuron is 1. The inputs of a convolution are those of its
-            window, row by row; each pixel of it begins a word. Weights of several bits have as
+            window, row by row; each pixel of it begins a word. Those of a skip come before.
+            Weights of several bits have as
             many such words, those of the highest bit of the whole group first.
             In single-port RAM it is the lower 64 bits of a word; ``weights_upper`` has the others.
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
@@ -52,10 +53,13 @@ def _grouped(values, stage, padding):
 
 def tables(layer, stage, parameters):
     """name -> (width, words) of a layer's memories."""
-    bits = np.ones((stage.planes, stage.neurons, stage.words * stage.simd), dtype=bool)
+    planes = layer.planes
+    if layer.skip and layer.skip.weights is not None:
+        planes = np.concatenate([planes, (layer.skip.weights > 0)[None]], axis=2)
+    bits = np.ones((stage.planes, stage.neurons, len(stage.fan_in)), dtype=bool)
     real = stage.fan_in >= 0
-    bits[:, :stage.n_out, real] = layer.planes[::-1][:, :, stage.fan_in[real]]
-    bits = bits.reshape(stage.planes, stage.groups, stage.pe, stage.words, stage.simd)
+    bits[:, :stage.n_out, real] = planes[::-1][:, :, stage.fan_in[real]]
+    bits = bits.reshape(stage.planes, stage.groups, stage.pe, -1, stage.simd)
     bits = bits.transpose(1, 0, 3, 2, 4)
     weights = _pack_bits(bits.reshape(stage.groups * stage.reads, stage.pe * stage.simd))
     width = stage.pe * stage.simd

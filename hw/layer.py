@@ -25,7 +25,7 @@ class _Layer(wiring.Component):
     """
 
     def __init__(self, stage, sum_max, *, source_lanes, reserved, every_unit, tables, files,
-                 loadable, members):
+                 loadable, members, skip_lanes=None):
         self.stage = stage
         spram = {"weights"} if stage.spram else set()
         self.roms = {name: Rom(width=width, init=words, file=files and files[name],
@@ -39,18 +39,56 @@ class _Layer(wiring.Component):
         self.writer = ImageWriter(elements=window.channels if window else stage.n_in, width=width,
                                   lanes=source_lanes, ratio=stage.simd // source_lanes,
                                   reserved=reserved, pixels=window.width if window else 1)
-        self.buffer = RowBuffer(window=window, width=width * stage.simd) if window else \
+        self.buffer = RowBuffer(window=window, rows=window.rows, width=width * stage.simd) \
+            if window else \
             ImageBuffer(words=stage.words, width=width * stage.simd)
         self.schedule = WindowSchedule(stage, every_unit) if window else Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
                                      steps=stage.steps, merge=stage.readout, sum_max=sum_max,
-                                     planes=stage.planes, emit=files is not None)
+                                     shift=stage.sum_shift, initial_shift=stage.initial_shift,
+                                     emit=files is not None)
         self.sequencer = Sequencer(stage, sum_max)
+        if stage.skip:
+            self._make_skip(width, skip_lanes, members)
         super().__init__({
             "i": In(self.writer.i.signature.flip()),
             "room": Out(1), "take": In(1),
             **members,
         })
+
+    def _make_skip(self, width, lanes, members):
+        """Writer and buffer of a skip."""
+        skip = self.stage.skip
+        elements = self.stage.simd if skip.weights else self.stage.pe
+        self.skip_writer = ImageWriter(
+            elements=skip.window.channels, width=width, lanes=lanes, ratio=elements // lanes,
+            reserved=True, pixels=skip.window.width)
+        self.skip_buffer = RowBuffer(window=skip.window, rows=skip.rows, width=width * elements)
+        members |= {"skip": In(self.skip_writer.i.signature.flip()), "skip_room": Out(1),
+                    "skip_take": In(1)}
+
+    def _skip_word(self, m):
+        """Connects the buffer of a skip; its word, which is 0 where it is not the skip's turn."""
+        if not self.stage.skip:
+            return 0
+        m.submodules.skip_writer = writer = self.skip_writer
+        m.submodules.skip_buffer = buffer = self.skip_buffer
+        schedule = self.schedule
+        wiring.connect(m, wiring.flipped(self.skip), writer.i)
+        m.d.comb += [
+            self.skip_room.eq(buffer.room), buffer.take.eq(self.skip_take),
+            buffer.write.eq(writer.write), buffer.data.eq(writer.data),
+            buffer.done.eq(writer.done),
+            buffer.begin.eq(schedule.begin), buffer.release.eq(schedule.skip_release),
+            buffer.address.eq(schedule.skip_word), buffer.blank.eq(schedule.skip_blank),
+        ]
+        if self.stage.skip.weights:
+            return buffer.word
+        m.d.comb += self.synapses.initial.eq(buffer.word)
+        return 0
+
+    def _skip_available(self):
+        return self.skip_buffer.available if self.stage.skip else 1
 
     def _front(self, m):
         """Everything up to the sums that the sequencer hands on."""
@@ -72,11 +110,11 @@ class _Layer(wiring.Component):
             buffer.take.eq(self.take if self.writer.reserved else writer.take),
             buffer.write.eq(writer.write), buffer.data.eq(writer.data),
             buffer.done.eq(writer.done),
-            schedule.available.eq(buffer.available),
+            schedule.available.eq(buffer.available & self._skip_available()),
             buffer.begin.eq(schedule.begin), buffer.release.eq(schedule.release),
             buffer.address.eq(schedule.word), *(
                 [buffer.blank.eq(schedule.blank)] if self.stage.window else []),
-            synapses.x.eq(buffer.word),
+            synapses.x.eq(buffer.word | self._skip_word(m)),
             sequencer.sums.eq(synapses.sums),
         ]
         address = schedule.weight
@@ -88,12 +126,12 @@ class _Layer(wiring.Component):
         m.d.comb += [rom.address.eq(address) for rom in weights]
         m.d.comb += synapses.w.eq(Cat(rom.word for rom in weights))
 
-        flags = Cat(schedule.valid, schedule.first, schedule.double)
+        flags = Cat(schedule.valid, schedule.first, schedule.scale)
         for index in range(Rom.latency):
             delayed = Signal(3, name=f"flags_{index}")
             m.d.sync += delayed.eq(flags)
             flags = delayed
-        m.d.comb += Cat(synapses.valid, synapses.first, synapses.double).eq(flags)
+        m.d.comb += Cat(synapses.valid, synapses.first, synapses.scale).eq(flags)
 
         # the sums are there Rom.latency + synapses.latency cycles after their last word
         start = schedule.valid & schedule.last
@@ -116,6 +154,8 @@ class SpikingLayer(_Layer):
         Elements of an input beat; whether the source takes credits.
     every_unit : bool
         Whether the next layer gives credits for rows, else it does so for images.
+    skip_lanes : int
+        Elements of a beat of its skip.
     tables, files :
         Contents of the memories, and the names of their images or None: see :mod:`hw.images`.
     loadable : bool
@@ -133,7 +173,9 @@ class SpikingLayer(_Layer):
         Spikes of ``lanes`` neurons, all steps of one side by side, step 0 lowest; or what pooling
         makes of them.
     o_room, o_take : In(1), Out(1)
-        Credits of the layer that :py:`o` feeds.
+        Credits of the layers that :py:`o` feeds.
+    skip, skip_room, skip_take :
+        What :py:`i`, :py:`room` and :py:`take` are, for a skip.
     spikes_valid, spikes, membrane_valid, membrane : Out
         Spikes before pooling, and membranes after each step: what the tests watch.
     """

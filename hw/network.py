@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.folding import plan
+from hw.folding import consumers, plan
 from hw.images import network_tables
 from hw.layer import Readout, SpikingLayer
 from hw.parameters import layer_parameters
@@ -62,6 +62,8 @@ class Network(wiring.Component):
             following = self.plan.stages[index + 1:index + 2]
             self.layers.append(kind(stage, parameters, source_lanes=lanes, reserved=index > 0,
                                     every_unit=bool(following and following[0].window),
+                                    **({"skip_lanes": self.plan.stages[stage.skip.source].lanes}
+                                       if stage.skip else {}),
                                     tables=contents, files=names, loadable=loadable))
             lanes = stage.lanes
         self.memories = [(index, name, *size) for index, layer in enumerate(self.layers)
@@ -80,9 +82,15 @@ class Network(wiring.Component):
         for index, layer in enumerate(self.layers):
             m.submodules[f"layer{index}"] = layer
         wiring.connect(m, wiring.flipped(self.i), self.layers[0].i)
-        for source, sink in zip(self.layers, self.layers[1:], strict=False):
-            wiring.connect(m, source.o, sink.i)
-            m.d.comb += [source.o_room.eq(sink.room), sink.take.eq(source.o_take)]
+        for index, source in enumerate(self.layers[:-1]):
+            room = 1
+            for other, skip in consumers(self.description, index):
+                sink = self.layers[other]
+                beats = sink.skip if skip else sink.i
+                m.d.comb += [beats.valid.eq(source.o.valid), beats.payload.eq(source.o.payload),
+                             (sink.skip_take if skip else sink.take).eq(source.o_take)]
+                room = room & (sink.skip_room if skip else sink.room)
+            m.d.comb += source.o_room.eq(room)
         wiring.connect(m, self.layers[-1].o, wiring.flipped(self.o))
         if self.memories:
             share_port(m, self.load, [memory[2:] for memory in self.memories],

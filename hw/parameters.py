@@ -30,7 +30,10 @@ def offsets(layer, stage):
     if layer.input_bits > 1:
         first = stage.fan_in[np.arange(len(stage.fan_in)) % stage.simd % 2 == 0]
         offset += minus[:, :, first[first >= 0]].sum(axis=2, dtype=np.int64)
-    return (offset << np.arange(layer.weight_bits)[:, None]).sum(axis=0)
+    offset = (offset << np.arange(layer.weight_bits)[:, None]).sum(axis=0)
+    if layer.skip and layer.skip.weights is not None:
+        offset += (layer.skip.weights < 0).sum(axis=1, dtype=np.int64) << layer.skip.shift
+    return offset
 
 
 @dataclass(frozen=True)
@@ -149,4 +152,7 @@ def _sum_max(stage):
     pixels, inputs = (stage.window.kernel ** 2, stage.window.channels) if stage.window else (
         1, stage.n_in)
     pairs = leaders(inputs, stage.simd) if stage.bits > 1 else 0
-    return pixels * (inputs * ((1 << stage.bits) - 1) + pairs) * ((1 << stage.planes) - 1)
+    largest = pixels * (inputs * ((1 << stage.bits) - 1) + pairs) * ((1 << stage.planes) - 1)
+    if stage.skip:
+        largest += (stage.skip.window.channels if stage.skip.weights else 1) << stage.skip.shift
+    return largest

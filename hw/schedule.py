@@ -20,8 +20,8 @@ class Schedule(wiring.Component):
         An image starts in the next cycle.
     valid, first, last : Out(1)
         A word is addressed; the first and the last of its group.
-    double : Out(1)
-        It is the first word of another bit of the weights.
+    scale : Out(1)
+        It is the first word of another bit of the weights: the sums so far count twice.
     take : Out(1)
         The place for the result is taken.
     blank : Out(1)
@@ -36,7 +36,7 @@ class Schedule(wiring.Component):
         self.stage = stage
         super().__init__({
             "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
-            "valid": Out(1), "first": Out(1), "double": Out(1), "last": Out(1),
+            "valid": Out(1), "first": Out(1), "scale": Out(1), "last": Out(1),
             "release": Out(1), "blank": Out(1),
             "word": Out(range(max(2, stage.words))),
             "weight": Out(range(max(2, stage.reads * stage.groups))),
@@ -89,7 +89,7 @@ class Schedule(wiring.Component):
         stage = self.stage
         left = Signal(range(stage.planes), init=stage.planes - 1)
         first_word, last_word = Signal(init=1), Signal(init=stage.words == 1)
-        m.d.comb += [self.double.eq(first_word & ~first),
+        m.d.comb += [self.scale.eq(first_word & ~first),
                      self.release.eq(self.valid & first_word & (left == 0) & last_group)]
         with m.If(self.valid):
             m.d.sync += [self.word.eq(Mux(last_word, 0, self.word + 1)), first_word.eq(last_word)]

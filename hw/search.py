@@ -9,8 +9,17 @@ from amaranth.utils import ceil_log2
 
 from hw.blocks import Memory, place
 from hw.estimate import core_estimate, estimate, layer_estimate
-from hw.folding import MAX_PE, MAX_SIMD, Folding, Plan, plan, stage_plan
-from hw.parameters import NeuronParameters, ScoreParameters
+from hw.folding import (
+    MAX_PE,
+    MAX_SIMD,
+    Folding,
+    Plan,
+    input_pixel,
+    plan,
+    stage_plan,
+    word_width,
+)
+from hw.parameters import stage_parameters
 from hw.protocol import MAX_WORDS
 from hw.rom import SPRAM_DEPTH, SPRAM_WIDTH
 
@@ -55,7 +64,7 @@ class Search:
                  spram=False):
         self.description, self.board, self.bare, self.link = description, board, bare, link
         self.loadable = loadable or spram
-        sizes = [layer.n_in * layer.n_out for layer in description.layers]
+        sizes = [layer.weights.size * layer.weight_bits for layer in description.layers]
         self.spram = sizes.index(max(sizes)) if spram else None
         self.known = {}
 
@@ -80,7 +89,7 @@ class Search:
     def fastest(self):
         """The :class:`Found` with fewest cycles an image, or None."""
         low = 0
-        high = max(layer.n_in * layer.n_out * self.description.time_steps
+        high = max(layer.fan_in * layer.weight_bits * layer.n_out * self.description.time_steps
                    for layer in self.description.layers) * 2
         best = self.at(high)
         if best is None:
@@ -100,18 +109,17 @@ class Search:
 
     def _extend(self, old, index, cycles):
         """A beginning with every promising folding of the next layer."""
-        n_in = old.stages[-1].neurons if index else self.description.n_in
-        lanes = old.stages[-1].lanes if index else 1
-        for folding in self._choices(index, n_in, lanes, cycles):
+        for folding in self._choices(index, old.stages, cycles):
             stages, logic, blocks = list(old.stages), old.logic, old.blocks
             if index:  # its SIMD says how many neuron units the layer before has
-                before = stages[-1] = self._stage(index - 1, old.foldings[-1], stages[-1].n_in,
-                                                  folding.simd)
+                before = stages[-1] = self._stage(
+                    index - 1, old.foldings[-1], stages[:-1],
+                    word_width(self.description, [*old.foldings, folding], index - 1))
                 if before.image_cycles > cycles or not _loops(stages, cycles):
                     continue
                 cost = self._cost(index - 1, stages)
                 logic, blocks = logic + cost[0], blocks + cost[1]
-            stages.append(self._stage(index, folding, n_in, folding.pe))
+            stages.append(self._stage(index, folding, stages, folding.pe))
             if not index:
                 logic, blocks = core_estimate(self.board, self.description, Plan(tuple(stages)),
                                               bare=self.bare, loadable=self.loadable,
@@ -121,8 +129,8 @@ class Search:
             if self._fits(*likely):
                 yield _Beginning((*old.foldings, folding), tuple(stages), logic, blocks, likely)
 
-    def _stage(self, index, folding, n_in, following_simd):
-        return stage_plan(self.description, index, folding, n_in, following_simd)
+    def _stage(self, index, folding, before, width):
+        return stage_plan(self.description, index, folding, before, width)
 
     def _cost(self, index, stages):
         """Logic and block RAMs of the last of the stages."""
@@ -130,61 +138,76 @@ class Search:
         key = index, stage, source.lanes
         if key not in self.known:
             layer = self.description.layers[index]
-            parameters = (ScoreParameters.of(layer, stage.n_in, self.description.time_steps)
-                          if stage.readout else NeuronParameters.of(layer, stage.n_in, stage.simd))
             parts, blocks = layer_estimate(
-                self.board.family, layer, stage, parameters,
+                self.board.family, layer, stage, stage_parameters(layer, stage),
                 source.lanes if index else stage.simd, self.loadable and not self.bare)
             self.known[key] = sum(parts.values()), blocks
         return self.known[key]
 
-    def _choices(self, index, n_in, lanes, cycles):
+    def _choices(self, index, before, cycles):
         """Foldings of a layer that are fast enough: the smallest few, for each budget.
 
-        ``lanes``: neuron units that the layer before would like.
+        before: the stages before it, the last of which has as many neuron units as it would like.
         """
+        source = before[-1] if before else None
         layer, spram = self.description.layers[index], index == self.spram
-        bits = layer.input_bits * (1 if index == 0 else self.description.time_steps)
+        # SIMD goes through a pixel, and so often through the pixels of a window or of a map
+        n_in, lanes = input_pixel(self.description, index, source)[1], source.lanes if source else 1
+        positions, pixels = 1, layer.weight_bits
+        if layer.kind == "convolution":
+            positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
+        elif source:
+            n_in *= source.output_pixels
         most = SPRAM_DEPTH if spram else MAX_WORDS
         simds = sorted({simd for words in range(1, n_in + 1)
                         for simd in (-(-n_in // words), -(-n_in // words // lanes) * lanes)
                         if simd <= min(n_in, MAX_SIMD)})
+        if layer.kind == "convolution" and not source:
+            simds = [simd for simd in simds if n_in % simd == 0]
         chosen = []
         for times, less in BUDGETS:
             pairs = set()
             for simd in simds:
-                words = -(-n_in // simd)
-                budget = max(1, int(times * cycles) - less)
+                reads = -(-n_in // simd) * pixels
+                budget = max(1, int(times * cycles) - less) // positions
                 for depth in (most, *DEPTHS):  # faster than asked for, but a RAM is full
-                    groups = min(budget // words, depth // words)
+                    groups = min(budget // reads, depth // reads)
                     if groups:
-                        least = -(-layer.n_out // groups)
-                        pairs |= {(min(-(-least // k) * k, layer.n_out), simd)
+                        least = -(-layer.channels // groups)
+                        pairs |= {(min(-(-least // k) * k, layer.channels), simd)
                                   for k in (1, 2, 4, 5, 8) if least <= MAX_PE - k}
             by_size = sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair))
             chosen += by_size[:CHOICES]
             fewest = self.board.ram_blocks + 1
             for pair in by_size:  # the smallest for each number of blocks
-                blocks = _layer_blocks(self.board.family, *pair, n_in, layer.n_out, bits, spram)
+                blocks = self._blocks(index, Folding(*pair, spram), before)
                 if blocks < fewest:
                     chosen.append(pair)
                     fewest = blocks
         return [Folding(*pair, spram) for pair in dict.fromkeys(chosen)]
 
+    def _blocks(self, index, folding, before):
+        """Block RAMs of a layer's weights and of its buffer."""
+        stage = self._stage(index, folding, before, folding.pe)
+        bits = folding.pe * folding.simd - SPRAM_WIDTH * folding.spram
+        buffer = stage.buffer_words if stage.window else \
+            (1 << ceil_log2(stage.words)) + stage.words
+        return _ram_blocks(self.board.family, max(0, bits), stage.reads * stage.groups,
+                           stage.simd * stage.bits * stage.steps, buffer)
+
 
 @cache
-def _layer_blocks(family, pe, simd, n_in, n_out, bits, spram):
-    """Block RAMs of a layer's weights and of its double buffer."""
-    words, groups = -(-n_in // simd), -(-n_out // pe)
-    weights = Memory(max(0, pe * simd - SPRAM_WIDTH * spram), words * groups)
-    buffer = Memory(simd * bits, (1 << ceil_log2(words)) + words, written=True)
-    return place(family, weights).blocks + place(family, buffer).blocks
+def _ram_blocks(family, weight_bits, weights, bits, buffer):
+    return (place(family, Memory(weight_bits, weights)).blocks
+            + place(family, Memory(bits, buffer, written=True)).blocks)
 
 
 def _loops(stages, cycles):
     """Whether the double buffer before the last stage comes round in time."""
+    if any(stage.window for stage in stages[-2:]):
+        return True  # rows come round sooner
     if len(stages) == 1:
-        writes = stages[0].words - 1
+        writes = stages[0].words
     else:
         writes = 1 + stages[-2].last_group + stages[-2].depth
     return Fraction(writes + 3 + stages[-1].last_group, 2) <= cycles

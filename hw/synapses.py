@@ -44,26 +44,31 @@ class SynapseArray(wiring.Component):
 
     Members
     -------
-    valid, first, double : In(1)
-        A word; the first of its group; what the sums are so far counts twice.
+    valid, first, scale : In(1)
+        A word; the first of its group; what the sums are so far counts ``2**shift`` times.
     x : In(simd * steps * bits)
         Inputs, those of one synapse side by side, step 0 in the lowest bits.
     w : In(pe * simd)
         Weights, those of one neuron side by side; 1 is +1.
+    initial : In(pe * lanes), if there is
+        Spikes of a skip; they are wanted :py:`latency - 1` cycles after a group's first word, and
+        count ``2**initial_shift`` synapses.
     sums : Out(array of unsigned, pe * lanes)
         Sums of the words since the first, valid until the next word arrives.
     """
 
-    def __init__(self, *, pe, simd, bits, steps, merge, sum_max, planes=1, emit=False):
+    def __init__(self, *, pe, simd, bits, steps, merge, sum_max, shift=0,
+                 initial_shift=None, emit=False):
         self.pe, self.simd, self.bits, self.steps = pe, simd, bits, steps
-        self.merge, self.planes = merge, planes
+        self.merge, self.shift, self.initial_shift = merge, shift, initial_shift
         self.emit = emit
         self.lanes = 1 if merge else steps
         self.leaves, self.leaf_bits = _leaves(simd, bits, steps // self.lanes)
         self.latency = synapse_latency(simd, bits, steps // self.lanes)
         self.weight_delay = 1 if bits > 1 else 0
         super().__init__({
-            "valid": In(1), "first": In(1), "double": In(1),
+            "valid": In(1), "first": In(1), "scale": In(1),
+            **({} if initial_shift is None else {"initial": In(pe * self.lanes)}),
             "x": In(simd * steps * bits), "w": In(pe * simd),
             "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)), pe * self.lanes)),
         })
@@ -99,7 +104,7 @@ class SynapseArray(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        flags = Cat(self.valid, self.first, *([self.double] if self.planes > 1 else []))
+        flags = Cat(self.valid, self.first, *([self.scale] if self.shift else []))
         for stage in range(self.latency - 1):
             delayed = Signal(len(flags), name=f"flags_{stage}")
             m.d.sync += delayed.eq(flags)
@@ -115,10 +120,15 @@ class SynapseArray(wiring.Component):
                 for index in range(self.leaves):
                     m.d.comb += tree.i[index].eq(self._leaf(m, pairs, weights, lane, index))
                 total = self.sums[pe * self.lanes + lane]
-                accumulator = Accumulator(len(total), emit=self.emit, planes=self.planes > 1)
+                starts = self.initial_shift is not None
+                accumulator = Accumulator(len(total), emit=self.emit, shift=self.shift,
+                                          initial=self.initial_shift + 1 if starts else 0)
                 m.submodules[f"sum_{pe}_{lane}"] = accumulator
                 m.d.comb += [accumulator.enable.eq(valid), accumulator.first.eq(first),
                              accumulator.term.eq(tree.o), total.eq(accumulator.total)]
-                if self.planes > 1:
-                    m.d.comb += accumulator.double.eq(flags[2])
+                if self.shift:
+                    m.d.comb += accumulator.scale.eq(flags[2])
+                if starts:
+                    m.d.comb += accumulator.initial.eq(
+                        self.initial[pe * self.lanes + lane] << self.initial_shift)
         return m

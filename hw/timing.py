@@ -13,25 +13,24 @@ IMAGES = 24  # of the longest stream that is looked at
 READOUT_IMAGES = 2  # whose scores wait in the queue of a score unit
 
 
-class _Stage:
-    """A layer, its input buffer, and what is known of both so far.
+class _Buffer:
+    """Rows of a map, or images, that a layer reads; free again when it is done with them.
 
-    begins  cycle of each unit's beginning
+    needed, freed  per unit of an image, from row 0 on
+    rows           of an image; those that the buffer has places for
+    delay          cycles from the last word of a unit's rows to the end of their use
     """
 
-    def __init__(self, stage, following):
-        self.stage, self.following = stage, following
-        self.begins = []
-        window = stage.window
-        # per unit of an image: rows that must have arrived, and rows freed by it, from row 0 on
+    def __init__(self, reader, window, capacity, delay=0):
+        self.reader, self.capacity, self.delay = reader, capacity, delay
         self.needed = window.needed if window else (1,)
         self.freed = window.freed if window else (1,)
-        self.rows = window.height if window else 1  # rows of an image, those of the buffer
-        self.capacity = window.rows if window else 2
+        self.rows = window.height if window else 1
+        self.whole = not window  # it takes images
 
-    def wanted(self):
-        """Index of the last row that the next unit needs."""
-        image, unit = divmod(len(self.begins), self.stage.units)
+    def wanted(self, unit):
+        """Index of the last row that a unit needs."""
+        image, unit = divmod(unit, len(self.needed))
         return image * self.rows + self.needed[unit] - 1
 
     def free(self, row):
@@ -41,48 +40,45 @@ class _Stage:
             return 0
         image, place = divmod(old, self.rows)
         unit = next(index for index, freed in enumerate(self.freed) if freed > place)
-        index = image * self.stage.units + unit
-        if index >= len(self.begins):
+        begins = self.reader.begins
+        index = image * len(self.freed) + unit
+        if index >= len(begins):
             return None
-        return self.begins[index] + 1 + self.stage.released + 1
+        return begins[index] + 1 + self.reader.stage.released + self.delay + 1
 
-    def written(self, row):
-        """Cycle of the last beat of the row of its output, or None."""
-        # a row of a map for a convolution, else all units of an image
-        units = self.stage.units
-        index = row if self.following is not None and self.following.stage.window \
-            else (row + 1) * units - 1
+
+class _Stage:
+    """A layer, its buffers, and the cycles in which its units begin, as far as they are known.
+
+    inputs  (buffer, index of the layer that writes it or -1)
+    """
+
+    def __init__(self, index, stage):
+        self.stage, self.begins = stage, []
+        self.inputs = [(_Buffer(self, stage.window, stage.window.rows if stage.window else 2),
+                        index - 1)]
+        if stage.skip:
+            self.inputs.append((_Buffer(self, stage.skip.window, stage.skip.rows,
+                                        stage.skip_delay), stage.skip.source))
+
+    def written(self, row, whole):
+        """Cycle of the last beat of a row of its output, or of a whole image; or None."""
+        index = (row + 1) * self.stage.units - 1 if whole else row
         if index >= len(self.begins):
             return None
         return self.begins[index] + 1 + self.stage.written
 
 
-class _Readout(_Stage):
-    """The output: the queue of scores, never stalled."""
-
-    def __init__(self, stage):
-        super().__init__(stage, None)
-
-    def room(self, image):
-        """Cycle from which an image may begin: the one before last has left the queue."""
-        old = image - READOUT_IMAGES
-        if old < 0:
-            return 0
-        return self.finished(old) + 1 if old < len(self.begins) else None
-
-    def finished(self, image):
-        """Cycle of an image's last class."""
-        return self.begins[image] + 1 + self.stage.written
-
-
 def _simulate(plans, images):
-    """Begins of all units, first beats and last classes of so many images in a stream."""
-    stages = [_Readout(plans[-1])]
-    for plan in reversed(plans[:-1]):
-        stages.insert(0, _Stage(plan, stages[0]))
-    first, last = stages[0], stages[-1]
+    """First beats and last classes of so many images in a stream."""
+    stages = [_Stage(index, plan) for index, plan in enumerate(plans)]
+    sinks = [[] for _ in stages]  # buffers that each layer writes
+    for stage in stages:
+        for buffer, source in stage.inputs:
+            if source >= 0:
+                sinks[source].append(buffer)
+    first, beats = stages[0].inputs[0][0], plans[0].unit_beats
     arrived = []  # cycle in which the last beat of each row of the input is written
-    beats = plans[0].unit_beats
     moving = True
     while moving:
         moving = False
@@ -97,35 +93,37 @@ def _simulate(plans, images):
             moving = True
         for index, stage in enumerate(stages):
             while len(stage.begins) < images * stage.stage.units:
-                when = _begin(stages, index, arrived)
+                when = _begin(stages, index, sinks[index], arrived)
                 if when is None:
                     break
                 stage.begins.append(when)
                 moving = True
+    last = stages[-1]
     return ([arrived[image * first.rows] - beats for image in range(images)],
-            [last.finished(image) for image in range(images)])
+            [last.written(image, True) for image in range(images)])
 
 
-def _begin(stages, index, arrived):
+def _begin(stages, index, sinks, arrived):
     """Cycle in which a layer begins its next unit, or None if that is not known yet."""
-    stage = stages[index]
-    row = stage.wanted()
-    if index:
-        written = stages[index - 1].written(row)
-    else:
-        written = arrived[row] if row < len(arrived) else None
-    image, unit = divmod(len(stage.begins), stage.stage.units)
-    following = stage.following
-    if following is None:
-        room = stage.room(image)
-    elif following.stage.window:
-        room = following.free(len(stage.begins))
-    else:
-        room = following.free(image) if unit == 0 else 0
-    if written is None or room is None:
-        return None
-    done = stage.begins[-1] + stage.stage.unit_cycles if stage.begins else 0
-    return max(written + 1, room, done)
+    stage, unit = stages[index], len(stages[index].begins)
+    times = [stage.begins[-1] + stage.stage.unit_cycles if stage.begins else 0]
+    for buffer, source in stage.inputs:
+        row = buffer.wanted(unit)
+        if source >= 0:
+            written = stages[source].written(row, buffer.whole)
+        else:
+            written = arrived[row] if row < len(arrived) else None
+        times.append(None if written is None else written + 1)
+    image, place = divmod(unit, stage.stage.units)
+    for buffer in sinks:
+        if not buffer.whole:
+            times.append(buffer.free(unit))
+        elif place == 0:
+            times.append(buffer.free(image))
+    old = image - READOUT_IMAGES  # whose place the scores take
+    if stage.stage.readout and old >= 0:
+        times.append(stage.written(old, True) + 1)
+    return None if None in times else max(times)
 
 
 def timing(stages):

@@ -33,7 +33,8 @@ class Walker(wiring.Component):
     def __init__(self, loops, starts, modulus):
         self.loops = [loop for loop in loops[:-1] if loop[0] > 1] + [loops[-1]]
         self.starts, self.modulus = starts, modulus
-        self.deltas = []  # of each loop: what brings its numbers on and those of the inner ones back
+        # of each loop: what brings its numbers on, and those of the inner ones back
+        self.deltas = []
         inner = [0] * len(starts)
         for count, steps in self.loops:
             self.deltas.append([step - back for step, back in zip(steps, inner, strict=True)])
@@ -119,17 +120,28 @@ class WindowSchedule(wiring.Component):
     As those of :class:`hw.schedule.Schedule`, and
     take : Out(1)
         The place for the result is taken.
+    scale : Out(1)
+        What the sums are so far is shifted: this is the first word of another bit of the weights,
+        or the first behind those of a skip.
     blank : Out(1)
-        The word that is addressed is padding.
+        The word that is addressed is padding, or belongs to the skip.
+    skip_word, skip_blank, skip_release : Out
+        The same for the buffer of a skip, if there is one. Where it has no weights, its words are
+        the spikes of a group, :attr:`hw.folding.StagePlan.skip_delay` cycles behind the group's
+        first word.
     """
 
     def __init__(self, stage, every_unit):
         self.stage, self.every_unit = stage, every_unit
         window = stage.window
         self.depth = window.rows * window.width * window.chunks
+        skip = stage.skip
+        self.skip_depth = skip.rows * skip.window.width * skip.window.chunks if skip else 0
         super().__init__({
+            **({"skip_word": Out(range(max(2, self.skip_depth))), "skip_blank": Out(1),
+                "skip_release": Out(1)} if skip else {}),
             "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
-            "valid": Out(1), "first": Out(1), "double": Out(1), "last": Out(1),
+            "valid": Out(1), "first": Out(1), "scale": Out(1), "last": Out(1),
             "release": Out(1), "blank": Out(1),
             "word": Out(range(max(2, self.depth))),
             "weight": Out(range(max(2, stage.reads * stage.groups))),
@@ -148,6 +160,34 @@ class WindowSchedule(wiring.Component):
             (1, (window.height * row, 0, 0))]
         start = -window.padding * (row + column) % self.depth
         return Walker(loops, [start, -window.padding, -window.padding], self.depth)
+
+    def _skip_walker(self):
+        stage, skip = self.stage, self.stage.skip
+        window = skip.window
+        column, row = window.chunks, window.width * window.chunks
+        pool, stride = window.pool_size, window.stride
+        loops = [(window.chunks, (1,)), (stage.groups, (0,))] if skip.weights else [
+            (stage.groups, (1,))]
+        loops += [(pool, (stride * column,)), (pool, (stride * row,)),
+                  (window.out_width // pool, (pool * stride * column,)),
+                  (window.units, (pool * stride * row,)), (1, (window.height * row,))]
+        return Walker(loops, [0], self.skip_depth)
+
+    def _skip(self, m, own):
+        """The words of a skip; ``own`` is whether the one that is addressed is among them."""
+        stage = self.stage
+        m.submodules.skip_walker = walker = self._skip_walker()
+        step, release = own, self.release
+        if not stage.skip.weights:  # words of spikes, wanted once a group behind the adders
+            step = self.valid & self.first
+            for index in range(stage.skip_delay):
+                delayed = Signal(2, name=f"skip_{index}")
+                m.d.sync += delayed.eq(Cat(step, release))
+                step, release = delayed[0], delayed[1]
+        m.d.comb += [walker.step.eq(step), self.skip_word.eq(walker.n0),
+                     self.skip_release.eq(release)]
+        if stage.skip.weights:
+            m.d.comb += self.skip_blank.eq(~own)
 
     def elaborate(self, platform):
         m = Module()
@@ -171,7 +211,13 @@ class WindowSchedule(wiring.Component):
             self.release.eq(self.valid & last & last_group & last_position),
         ]
         first = Signal(init=1)
-        m.d.comb += [self.first.eq(first), self.double.eq(first_word & ~first)]
+        # words of a skip come first in each group
+        beside = stage.skip.words if stage.skip else 0
+        own = Signal(init=beside > 0)
+        m.d.comb += [self.first.eq(first), self.scale.eq(first_word & ~first)]
+        if beside:
+            main = Signal(init=beside == 0)  # the first word behind them
+            m.d.comb += self.scale.eq(main)
         with m.If(active):
             m.d.sync += [cycle.eq(Mux(group_end, 0, cycle + 1)), first.eq(group_end)]
             if cycles > 1:
@@ -181,6 +227,8 @@ class WindowSchedule(wiring.Component):
                 m.d.sync += reading.eq(group_end | reading & ~last)
             with m.If(self.valid):
                 m.d.sync += self.weight.eq(self.weight + 1)
+                if beside:
+                    m.d.sync += [own.eq(last | (cycle < beside - 1)), main.eq(cycle == beside - 1)]
                 if stage.planes > 1:
                     end = plane == stage.words - 1
                     m.d.sync += [plane.eq(Mux(end, 0, plane + 1)), first_word.eq(end)]
@@ -199,10 +247,14 @@ class WindowSchedule(wiring.Component):
                          first_unit.eq(unit == window.units - 1)]
 
         m.submodules.walker = walker = self._walker()
-        m.d.comb += [walker.step.eq(self.valid), self.word.eq(walker.n0)]
+        m.d.comb += [walker.step.eq(self.valid & ~own), self.word.eq(walker.n0)]
+        if stage.skip:
+            self._skip(m, self.valid & own)
+        blank = own
         if window.padding:
             outside = [number < 0 if number.shape().signed else 0 for number in (
                 walker.n1, walker.n2)]
-            m.d.comb += self.blank.eq(outside[0] | outside[1] | (walker.n1 >= window.width)
-                                      | (walker.n2 >= window.height))
+            blank = (own | outside[0] | outside[1] | (walker.n1 >= window.width)
+                     | (walker.n2 >= window.height))
+        m.d.comb += self.blank.eq(blank)
         return m

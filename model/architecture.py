@@ -184,6 +184,8 @@ def _with_skip(index, word, layer, layers):
         _refuse(index, word, f"what is added comes from a layer before layer {index - 1}")
     if layer.weight_bits > 1:
         _refuse(index, word, "weights beside a skip have 1 bit")
+    if layers[-1].output_bits > 1:
+        _refuse(index, word, "a convolution that takes sums cannot have a skip")
     source = layers[layer.skip]
     if not source.kernel or source.output_bits > 1:
         _refuse(index, word, f"layer {layer.skip} is not a convolution that gives spikes")

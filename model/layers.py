@@ -286,6 +286,7 @@ class Convolution(Spiking):
         if self.skip is not None:
             check(isinstance(self.skip, Skip), "skip must be a Skip or None")
             check(self.weight_bits == 1, "weights beside a skip must have 1 bit")
+            check(self.input_bits == 1, "a convolution with a skip must take spikes of 1 bit")
             check(self.skip.weights is None or len(self.skip.weights) == channels,
                   "a skip must have as many channels as its convolution")
 

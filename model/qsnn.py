@@ -411,6 +411,8 @@ class QSNN(nn.Module):
 
         That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
         """
+        # once a layer and state of its schedules; beyond its limit PyTorch goes on uncompiled
+        torch._dynamo.config.recompile_limit = 8 * len(self.hidden)
         for layer in self.hidden:
             layer.__dict__.pop("respond", None)
             if on:

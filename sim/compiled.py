@@ -44,13 +44,14 @@ def _layers_header(facts):
     """The names of the signals that the testbench watches, as C macros."""
     hidden = facts["layers"][:-1]
     rows = " ".join(
-        f"LAYER({index}, {layer['neurons']}, {layer['padded_neurons']}, {layer['lanes']}, "
-        f"{facts['time_steps']}, {layer['membrane_bits']})" for index, layer in enumerate(hidden))
+        f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
+        f"{facts['time_steps']}, {layer['membrane_bits']}, {layer['positions']}, "
+        f"{layer['columns']}, {layer['pool_size']})" for index, layer in enumerate(hidden))
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
     return "\n".join([
         f"#define LAYERS {rows}",
-        f"#define SPIKES_VALID(index) {prefix}o___05Fvalid",
-        f"#define SPIKES(index) {prefix}o___05Fpayload",
+        f"#define SPIKES_VALID(index) {prefix}neurons__DOT__spikes_valid",
+        f"#define SPIKES(index) {prefix}neurons__DOT__spikes",
         f"#define MEMBRANE_VALID(index) {prefix}neurons__DOT__membrane_valid",
         f"#define MEMBRANE(index) {prefix}neurons__DOT__membrane",
         ""])
@@ -60,10 +61,8 @@ def _public(facts):
     """Verilator configuration: the signals to keep for the testbench, nothing else."""
     lines = ["`verilator_config"]
     for index in range(len(facts["layers"]) - 1):
-        for module, signals in ((f"layer{index}", ("o__valid", "o__payload")),
-                                (f"layer{index}.neurons", ("membrane_valid", "membrane"))):
-            lines += [f'public_flat_rd -module "{facts["top"]}.{module}" -var "{signal}"'
-                      for signal in signals]
+        lines += [f'public_flat_rd -module "{facts["top"]}.layer{index}.neurons" -var "{signal}"'
+                  for signal in ("spikes_valid", "spikes", "membrane_valid", "membrane")]
     return "\n".join(lines) + "\n"
 
 

@@ -47,19 +47,32 @@ template <typename T> static uint8_t field(const T& value, unsigned offset, unsi
 }
 
 struct Layer {
-    unsigned neurons, padded, lanes, steps, bits;
+    // channels of a position, with padding too; positions; their width, and that of a pool
+    unsigned channels, padded, lanes, steps, bits, positions, width, pool;
+    unsigned neurons = channels * positions;
     std::vector<uint8_t> spikes = std::vector<uint8_t>(neurons * steps);
     std::vector<uint8_t> membranes = std::vector<uint8_t>(neurons * steps);
     unsigned spike_beat = 0, membrane_beat = 0;
     uint32_t spike_crc = 0, membrane_crc = 0;
 
+    // Neuron of a lane of a beat, in the golden model's order; neurons and more are padding. The
+    // positions of a pool's square come one after the other.
+    unsigned neuron_at(unsigned beat, unsigned lane) const {
+        unsigned beats = padded / lanes, channel = beat % beats * lanes + lane;
+        unsigned position = beat / beats, inside = position % (pool * pool);
+        unsigned square = position / (pool * pool), squares = width / pool;
+        unsigned row = square / squares * pool + inside / pool;
+        unsigned column = square % squares * pool + inside % pool;
+        return channel < channels ? (row * width + column) * channels + channel : neurons;
+    }
+
     template <typename T> void on_spikes(const T& payload) {
         for (unsigned lane = 0; lane < lanes; lane++) {
-            unsigned neuron = spike_beat * lanes + lane;
+            unsigned neuron = neuron_at(spike_beat, lane);
             for (unsigned step = 0; step < steps && neuron < neurons; step++)
                 spikes[step * neurons + neuron] = field(payload, lane * steps + step, 1);
         }
-        if (++spike_beat == padded / lanes) {
+        if (++spike_beat == padded / lanes * positions) {
             spike_crc = crc32(spike_crc, spikes);
             spike_beat = 0;
         }
@@ -68,11 +81,11 @@ struct Layer {
     template <typename T> void on_membrane(const T& payload) {
         unsigned step = membrane_beat % steps;
         for (unsigned lane = 0; lane < lanes; lane++) {
-            unsigned neuron = membrane_beat / steps * lanes + lane;
+            unsigned neuron = neuron_at(membrane_beat / steps, lane);
             if (neuron < neurons)
                 membranes[step * neurons + neuron] = field(payload, lane * bits, bits);
         }
-        if (++membrane_beat == padded / lanes * steps) {
+        if (++membrane_beat == padded / lanes * positions * steps) {
             membrane_crc = crc32(membrane_crc, membranes);
             membrane_beat = 0;
         }
@@ -101,7 +114,7 @@ int main(int argc, char** argv) {
     }
 #endif
     Layer layers[] = {
-#define LAYER(index, neurons, padded, lanes, steps, bits) {neurons, padded, lanes, steps, bits},
+#define LAYER(index, ...) {__VA_ARGS__},
         LAYERS
 #undef LAYER
     };
@@ -116,7 +129,7 @@ int main(int argc, char** argv) {
         top->eval();
         if (cycle >= 2) {
             if (top->i___05Fvalid && top->i___05Fready && sent++ == 0) first_in = cycle;
-#define LAYER(index, neurons, padded, lanes, steps, bits) \
+#define LAYER(index, ...) \
             if (SPIKES_VALID(index)) layers[index].on_spikes(SPIKES(index)); \
             if (MEMBRANE_VALID(index)) layers[index].on_membrane(MEMBRANE(index));
             LAYERS

@@ -12,7 +12,7 @@ def shape(*widths, time_steps=4, input_bits=2):
     """All of a description that a folding depends on."""
     kinds = ["fully_connected"] * (len(widths) - 2) + ["readout"]
     return SimpleNamespace(n_in=widths[0], time_steps=time_steps, input_map=None, layers=[
-        SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, channels=n_out, weight_bits=1,
+        SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, channels=n_out, weight_bits=1, skip=None,
                         input_bits=1 if index else input_bits)
         for index, (kind, n_in, n_out) in enumerate(zip(kinds, widths, widths[1:], strict=False))])
 
