@@ -23,6 +23,7 @@ import numpy as np
 
 from hw.parameters import layer_parameters
 from hw.rom import SPRAM_WIDTH
+from model.layers import from_planes
 
 __all__ = ["ImageError", "network_tables", "read_hex", "tables", "unpack_biases",
            "unpack_weights", "write_hex"]
@@ -106,14 +107,18 @@ def read_hex(text, width, depth):
     return words
 
 
-def unpack_weights(words, stage, n_in):
-    """Weights [n_out, n_in] of -1 and +1 from the words of an image."""
+def unpack_weights(words, stage, fan_in):
+    """Weights [n_out, fan_in] from the words of an image, those of a skip behind the others."""
     size = (stage.pe * stage.simd + 7) // 8
     rows = np.frombuffer(b"".join(word.to_bytes(size, "little") for word in words), np.uint8)
     bits = np.unpackbits(rows.reshape(-1, size), axis=1, bitorder="little")
     bits = bits[:, :stage.pe * stage.simd]
-    bits = bits.reshape(stage.groups, stage.words, stage.pe, stage.simd).transpose(0, 2, 1, 3)
-    return bits.reshape(stage.neurons, -1)[:stage.n_out, :n_in].astype(np.int8) * 2 - 1
+    bits = bits.reshape(stage.groups, stage.planes, -1, stage.pe, stage.simd)
+    bits = bits.transpose(1, 0, 3, 2, 4).reshape(stage.planes, stage.neurons, -1)
+    planes = np.zeros((stage.planes, stage.n_out, fan_in), bool)
+    real = stage.fan_in >= 0
+    planes[:, :, stage.fan_in[real]] = bits[::-1, :stage.n_out, real]
+    return from_planes(planes)
 
 
 def unpack_biases(words, stage, shape):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hw.folding import Folding
+from hw.folding import Folding, StagePlan
 from model import golden
 from model.architecture import ArchitectureError, layers_of
 from model.description import (
@@ -129,6 +129,15 @@ def random_foldings(rng, description):
         foldings.append(Folding(pe, simd))
         padded, before = -(-layer.channels // pe) * pe, layer
     return foldings
+
+
+def stage_of(layer, padding=0, simd=1, steps=1):
+    """A :class:`hw.folding.StagePlan` for a layer alone, which has no map."""
+    readout = layer.kind == "readout"
+    return StagePlan(pe=1, simd=simd, n_in=layer.n_in + padding, n_out=layer.n_out,
+                     bits=layer.input_bits, steps=steps, readout=readout,
+                     sequence=1 if readout else steps, lanes=1, planes=layer.weight_bits,
+                     pixel=(layer.n_in, layer.n_in + padding))
 
 
 def random_pixels(rng, description, count):

@@ -6,7 +6,7 @@ import pytest
 from hw.folding import Folding, plan
 from hw.images import ImageError, read_hex, tables, unpack_biases, unpack_weights, write_hex
 from hw.parameters import layer_parameters
-from tests.networks import random_description, random_foldings
+from tests.networks import random_description, random_foldings, random_maps
 
 
 def stages(description, foldings):
@@ -25,18 +25,23 @@ def through_hex(width, words):
 @pytest.mark.parametrize("seed", range(25))
 def test_round_trip(seed):
     rng = np.random.default_rng(seed)
-    description = random_description(rng)
+    description = (random_maps if seed % 2 else random_description)(rng)
     for layer, stage, parameters in stages(description, random_foldings(rng, description)):
         contents = tables(layer, stage, parameters)
         for width, words in contents.values():
             assert through_hex(width, words) == words
         width, words = contents["weights"]
-        assert (width, len(words)) == (stage.pe * stage.simd, stage.groups * stage.words)
-        np.testing.assert_array_equal(unpack_weights(words, stage, layer.n_in), layer.weights)
+        assert (width, len(words)) == (stage.pe * stage.simd, stage.groups * stage.reads)
+        weights = layer.weights.reshape(layer.channels, -1)
+        if layer.skip and layer.skip.weights is not None:
+            weights = np.hstack([weights, layer.skip.weights])
+        found = unpack_weights(words, stage, weights.shape[1])
+        np.testing.assert_array_equal(found, weights)
 
-        fields = [("biases", parameters.bias_shape, parameters.biases(layer))]
+        fields = [("biases", parameters.bias_shape, parameters.biases(layer, stage))]
         if not stage.readout:
-            fields.append(("thresholds", parameters.threshold_shape, parameters.thresholds(layer)))
+            fields.append(("thresholds", parameters.threshold_shape,
+                           parameters.thresholds(layer, stage)))
         assert contents.keys() == {"weights", *(name for name, _, _ in fields)}
         for name, shape, values in fields:
             width, words = contents[name]
@@ -62,9 +67,10 @@ def test_layout(seed):
 
             beat, lane = divmod(neuron, stage.lanes)
             meant = neuron < layer.n_out
-            for name, values, padding in [("biases", parameters.biases(layer), 0)] + (
+            for name, values, padding in [("biases", parameters.biases(layer, stage), 0)] + (
                     [] if stage.readout else
-                    [("thresholds", parameters.thresholds(layer), parameters.threshold_high)]):
+                    [("thresholds", parameters.thresholds(layer, stage),
+                      parameters.threshold_high)]):
                 width, words = contents[name]
                 width //= stage.lanes
                 element = words[beat] >> (lane * width) & (1 << width) - 1

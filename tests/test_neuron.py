@@ -7,6 +7,7 @@ from hw.neuron import NeuronUnit
 from hw.parameters import NeuronParameters, offsets
 from model import golden
 from model.description import FullyConnected
+from tests.networks import stage_of
 from tests.simulation import waveform
 
 NEURONS = 24
@@ -59,8 +60,9 @@ def drawn(rng, steps, *, n_in, shift, frac, **shape):
 
 def schedule(rng, parameters, layer, sums, lanes):
     """Inputs for each cycle, with gaps of garbage between steps; cycles of the steps."""
-    sums = sums + offsets(layer, parameters.simd)
-    thresholds, biases = parameters.thresholds(layer), parameters.biases(layer)
+    stage = stage_of(layer, simd=3)
+    sums = sums + offsets(layer, stage)
+    thresholds, biases = parameters.thresholds(layer, stage), parameters.biases(layer, stage)
     rows, cycles = [], []
     for start, step in product(range(0, NEURONS, lanes), range(len(sums))):
         here = slice(start, start + lanes)
@@ -82,7 +84,7 @@ def test_golden(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bit
     rng = np.random.default_rng(bits)
     layer, sums = drawn(rng, steps, n_in=n_in, input_bits=input_bits, membrane_bits=bits,
                         signed=signed, shift=shift, frac=frac)
-    parameters = NeuronParameters.of(layer, padded, simd=3)
+    parameters = NeuronParameters.of(layer, stage_of(layer, padded - n_in, simd=3))
     dut = NeuronUnit(lanes=lanes, parameters=parameters, time_steps=steps)
     assert dut.latency == 3
     rows, cycles = schedule(rng, parameters, layer, sums, lanes)

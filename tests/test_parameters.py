@@ -6,6 +6,7 @@ import pytest
 from hw.parameters import NeuronParameters, ScoreParameters, offsets
 from model import golden
 from model.description import FullyConnected, Readout
+from tests.networks import stage_of
 
 SHAPES = [dict(n_in=3, input_bits=2, membrane_bits=2, signed=True, shift=1, frac=0),
           dict(n_in=4, input_bits=1, membrane_bits=3, signed=False, shift=3, frac=2),
@@ -38,11 +39,13 @@ def fits(values, shape):
 def test_neuron_with_folded_offset(shape, padding, simd):
     """For every membrane and every sum the folded constants give golden's step."""
     layer = random_layer(np.random.default_rng(0), **shape)
-    p = NeuronParameters.of(layer, layer.n_in + padding, simd)
+    stage = stage_of(layer, padding, simd)
+    p = NeuronParameters.of(layer, stage)
     assert (p.q_low, p.q_high) == layer.q_range
-    offset = offsets(layer, simd)
+    offset = offsets(layer, stage)
     # every word is cut into pairs; a pair of numbers that begins with -1 gives one more
-    leads = [index % simd % 2 == 0 and p.input_bits > 1 for index in range(layer.n_in + padding)]
+    leads = [index % simd % 2 == 0 and layer.input_bits > 1
+             for index in range(layer.n_in + padding)]
     assert offset.tolist() == [
         sum((1 << layer.input_bits) - 1 + lead for w, lead in zip(row, leads, strict=False)
             if w == -1) for row in layer.weights]
@@ -52,7 +55,7 @@ def test_neuron_with_folded_offset(shape, padding, simd):
     assert (p.acc_min, p.acc_max) == (acc.min(), acc.max())
 
     membranes, fire = golden.neuron_step(layer, q, sums - offset)
-    thresholds, biases = p.thresholds(layer), p.biases(layer)
+    thresholds, biases = p.thresholds(layer, stage), p.biases(layer, stage)
     np.testing.assert_array_equal(acc + p.round_up >= thresholds, fire)
     need = (thresholds - (sums << p.frac)) >> (p.shift - 1)
     np.testing.assert_array_equal(q >= need, fire)
@@ -76,15 +79,16 @@ def test_scores_with_folded_offset(frac, steps, n_in, padding):
     bias = rng.integers(-limit, limit, size=9, endpoint=True)
     bias[:2] = limit, -limit
     layer = Readout(weights=weights, bias=bias, frac=frac)
-    p = ScoreParameters.of(layer, n_in + padding, steps)
+    stage = stage_of(layer, padding, steps=steps)
+    p = ScoreParameters.of(layer, stage)
     assert p.sum_max == (n_in + padding) * steps
-    assert fits(p.biases(layer), p.bias_shape)
+    assert fits(p.biases(layer, stage), p.bias_shape)
 
     spikes = rng.integers(0, 2, size=(20, steps, n_in))
     spikes[0], spikes[1] = 0, 1
     scores = (golden.synaptic_sum(weights, spikes).sum(axis=1) << frac) + bias
     bits = spikes[:, :, None] == (weights > 0)  # XNOR
-    found = (bits.sum(axis=(1, 3)) << frac) + p.biases(layer)
+    found = (bits.sum(axis=(1, 3)) << frac) + p.biases(layer, stage)
     np.testing.assert_array_equal(found, scores)
     assert fits(scores.flatten(), p.score_shape)
 
@@ -93,10 +97,11 @@ def test_widths_follow_from_shapes():
     """Networks of one shape share their Verilog, whatever their integers are."""
     rng = np.random.default_rng(0)
     for shape in SHAPES:
-        a, b = (NeuronParameters.of(random_layer(rng, **shape), shape["n_in"], 2) for _ in range(2))
+        layers = [random_layer(rng, **shape) for _ in range(2)]
+        a, b = (NeuronParameters.of(layer, stage_of(layer, simd=2)) for layer in layers)
         assert a == b
     readouts = [Readout(weights=rng.choice([-1, 1], size=(3, 4)), bias=bias, frac=2)
                 for bias in (np.zeros(3, int), np.array([-128, 128, 7]))]
-    a, b = (ScoreParameters.of(readout, 4, 3) for readout in readouts)
+    a, b = (ScoreParameters.of(readout, stage_of(readout, steps=3)) for readout in readouts)
     assert a == b and a.bias_limit == 128
     assert (a.score_shape.width, a.score_shape.signed) == (9, True)  # 4 * 3 * 4 + 128

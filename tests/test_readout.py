@@ -10,7 +10,8 @@ IMAGES = 12
 
 def unit(classes, neurons, frac=0, n_in=3, time_steps=2):
     limit = (8 * n_in) << frac
-    parameters = ScoreParameters(n_in=n_in, time_steps=time_steps, frac=frac, bias_limit=limit)
+    parameters = ScoreParameters(sum_max=n_in * time_steps, time_steps=time_steps, frac=frac,
+                                 bias_limit=limit)
     return ScoreUnit(classes=classes, neurons=neurons, parameters=parameters)
 
 
