@@ -214,9 +214,11 @@ class WindowSchedule(wiring.Component):
         # words of a skip come first in each group
         beside = stage.skip.words if stage.skip else 0
         own = Signal(init=beside > 0)
-        m.d.comb += [self.first.eq(first), self.scale.eq(first_word & ~first)]
+        m.d.comb += self.first.eq(first)
+        if stage.planes > 1:
+            m.d.comb += self.scale.eq(first_word & ~first)
         if beside:
-            main = Signal(init=beside == 0)  # the first word behind them
+            main = Signal()  # the first word behind them
             m.d.comb += self.scale.eq(main)
         with m.If(active):
             m.d.sync += [cycle.eq(Mux(group_end, 0, cycle + 1)), first.eq(group_end)]

@@ -14,9 +14,18 @@ import numpy as np
 import pytest
 
 from model import description
-from model.description import Description, DescriptionError, FullyConnected, Readout, load, save
+from model.description import (
+    Convolution,
+    Description,
+    DescriptionError,
+    FullyConnected,
+    Readout,
+    Skip,
+    load,
+    save,
+)
 from tests.files import fuzz, join, split
-from tests.networks import random_description
+from tests.networks import random_description, random_maps
 
 
 def hidden(**changes):
@@ -45,15 +54,20 @@ def assert_same(a, b):
     assert len(a.layers) == len(b.layers)
     for x, y in zip(a.layers, b.layers, strict=True):
         assert type(x) is type(y)
+        if x.skip:
+            for name, value in layer_fields(x.skip).items():
+                np.testing.assert_array_equal(value, getattr(y.skip, name), err_msg=name)
+            x, y = dataclasses.replace(x, skip=None), dataclasses.replace(y, skip=None)
         for (name, value), other in zip(layer_fields(x).items(), layer_fields(y).values(),
                                         strict=True):
             np.testing.assert_array_equal(value, other, err_msg=name)
             assert type(value) is type(other)
 
 
+@pytest.mark.parametrize("draw", [random_description, random_maps])
 @pytest.mark.parametrize("seed", range(50))
-def test_round_trip(tmp_path, seed):
-    net = random_description(np.random.default_rng(seed))
+def test_round_trip(tmp_path, seed, draw):
+    net = draw(np.random.default_rng(seed))
     save(net, tmp_path / "net.qsnn")
     again = load(tmp_path / "net.qsnn")
     assert_same(net, again)
@@ -176,6 +190,91 @@ def test_wrong_hidden(changes, sentence):
 def test_wrong_readout(changes, sentence):
     with pytest.raises(DescriptionError) as caught:
         readout(**changes)
+    assert str(caught.value) == sentence
+
+
+def convolution(**changes):
+    """4 channels over a map of 6 x 6 x 2, pooled to 3 x 3 x 4."""
+    fields = dict(weights=np.ones((4, 3, 3, 2), int), threshold=np.zeros(4, int),
+                  bias=np.zeros(4, int), input_bits=1, membrane_bits=2, signed=False, shift=2,
+                  frac=0, height=6, width=6, padding=1, pool="max", pool_size=2)
+    return Convolution(**fields | changes)
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    (dict(weights=np.ones((4, 18), int)), "weights must have four dimensions, not 2"),
+    (dict(weights=np.ones((4, 3, 2, 2), int)), "a kernel must be square, not 3 x 2"),
+    (dict(weights=np.ones((4, 16, 16, 2), int)), "a kernel has 1 to 15 rows, not 16"),
+    (dict(weights=np.zeros((4, 3, 3, 2), int)), "weights must be -1 or +1"),
+    (dict(weights=2 * np.ones((4, 3, 3, 2), int), weight_bits=2),
+     "weights of 2 bits must be odd numbers in -3 .. 3"),
+    (dict(weights=5 * np.ones((4, 3, 3, 2), int), weight_bits=2),
+     "weights of 2 bits must be odd numbers in -3 .. 3"),
+    (dict(weight_bits=3), "weight_bits must be 1, 2, 4 or 8, not 3"),
+    (dict(weight_bits=True), "weight_bits must be 1, 2, 4 or 8, not True"),
+    (dict(height=0), "height must be 1 .. 4096, not 0"),
+    (dict(width=4097), "width must be 1 .. 4096, not 4097"),
+    (dict(stride=0), "stride must be 1 .. 15, not 0"),
+    (dict(padding=3), "padding must be 0 .. 2, not 3"),
+    (dict(pool="mean"), "pool must be none, max or sum, not 'mean'"),
+    (dict(pool_size=1), "pool max with squares of 1 x 1"),
+    (dict(pool="none"), "pool none with squares of 2 x 2"),
+    (dict(pool_size=7), "a map of 6 x 6 is too small for a kernel of 3 x 3 with padding 1, stride "
+                        "1 and pools of 7 x 7"),
+    (dict(height=4096, width=4096), "67108864 neurons, a convolution has at most 1048576"),
+    (dict(skip=3), "skip must be a Skip or None"),
+    (dict(skip=Skip(source=0, stride=1, shift=0, weights=np.ones((3, 2), int))),
+     "a skip must have as many channels as its convolution"),
+    (dict(skip=Skip(source=0, stride=1, shift=0), input_bits=2),
+     "a convolution with a skip must take spikes of 1 bit"),
+    (dict(threshold=np.zeros(3, int)), "threshold has shape (3,), expected (4,)"),
+])
+def test_wrong_convolution(changes, sentence):
+    with pytest.raises(DescriptionError) as caught:
+        convolution(**changes)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    (dict(source=-1), "source of a skip must be 0 .. 63, not -1"),
+    (dict(stride=0), "stride of a skip must be 1 .. 15, not 0"),
+    (dict(shift=13), "shift of a skip must be 0 .. 12, not 13"),
+    (dict(weights=np.zeros((2, 2), int)), "weights must be -1 or +1"),
+])
+def test_wrong_skip(changes, sentence):
+    with pytest.raises(DescriptionError) as caught:
+        Skip(**dict(source=0, stride=1, shift=0) | changes)
+    assert str(caught.value) == sentence
+
+
+def plain(**changes):
+    """A convolution that keeps its map of 6 x 6 x 2."""
+    return convolution(**dict(weights=np.ones((2, 3, 3, 2), int), threshold=np.zeros(2, int),
+                              bias=np.zeros(2, int), pool="none", pool_size=1) | changes)
+
+
+@pytest.mark.parametrize("layers, sentence", [
+    ([hidden(), plain()],
+     "layer 1 is a convolution and cannot follow a fully connected layer, which has no map"),
+    ([plain(), convolution(height=5)],
+     "layer 0 gives a map of 6 x 6 x 2 but layer 1 takes 5 x 6 x 2"),
+    ([convolution(), hidden()], "layer 0 has 36 outputs but layer 1 3 inputs"),
+    ([plain(pool="sum", pool_size=2), plain(height=3, width=3)],
+     "layer 1 must take sums of 3 bits"),
+    ([plain(skip=Skip(source=0, stride=1, shift=0)), plain()],
+     "layer 0 cannot have a skip: no layer is before it"),
+    ([plain(), plain(skip=Skip(source=0, stride=1, shift=0))],
+     "layer 1: the skip must come from a layer before layer 0, not from layer 0"),
+    ([plain(), plain(), plain(skip=Skip(source=0, stride=2, shift=0))],
+     "layer 2: the skip gives 3 rows with stride 2 but the neurons have 6"),
+    ([plain(), plain(), plain(skip=Skip(source=0, stride=1, shift=0,
+                                        weights=np.ones((2, 3), int)))],
+     "layer 2: the skip takes 3 channels but layer 0 has 2"),
+])
+def test_wrong_maps(layers, sentence):
+    last = layers[-1]
+    with pytest.raises(DescriptionError) as caught:
+        network(layers=[*layers, readout(weights=np.ones((3, last.n_outputs), int))])
     assert str(caught.value) == sentence
 
 

@@ -16,7 +16,7 @@ from model.experiment import command
 from model.export import fold
 from model.qsnn import Config
 from model.training import Recipe
-from tests.test_export import images, random_net
+from tests.test_export import images, random_maps_net, random_net
 
 torch.set_num_threads(1)
 
@@ -129,10 +129,11 @@ def test_trace_leaves_nothing_behind(pair):
     assert all(layer.trace is None and not layer._forward_hooks for layer in net.hidden)
 
 
+@pytest.mark.parametrize("make", [random_net, random_maps_net])
 @pytest.mark.parametrize("seed", range(10))
-def test_saved_network(tmp_path, seed):
+def test_saved_network(tmp_path, make, seed):
     """What is kept of a network is enough for every bit of its forward pass."""
-    net = random_net(seed)
+    net = make(seed)
     save_net(net, tmp_path / "net.safetensors")
     loaded = load_net(tmp_path / "net.safetensors")
     pixels = images(np.random.default_rng(seed), net.config, 100)

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from model import golden
+from model.architecture import layers_of
 from model.description import DescriptionError, Readout
 from model.export import READOUT_FRAC, fold
 from model.qsnn import MIN_GAIN, QSNN, Config
+from tests.networks import random_words
 
 
 def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
@@ -83,6 +85,23 @@ def assert_equal(net, seed=0, count=200):
 @pytest.mark.parametrize("seed", range(60))
 def test_random(seed):
     assert_equal(random_net(seed), seed)
+
+
+def random_maps_net(seed):
+    rng = np.random.default_rng(seed)
+    image, words, _ = random_words(rng)
+    return random_net(seed, image=image, inputs=int(np.prod(image)), hidden=words,
+                      last_bits=int(rng.choice([1, 2, 4, 8])))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_maps(seed):
+    net = random_maps_net(seed)
+    assert_equal(net, seed, count=40)
+    # the words that describe it give the same layers again
+    image, *words, _ = fold(net).shape.split("-")
+    assert image == "x".join(map(str, net.config.image))
+    assert layers_of(words, net.config.image) == net.config.layers
 
 
 @pytest.mark.parametrize("signed", [False, True])

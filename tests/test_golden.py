@@ -3,7 +3,50 @@ import pytest
 
 from model import golden
 from model.description import Description, FullyConnected, Readout
-from tests.networks import random_description, random_pixels
+from tests.networks import random_description, random_maps, random_pixels
+
+
+def window_sum(layer, x, neuron):
+    """S of a neuron of a convolution, the skip apart: loops over its square."""
+    place, channel = divmod(neuron, layer.channels)
+    y, column = divmod(place, layer.out_width)
+    total = 0
+    for i in range(layer.kernel):
+        for j in range(layer.kernel):
+            row = y * layer.stride + i - layer.padding
+            col = column * layer.stride + j - layer.padding
+            if 0 <= row < layer.height and 0 <= col < layer.width:
+                for k in range(layer.channels_in):
+                    total += int(layer.weights[channel, i, j, k]) * x[
+                        (row * layer.width + col) * layer.channels_in + k]
+    return total
+
+
+def skip_sum(layer, source, x, neuron):
+    """What the skip adds to it."""
+    place, channel = divmod(neuron, layer.channels)
+    y, column = divmod(place, layer.out_width)
+    _, width, channels = source.output_map
+    start = (y * layer.skip.stride * width + column * layer.skip.stride) * channels
+    if layer.skip.weights is None:
+        return x[start + channel] * 2 ** layer.skip.shift
+    return sum(int(layer.skip.weights[channel, k]) * x[start + k]
+               for k in range(channels)) * 2 ** layer.skip.shift
+
+
+def pooled(layer, out):
+    """What the next layer takes."""
+    if layer.kind != "convolution" or layer.pool == "none":
+        return out
+    size, result = layer.pool_size, []
+    for y in range(layer.out_height // size):
+        for column in range(layer.out_width // size):
+            for channel in range(layer.channels):
+                square = [out[((y * size + i) * layer.out_width + column * size + j)
+                              * layer.channels + channel]
+                          for i in range(size) for j in range(size)]
+                result.append(sum(square) if layer.pool == "sum" else max(square))
+    return result
 
 
 def naive(net, image):
@@ -12,25 +55,33 @@ def naive(net, image):
     membranes = [[[0] * layer.n_out] for layer in net.hidden]
     scores = [int(b) for b in net.readout.bias]
     for _ in range(net.time_steps):
-        x = [int(pixel) for pixel in image]
+        x, outputs = [int(pixel) for pixel in image], []
         for layer, fired, kept in zip(net.hidden, spikes, membranes, strict=True):
             out, after = [], []
             for j in range(layer.n_out):
-                total = sum(int(layer.weights[j, i]) * x[i] for i in range(layer.n_in))
+                if layer.kind == "convolution":
+                    total = window_sum(layer, x, j)
+                    if layer.skip:
+                        total += skip_sum(layer, net.layers[layer.skip.source],
+                                          outputs[layer.skip.source], j)
+                else:
+                    total = sum(int(layer.weights[j, i]) * x[i] for i in range(layer.n_in))
                 # half of the membrane, in units: q * 2**shift / 2
                 acc = kept[-1][j] * 2 ** layer.shift // 2 + total * 2 ** layer.frac
-                if acc >= int(layer.threshold[j]):
+                channel = j % layer.channels
+                if acc >= int(layer.threshold[channel]):
                     out.append(1)
                     after.append(0)
                 else:
-                    q = (acc + int(layer.bias[j])) // 2 ** layer.shift
+                    q = (acc + int(layer.bias[channel])) // 2 ** layer.shift
                     low = -(2 ** (layer.membrane_bits - 1)) if layer.signed else 0
                     high = low + 2 ** layer.membrane_bits - 1
                     out.append(0)
                     after.append(low if q < low else high if q > high else q)
             fired.append(out)
             kept.append(after)
-            x = out
+            x = pooled(layer, out)
+            outputs.append(x)
         for k in range(net.classes):
             total = sum(int(net.readout.weights[k, i]) * x[i] for i in range(len(x)))
             scores[k] += total * 2 ** net.readout.frac
@@ -58,6 +109,30 @@ def test_naive(seed):
     rng = np.random.default_rng(seed)
     net = random_description(rng)
     assert_naive(net, random_pixels(rng, net, 8))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_naive_maps(seed):
+    rng = np.random.default_rng(seed)
+    net = random_maps(rng)
+    assert_naive(net, random_pixels(rng, net, 2))
+
+
+def test_random_maps_have_everything():
+    """Of what the tests above and those of the hardware say that they try."""
+    layers = [layer for seed in range(60)
+              for layer in random_maps(np.random.default_rng(seed)).layers]
+    maps = [layer for layer in layers if layer.kind == "convolution"]
+    assert {layer.kernel for layer in maps} == {1, 2, 3, 4}
+    assert {layer.stride for layer in maps} == {1, 2} and {layer.pool for layer in maps} == {
+        "none", "max", "sum"}
+    assert {0, 1, 2, 3} <= {layer.padding for layer in maps}
+    assert {layer.weight_bits for layer in maps} == {1, 2, 4, 8}
+    assert {layer.weight_bits for layer in layers if layer.kind == "readout"} == {1, 2, 8}
+    skips = [layer.skip for layer in maps if layer.skip]
+    assert {skip.weights is None for skip in skips} == {True, False}
+    assert {skip.stride for skip in skips} >= {1, 2} and len({skip.shift for skip in skips}) == 4
+    assert any(layer.input_bits > 1 for layer in layers if layer.kind == "readout")
 
 
 @pytest.mark.parametrize("signed", [False, True])

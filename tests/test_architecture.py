@@ -1,0 +1,71 @@
+"""Words of networks, the shapes that they give, and the sentences that refuse others."""
+
+import pytest
+
+from model.architecture import ArchitectureError, layers_of
+
+IMAGE = (28, 20, 3)
+
+
+def test_shapes():
+    found = layers_of("c16k3-p2-c8k5s2p0w4-a2-fc12w8-7", IMAGE)
+    assert [(layer.inputs, layer.channels, layer.positions if layer.kernel else None,
+             layer.outputs, layer.output_bits, layer.weight_bits) for layer in found] == [
+        ((28, 20, 3), 16, (28, 20), (14, 10, 16), 1, 1),
+        ((14, 10, 16), 8, (4, 2), (2, 1, 8), 3, 4),
+        ((16,), 12, None, (12,), 1, 8),
+        ((12,), 7, None, (7,), 1, 1)]
+
+
+def test_neurons_without_a_whole_square_are_not_there():
+    layer, = layers_of("c2k3p0-p3", (10, 9, 1))  # 8 x 7 positions
+    assert layer.positions == (6, 6) and layer.outputs == (2, 2, 2)
+
+
+def test_residual_blocks():
+    """What they are short for, and what is added: the spikes before, through 1 x 1 where needed."""
+    assert layers_of("c8k3-r8-r16s2", IMAGE) == layers_of(
+        "c8k3-c8k3-c8k3+0-c16k3s2-c16k3+2", IMAGE)
+    _, _, same, _, wider = layers_of("c8k3-r8-r16s2", IMAGE)
+    assert (same.skip, same.skip_stride, same.skip_kernel) == (0, 1, False)
+    assert (wider.skip, wider.skip_stride, wider.skip_kernel, wider.skip_channels) == (
+        2, 2, True, 8)
+
+
+@pytest.mark.parametrize("words, sentence", [
+    ("c16k3-q2", "'q2' is not a layer: they look like c16k3 (convolution), p2 (max pooling), a2 "
+                 "(sum pooling), r64 (residual block) or fc64; see model/architecture.py"),
+    ("c16", "'c16' is not a layer: "),
+    ("", "'' is not a layer: "),
+    ("c0k3", "layer 0 (c0k3): 1 to 65536 neurons or channels, not 0"),
+    ("c4k3w3", "layer 0 (c4k3w3): weights have 1, 2, 4 or 8 bits, not 3"),
+    ("c4k0", "layer 0 (c4k0): kernels of 1 to 15 rows, not 0"),
+    ("c4k16", "layer 0 (c4k16): kernels of 1 to 15 rows, not 16"),
+    ("c4k3s0", "layer 0 (c4k3s0): a stride of 1 to 15, not 0"),
+    ("c4k3p3", "layer 0 (c4k3p3): a padding of 0 to 2, not 3"),
+    ("c4k3s9-p3-c4k3p0", "layer 1 (c4k3p0): a map of 1 x 1 is too small for this kernel"),
+    ("p2", "p2 pools the spikes of a convolution, and must follow one"),
+    ("c4k3-p2-a2", "a2 pools the spikes of a convolution, and must follow one"),
+    ("fc9-p2", "p2 pools the spikes of a convolution, and must follow one"),
+    ("c4k3-p1", "layer 0 (p1): squares of 2 to 15, not 1"),
+    ("c4k3s5-p5", "layer 0 (p5): a map of 6 x 4 has no square of 5 x 5"),
+    ("fc9-c4k3", "layer 1 (c4k3): a convolution needs a map, and a fully connected layer gives "
+                 "none"),
+    ("r4", "layer 0 (r4): a residual block adds the spikes of the layer before it, and there is "
+           "none"),
+    ("c4k3-c4k3+0", "layer 1 (c4k3+0): what is added comes from a layer before layer 0"),
+    ("c4k3-c4k3-c4k3w2+0", "layer 2 (c4k3w2+0): weights beside a skip have 1 bit"),
+    ("c4k3-c4k3-a2-c4k3+0", "layer 2 (c4k3+0): a convolution that takes sums cannot have a skip"),
+    ("c4k3-a2-c4k3-c4k3+0", "layer 2 (c4k3+0): layer 0 is not a convolution that gives spikes"),
+    ("c4k3-c4k3-c4k3p0+0", "layer 2 (c4k3p0+0): a map of 28 x 20 of layer 0 cannot be added to "
+                           "one of 26 x 18"),
+])
+def test_refused(words, sentence):
+    with pytest.raises(ArchitectureError) as caught:
+        layers_of(words, IMAGE)
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_row_of_pixels_has_no_map():
+    with pytest.raises(ArchitectureError, match="needs images with height, width and channels$"):
+        layers_of("c4k3", (784,))

@@ -1,0 +1,114 @@
+"""Nested loops as they count, and the order in which a convolution reads its input."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from hw.folding import Folding, plan
+from hw.window import Walker, WindowSchedule
+from tests.networks import random_maps
+from tests.simulation import run, waveform
+
+
+@pytest.mark.parametrize("loops, starts, modulus", [
+    ([(1, (5,))], [2], 7), ([(3, (1,)), (2, (4,)), (1, (9,))], [0], 11),
+    ([(2, (1, 1, 0)), (1, (7, 7, 7)), (3, (2, 0, 1)), (1, (6, 0, 0))], [5, -1, -1], 6),
+    ([(4, (0, 1, 0)), (2, (3, 0, -2)), (1, (12, 0, 0))], [1, 0, 3], 16)])
+def test_walker(loops, starts, modulus):
+    """Three rounds of the outermost loop, with pauses."""
+    rng = np.random.default_rng(0)
+    dut = Walker(loops, starts, modulus)
+    expected = []
+    for outer in range(3):
+        for indices in product(*(range(count) for count, _ in reversed(loops[:-1]))):
+            counts = [*reversed(indices), outer]
+            numbers = [start + sum(count * step[index] for count, (_, step) in
+                                   zip(counts, loops, strict=True))
+                       for index, start in enumerate(starts)]
+            # the outermost loop only moves the first number
+            expected.append([numbers[0] % modulus, *numbers[1:]])
+    rows, steps = [], []
+    for step in rng.integers(0, 2, size=4 * len(expected)):
+        steps.append(step)
+        rows.append({"step": int(step)})
+    seen = waveform(dut, rows, *(f"n{index}" for index in range(len(starts))))
+    place = 0
+    for step, numbers in zip(steps, seen, strict=True):
+        if place < len(expected):
+            assert numbers == expected[place], place
+        place += step
+    assert place >= len(expected)
+
+
+def reads(layer, stage):
+    """For each word of an image: (row, column, chunk) or None for padding, weights, flags."""
+    window, words = stage.window, []
+    for unit, column in product(range(window.units), range(window.out_width // window.pool_size)):
+        for row_in, column_in in product(range(window.pool_size), repeat=2):
+            y0 = (unit * window.pool_size + row_in) * window.stride - window.padding
+            x0 = (column * window.pool_size + column_in) * window.stride - window.padding
+            for group, plane, ky, kx, chunk in product(
+                    range(stage.groups), range(stage.planes), range(window.kernel),
+                    range(window.kernel), range(window.chunks)):
+                inside = 0 <= y0 + ky < layer.height and 0 <= x0 + kx < layer.width
+                word = (plane * window.kernel + ky) * window.kernel + kx
+                word = word * window.chunks + chunk
+                words.append(((y0 + ky, x0 + kx, chunk) if inside else None,
+                              group * stage.reads + word,
+                              word == 0, word > 0 and word % stage.words == 0,
+                              word == stage.reads - 1))
+    return words
+
+
+@pytest.mark.parametrize("words, image, foldings", [
+    ("c3k3", (4, 5, 1), [(2, 1)]), ("c4k2s2w2", (5, 7, 4), [(1, 2)]),
+    ("c2k3-p2", (6, 5, 2), [(1, 1)]), ("c4k4s3p2-p2", (9, 8, 1), [(4, 1)]),
+    ("c5k1s3", (7, 8, 3), [(2, 3)])])
+@pytest.mark.parametrize("every_unit", [False, True])
+def test_order(words, image, foldings, every_unit):
+    """Two images, with everything there: each word once, in order, no cycle without a reason."""
+    description = random_maps(np.random.default_rng(1), words=words, image=image, time_steps=1)
+    foldings = [Folding(*pair) for pair in foldings] + [Folding(1, 1)]
+    stage, layer = plan(description, foldings).stages[0], description.layers[0]
+    dut = WindowSchedule(stage, every_unit)
+    expected, window, seen, units = reads(layer, stage), stage.window, [], [0, 0]
+
+    async def testbench(ctx):
+        ctx.set(dut.available, 1)
+        ctx.set(dut.room, 1)
+        for _ in range(2 * stage.image_cycles + 1):
+            if ctx.get(dut.valid):
+                seen.append(tuple(ctx.get(getattr(dut, name)) for name in (
+                    "word", "blank", "weight", "first", "scale", "last")))
+            units[0] += ctx.get(dut.begin)
+            units[1] += ctx.get(dut.take)
+            await ctx.tick()
+
+    run(dut, testbench)
+    assert len(seen) == 2 * len(expected)
+    # a unit more has begun in the last cycle
+    assert units == [2 * stage.units + 1, 2 * stage.units + 1 if every_unit else 3]
+    ring = window.rows * window.width * window.chunks
+    for number, (found, wanted) in enumerate(zip(seen, expected * 2, strict=True)):
+        place, *rest = wanted
+        assert found[2:] == tuple(rest), number
+        assert found[1] == (place is None), number
+        if place is not None:
+            row = number // len(expected) * layer.height + place[0]
+            address = (row * window.width + place[1]) * window.chunks + place[2]
+            assert found[0] == address % ring, number
+
+
+def test_waits():
+    """Nothing is read before it is there, and nothing begun without room for the result."""
+    description = random_maps(np.random.default_rng(2), words="c3k3", image=(4, 4, 1))
+    stage = plan(description, [Folding(3, 1), Folding(1, 1)]).stages[0]
+    for missing in ("available", "room"):
+        dut = WindowSchedule(stage, True)
+        rows = [{"available": 1, "room": 1} | {missing: 0}] * 5 + [{missing: 1}]
+        rows += [{missing: 0}] * (2 * stage.unit_cycles)
+        seen = waveform(dut, rows, "begin", "valid")
+        assert [n for n, row in enumerate(seen) if row[0]] == [5]
+        valid = [n for n, row in enumerate(seen) if row[1]]
+        assert valid[0] == 6 and len(valid) == len(stage.places) // stage.units * stage.reads
