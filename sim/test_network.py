@@ -8,9 +8,15 @@ from hw.folding import Folding
 from model.data import load, quantize_pixels
 from model.description import load as load_description
 from sim.runner import simulate
-from tests.networks import random_description, random_foldings, random_pixels
+from tests.networks import (
+    random_description,
+    random_foldings,
+    random_pixels,
+    random_small_maps,
+)
 
 RANDOM = 20
+MAPS = 12
 SMOKE = 4  # of the random networks, for the second simulator too
 IMAGES = 6
 COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn"))
@@ -23,6 +29,16 @@ def test_random(folder, waves, seed):
     rng = np.random.default_rng(seed)
     description = random_description(rng)
     foldings = random_foldings(rng, description)
+    pixels = random_pixels(rng, description, IMAGES)
+    simulate(folder, description, foldings, pixels, waves=waves)
+
+
+@pytest.mark.parametrize("seed", [
+    pytest.param(seed, marks=[pytest.mark.smoke] if seed < 2 else []) for seed in range(MAPS)])
+def test_maps(folder, waves, seed):
+    """Convolutions, pools, skips, weights of several bits."""
+    rng = np.random.default_rng(seed)
+    description, foldings = random_small_maps(rng, latency=2500)
     pixels = random_pixels(rng, description, IMAGES)
     simulate(folder, description, foldings, pixels, waves=waves)
 

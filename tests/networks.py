@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hw.folding import Folding, StagePlan
+from hw.folding import Folding, StagePlan, plan
 from model import golden
 from model.architecture import ArchitectureError, layers_of
 from model.description import (
@@ -129,6 +129,15 @@ def random_foldings(rng, description):
         foldings.append(Folding(pe, simd))
         padded, before = -(-layer.channels // pe) * pe, layer
     return foldings
+
+
+def random_small_maps(rng, latency):
+    """A network with convolutions and its foldings that need no more cycles for an image."""
+    while True:
+        description = random_maps(rng)
+        foldings = random_foldings(rng, description)
+        if plan(description, foldings).latency <= latency:
+            return description, foldings
 
 
 def stage_of(layer, padding=0, simd=1, steps=1):
