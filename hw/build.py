@@ -6,15 +6,17 @@ from pathlib import Path
 from hw.emit import artefacts, module_name
 from hw.folding import Folding, FoldingError, default_folding, plan
 from hw.images import network_tables
+from hw.picture import draw_network
 from hw.protocol import MAX_WORDS
 from model.description import DescriptionError, load
 from model.files import write_whole
 
-__all__ = ["BuildError", "DEFAULT_CYCLES", "build", "choose_folding", "contents", "find_network",
-           "foldings_of", "load_alike", "open_build"]
+__all__ = ["BuildError", "build", "choose_folding", "contents", "default_cycles",
+           "find_network", "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(__file__).parents[1] / "model" / "networks"
 DEFAULT_CYCLES = 800  # an image: 60,000 images/s at 50 MHz
+DEFAULT_SYNAPSES = 256  # at once, where that many cycles would need more
 DESCRIPTION = "network.qsnn"
 
 
@@ -44,7 +46,14 @@ def _numbers(option, text, count):
     return numbers
 
 
-def choose_folding(description, *, pe=None, simd=None, file=None, cycles=DEFAULT_CYCLES):
+def default_cycles(description):
+    """Cycles of an image to aim at where nobody says how many."""
+    synapses = sum(layer.fan_in * layer.weight_bits * layer.n_out for layer in description.layers)
+    maps = description.input_map is not None
+    return max(DEFAULT_CYCLES, synapses // DEFAULT_SYNAPSES) if maps else DEFAULT_CYCLES
+
+
+def choose_folding(description, *, pe=None, simd=None, file=None, cycles=None):
     """PE and SIMD of each layer: given as text with commas, or in a JSON file, or the default.
 
     The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer.
@@ -63,7 +72,7 @@ def choose_folding(description, *, pe=None, simd=None, file=None, cycles=DEFAULT
                 for row in rows):
             raise BuildError(sentence)
         return [Folding(**row) for row in rows]
-    default = default_folding(description, cycles)
+    default = default_folding(description, cycles or default_cycles(description))
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
     return [Folding(*pair) for pair in zip(pes, simds, strict=True)]
@@ -83,6 +92,7 @@ def build(description, foldings, name, out, *, loadable=False):
                                f"{MAX_WORDS} can: take a larger PE or SIMD")
     files = artefacts(description, foldings, name, loadable=loadable)
     files[DESCRIPTION] = description.tobytes()
+    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
     folder = Path(out) / name
     (folder / "memory").mkdir(parents=True, exist_ok=True)
     for stale in (folder / "memory").glob("layer*.hex"):
@@ -142,7 +152,9 @@ def _circuit(description):
     """name -> value of what decides on the circuit, beside the folding."""
     values = {"shape": description.shape, "time_steps": description.time_steps}
     for index, layer in enumerate(description.layers):
-        for name in ("input_bits", "membrane_bits", "signed", "shift", "frac"):
+        for name in ("input_bits", "weight_bits", "membrane_bits", "signed", "shift", "frac"):
             if hasattr(layer, name):
                 values[f"{name} of layer {index}"] = getattr(layer, name)
+        if layer.skip:
+            values[f"skip of layer {index}"] = layer.skip.stride, layer.skip.shift
     return values

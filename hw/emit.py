@@ -110,13 +110,13 @@ def _layer_facts(index, layer, stage, hardware, contents):
         "weight_bits": stage.planes,
         "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
         "cycles": stage.image_cycles,
-        "utilisation": round(layer.fan_in * stage.planes * layer.n_out
+        "utilisation": round(_synapses(layer) * layer.n_out
                              / (stage.pe * stage.simd * stage.image_cycles), 4),
         "frac": layer.frac,
         "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
                             "depth": len(words)}
                      for name, (width, words) in contents.items()},
-        "buffer_bits": stage.buffer_words * stage.simd * stage.bits * stage.steps,
+        "buffer_bits": _buffer_bits(stage),
     }
     if stage.readout:
         parameters = hardware.scores.parameters
@@ -126,6 +126,22 @@ def _layer_facts(index, layer, stage, hardware, contents):
                   "shift": layer.shift, "threshold": _shape(parameters.threshold_shape)}
     facts["bias"] = _shape(parameters.bias_shape)
     return facts
+
+
+def _synapses(layer):
+    """Bits of weights that a neuron meets."""
+    skip = layer.skip.weights if layer.skip else None
+    return layer.fan_in * layer.weight_bits + (0 if skip is None else skip.shape[1])
+
+
+def _buffer_bits(stage):
+    bits = stage.bits * stage.steps
+    total = stage.buffer_words * stage.simd * bits
+    if stage.skip:
+        skip = stage.skip
+        total += skip.rows * skip.window.width * skip.window.chunks * bits * (
+            stage.simd if skip.weights else stage.pe)
+    return total
 
 
 def _shape(shape):

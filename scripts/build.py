@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hw.boards import BoardError, find_board
-from hw.build import DEFAULT_CYCLES, BuildError, build, choose_folding, find_network
+from hw.build import BuildError, build, choose_folding, find_network
 from hw.filling import FillError
 from hw.fit import FitError, check_fit, choose_for_board, found_text
 from hw.flow import FlowError, Options, implement
@@ -53,7 +53,8 @@ def main(
     model: Annotated[str, typer.Option(help="a .qsnn file, or a name in model/networks")] = "",
     name: Annotated[str, typer.Option(help="name of the build folder")] = "",
     out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
-    cycles: Annotated[int, typer.Option(min=1, help="cycles an image to aim at")] = DEFAULT_CYCLES,
+    cycles: Annotated[int, typer.Option(min=0, help="cycles an image to aim at; 0: 800, or more "
+                                                    "for convolutions")] = 0,
     pe: Annotated[str, typer.Option(help="neurons at once, one number a layer")] = "",
     simd: Annotated[str, typer.Option(help="synapses at once, one number a layer")] = "",
     folding: Annotated[Path | None, typer.Option(

@@ -29,8 +29,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(help=__doc__)
 def main(
     folder: Path,
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist or digits")] = "",
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10 or digits")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
+    pictures: Annotated[bool, typer.Option("--pictures", help="draw spikes, confusion matrix and "
+                                                              "firing rates")] = False,
     waves: Annotated[Path | None, typer.Option(help="write a VCD (use few images)")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
 ):
@@ -54,6 +56,10 @@ def main(
     print(table(description, facts, labels, result, outcome))
     if waves is not None:
         print(f"waves: {waves}")
+    if pictures:
+        from sim.pictures import draw  # slow to import
+        for path in draw(folder, description, pixels, labels, result, outcome):
+            print(path)
     raise typer.Exit(0 if outcome.ok else 1)
 
 

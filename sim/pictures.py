@@ -34,13 +34,35 @@ def _grid(values):
     return grid.reshape(-1, width)
 
 
+def _tiles(values, shape):
+    """The channels of a map side by side, as square as it gets; NaN between them."""
+    height, width, channels = shape
+    columns = int(np.ceil(np.sqrt(channels)))
+    rows = -(-channels // columns)
+    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for channel, tile in enumerate(np.moveaxis(values.reshape(shape), 2, 0)):
+        row, column = divmod(channel, columns)
+        row, column = row * (height + 1), column * (width + 1)
+        grid[row:row + height, column:column + width] = tile
+    return grid
+
+
+def _input(description, pixels):
+    """An image as it was meant."""
+    shape = description.input_map
+    if shape is None or shape[2] not in (1, 3):
+        return _grid(pixels.astype(float))
+    image = pixels.reshape(shape) / ((1 << description.input_bits) - 1)
+    return image if shape[2] == 3 else image[:, :, 0]
+
+
 def _spikes(description, pixels, labels, result, index=0):
     steps, hidden = description.time_steps, description.hidden
     figure, axes = plt.subplots(len(hidden) + 1, steps, squeeze=False,
                                 figsize=(1.9 * steps + 1, 2.2 * (len(hidden) + 1)))
     for ax in axes.flat:
         ax.set_axis_off()
-    axes[0][0].imshow(_grid(pixels[index].astype(float)), cmap="gray_r")
+    axes[0][0].imshow(_input(description, pixels[index]), cmap="gray_r")
     axes[0][0].set_title(f"input: {labels[index]}")
     if steps > 1:
         ax = axes[0][-1]
@@ -56,8 +78,15 @@ def _spikes(description, pixels, labels, result, index=0):
         ax.set_title(f"scores: class {best}", fontsize=9)
     for row, spikes in enumerate(result.spikes, 1):
         for t in range(steps):
-            ax = axes[row][t]
-            ax.imshow(_grid(spikes[index, t].astype(float)), cmap="gray_r", vmin=0, vmax=1)
+            ax, layer = axes[row][t], description.layers[row - 1]
+            fired = spikes[index, t].astype(float)
+            grid = _tiles(fired, (layer.out_height, layer.out_width, layer.channels)) \
+                if layer.kind == "convolution" else _grid(fired)
+            ax.set_facecolor("#d0d8f0")  # between maps
+            ax.imshow(grid, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+            ax.set_axis_on()
+            ax.set_xticks([])
+            ax.set_yticks([])
             count = int(spikes[index, t].sum())
             ax.set_title(f"layer {row - 1}, step {t}: {count}/{spikes.shape[2]}", fontsize=8)
     figure.suptitle("spikes of one image: black fires")

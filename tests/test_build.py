@@ -66,7 +66,7 @@ def test_build(run, work):
     assert done.stdout == f"{report}\nwritten to build/small/\n"
     expected = artefacts(network(), default_folding(network(), 800), "small")
     found = contents(folder)
-    assert found == {"network.qsnn": network().tobytes(),
+    assert found == {"network.qsnn": network().tobytes(), "network.png": found["network.png"],
                      **{name: text.encode() for name, text in expected.items()}}
 
     again = run("--model", "small.qsnn", "--out", "again")
