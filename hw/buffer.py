@@ -105,7 +105,8 @@ class RowBuffer(wiring.Component):
 
     As :class:`ImageBuffer`, with rows in place of images for the writer: it takes a credit for
     each row, and :py:`done` marks a row's last word. The reader begins and releases units, as
-    :class:`hw.folding.Window` has them.
+    :class:`hw.folding.Window` has them. What happens counts a cycle later, behind registers: both
+    sides must leave a cycle between two credits taken, and between two units begun.
 
     Parameters
     ----------
@@ -148,15 +149,19 @@ class RowBuffer(wiring.Component):
                      write_port.data.eq(self.data)]
 
         # rows that are free; rows that have come and of which no unit has taken notice
+        take, done, begin, release = (Signal(name=f"{name}_seen") for name in (
+            "take", "done", "begin", "release"))
+        m.d.sync += [take.eq(self.take), done.eq(self.write & self.done),
+                     begin.eq(self.begin), release.eq(self.release)]
         rows = range(self.rows + 1)
         free, free_next = Signal(rows, init=self.rows), Signal(rows)
         come, come_next = Signal(rows), Signal(rows)
-        need, need_next = _following(m, "need", window.needed, self.begin)
-        freed, _ = _following(m, "freed", window.freed, self.release)
+        need, need_next = _following(m, "need", window.needed, begin)
+        freed, _ = _following(m, "freed", window.freed, release)
         room = Signal(init=1)
         m.d.comb += [
-            free_next.eq(free - self.take + Mux(self.release, freed, 0)),
-            come_next.eq(come + (self.write & self.done) - Mux(self.begin, need, 0)),
+            free_next.eq(free - take + Mux(release, freed, 0)),
+            come_next.eq(come + done - Mux(begin, need, 0)),
             self.room.eq(room),
         ]
         m.d.sync += [free.eq(free_next), room.eq(free_next != 0), come.eq(come_next),

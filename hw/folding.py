@@ -16,7 +16,8 @@ from hw.synapses import synapse_latency
 from hw.timing import timing
 
 __all__ = ["Folding", "FoldingError", "StagePlan", "Window", "SkipPlan", "consumers",
-           "default_folding", "input_pixel", "plan", "stage_plan", "word_width"]
+           "default_folding", "input_pixel", "plan", "stage_plan",
+           "window_of", "word_width"]
 
 MAX_PE = 1024
 MAX_SIMD = 4096
@@ -248,8 +249,9 @@ class StagePlan:
 
     @property
     def group_cycles(self):
-        """Cycles from one group to the next."""
-        return max(self.reads, self.sequence_cycles)
+        """Cycles from one group to the next; a convolution's rows are two cycles apart at least."""
+        alone = self.window and self.window.positions * self.groups == 1
+        return max(self.reads, self.sequence_cycles, 2 if alone else 1)
 
     @property
     def units(self):
@@ -412,7 +414,7 @@ def stage_plan(description, index, folding, before, width):
     n_in = pixel[1] * (layer.n_in // pixel[0])
     window, skip, words = None, None, _ceil(n_in, folding.simd)
     if layer.kind == "convolution":
-        window = _window(layer, pixel[1], _ceil(pixel[1], folding.simd))
+        window = window_of(layer, pixel[1], _ceil(pixel[1], folding.simd))
         words = layer.kernel ** 2 * window.chunks
     if layer.skip:
         skip = _skip_plan(description, index, folding, before[layer.skip.source])
@@ -425,7 +427,8 @@ def stage_plan(description, index, folding, before, width):
         spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip)
 
 
-def _window(layer, channels, chunks):
+def window_of(layer, channels=1, chunks=1):
+    """The :class:`Window` of a convolution."""
     return Window(height=layer.height, width=layer.width, channels=channels, kernel=layer.kernel,
                   stride=layer.stride, padding=layer.padding, out_height=layer.out_height,
                   out_width=layer.out_width, pool_size=layer.pool_size, pool=layer.pool,
@@ -441,7 +444,7 @@ def _skip_plan(description, index, folding, source):
                     stride=skip.stride, padding=0, out_height=layer.out_height,
                     out_width=layer.out_width, pool_size=layer.pool_size, pool="none",
                     chunks=_ceil(source.neurons, word))
-    skipped = [_window(between, 1, 1) for between in description.layers[skip.source + 1:index + 1]]
+    skipped = [window_of(between) for between in description.layers[skip.source + 1:index + 1]]
     return SkipPlan(source=skip.source, window=window, channels=channels, shift=skip.shift,
                     weights=skip.weights is not None, ahead=_ahead(window, skipped))
 
@@ -503,6 +506,9 @@ def plan(description, foldings):
             if type(value) is not int or not 1 <= value <= most:  # True is an int too
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
                                    f"(it has {has} {what}), not {value!r}")
+        if map_in and not stages and layer.width == 1:
+            raise FoldingError("layer 0: an image one pixel wide cannot be streamed: turn it into "
+                               "one pixel high")
         if map_in and not stages and n_in % folding.simd:
             raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
                                f"not be {folding.simd}")

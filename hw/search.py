@@ -17,6 +17,7 @@ from hw.folding import (
     input_pixel,
     plan,
     stage_plan,
+    window_of,
     word_width,
 )
 from hw.parameters import stage_parameters
@@ -78,7 +79,8 @@ class Search:
             beginnings = list(dict.fromkeys(by_logic[:BEAM] + by_blocks[:BEAM // 2]))
         for beginning in sorted(beginnings, key=lambda new: new.likely):
             whole = plan(self.description, beginning.foldings)
-            if whole.cycles_per_image <= cycles:
+            if max(stage.image_cycles for stage in whole.stages) <= cycles and \
+                    whole.cycles_per_image <= cycles:
                 found = Found(beginning.foldings, whole, estimate(
                     self.board, self.description, whole, bare=self.bare, loadable=self.loadable,
                     link=self.link))
@@ -153,9 +155,11 @@ class Search:
         layer, spram = self.description.layers[index], index == self.spram
         # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         n_in, lanes = input_pixel(self.description, index, source)[1], source.lanes if source else 1
-        positions, pixels = 1, layer.weight_bits
+        positions, pixels, pixels_kept = 1, layer.weight_bits, 0
+        bits = layer.input_bits * (self.description.time_steps if source else 1)
         if layer.kind == "convolution":
             positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
+            pixels_kept = window_of(layer).rows * layer.width
         elif source:
             n_in *= source.output_pixels
         most = SPRAM_DEPTH if spram else MAX_WORDS
@@ -179,21 +183,16 @@ class Search:
             by_size = sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair))
             chosen += by_size[:CHOICES]
             fewest = self.board.ram_blocks + 1
-            for pair in by_size:  # the smallest for each number of blocks
-                blocks = self._blocks(index, Folding(*pair, spram), before)
+            for pe, simd in by_size:  # the smallest for each number of blocks
+                pair, words = (pe, simd), -(-n_in // simd)
+                blocks = _ram_blocks(
+                    self.board.family, max(0, pe * simd - SPRAM_WIDTH * spram),
+                    words * pixels * -(-layer.channels // pe), simd * bits,
+                    pixels_kept * words if pixels_kept else (1 << ceil_log2(words)) + words)
                 if blocks < fewest:
                     chosen.append(pair)
                     fewest = blocks
         return [Folding(*pair, spram) for pair in dict.fromkeys(chosen)]
-
-    def _blocks(self, index, folding, before):
-        """Block RAMs of a layer's weights and of its buffer."""
-        stage = self._stage(index, folding, before, folding.pe)
-        bits = folding.pe * folding.simd - SPRAM_WIDTH * folding.spram
-        buffer = stage.buffer_words if stage.window else \
-            (1 << ceil_log2(stage.words)) + stage.words
-        return _ram_blocks(self.board.family, max(0, bits), stage.reads * stage.groups,
-                           stage.simd * stage.bits * stage.steps, buffer)
 
 
 @cache

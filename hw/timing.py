@@ -16,6 +16,7 @@ READOUT_IMAGES = 2  # whose scores wait in the queue of a score unit
 class _Buffer:
     """Rows of a map, or images, that a layer reads; free again when it is done with them.
 
+    late           what happens to rows counts a cycle later
     needed, freed  per unit of an image, from row 0 on
     rows           of an image; those that the buffer has places for
     delay          cycles from the last word of a unit's rows to the end of their use
@@ -27,6 +28,7 @@ class _Buffer:
         self.freed = window.freed if window else (1,)
         self.rows = window.height if window else 1
         self.whole = not window  # it takes images
+        self.late = bool(window)
 
     def wanted(self, unit):
         """Index of the last row that a unit needs."""
@@ -44,7 +46,7 @@ class _Buffer:
         index = image * len(self.freed) + unit
         if index >= len(begins):
             return None
-        return begins[index] + 1 + self.reader.stage.released + self.delay + 1
+        return begins[index] + 1 + self.reader.stage.released + self.delay + 1 + self.late
 
 
 class _Stage:
@@ -113,7 +115,7 @@ def _begin(stages, index, sinks, arrived):
             written = stages[source].written(row, buffer.whole)
         else:
             written = arrived[row] if row < len(arrived) else None
-        times.append(None if written is None else written + 1)
+        times.append(None if written is None else written + 1 + buffer.late)
     image, place = divmod(unit, stage.stage.units)
     for buffer in sinks:
         if not buffer.whole:

@@ -16,8 +16,17 @@ from safetensors.torch import save_file
 from model import data, experiment, golden
 from model.description import load
 from model.equality import compare, load_net
+from model.export import fold
 from model.qsnn import Config
-from model.training import Recipe, Training, TrainingError, shift_images
+from model.training import (
+    Recipe,
+    Training,
+    TrainingError,
+    erase_squares,
+    fast_products,
+    flip_images,
+    shift_images,
+)
 
 torch.set_num_threads(1)
 
@@ -207,6 +216,89 @@ def test_shift_images():
     assert torch.equal(shift_images(images, 0, rng), images)
 
 
+IMAGE = (4, 6, 3)  # height, width and channels: nothing is square
+
+
+def maps(count):
+    return torch.rand(count, 72, generator=torch.Generator().manual_seed(1)) + 1
+
+
+def test_shifted_maps():
+    """All channels of an image move together; the sides may differ."""
+    rng = torch.Generator().manual_seed(0)
+    images, seen = maps(300), set()
+    for image, result in zip(images.view(-1, *IMAGE), shift_images(images, 1, rng, IMAGE).view(
+            -1, *IMAGE), strict=True):
+        padded = torch.nn.functional.pad(image, (0, 0, 1, 1, 1, 1))
+        found = [(y, x) for y in range(3) for x in range(3)
+                 if torch.equal(padded[y:y + 4, x:x + 6], result)]
+        assert len(found) == 1
+        seen |= set(found)
+    assert len(seen) == 9
+
+
+def test_flipped_maps():
+    images = maps(400)
+    flipped = flip_images(images, torch.Generator().manual_seed(0), IMAGE)
+    mirrored = images.view(-1, *IMAGE).flip(2).reshape(400, -1)
+    chosen = (flipped == mirrored).all(1)
+    assert torch.equal(flipped[~chosen], images[~chosen])
+    assert 160 < chosen.sum() < 240
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_erased_squares(side):
+    """One square in all channels, whole or cut by the edge; its centre may be any pixel."""
+    images, areas = maps(500), set()
+    erased = erase_squares(images, side, torch.Generator().manual_seed(0), IMAGE)
+    for image, result in zip(images.view(-1, *IMAGE), erased.view(-1, *IMAGE), strict=True):
+        gone = (result == 0).all(2)
+        assert torch.equal(result[~gone], image[~gone])
+        rows, columns = torch.nonzero(gone).T
+        height, width = (int(axis.max() - axis.min()) + 1 for axis in (rows, columns))
+        assert gone.sum() == height * width and max(height, width) <= side
+        areas.add((height, width))
+    assert (side, side) in areas and len(areas) == (1 if side == 1 else 4)
+
+
+def test_fast_products_are_exact_forward():
+    """Weights, spikes and pixels have 8 significant bits at most; what was set is set again."""
+    torch.manual_seed(0)
+    setting = torch.backends.mkldnn.conv
+    before = setting.fp32_precision
+    x = torch.randint(0, 256, (4, 16, 9, 9)).float().contiguous(memory_format=torch.channels_last)
+    weight = torch.where(torch.randn(32, 16, 3, 3) > 0, 1.0, -1.0)
+    exact = torch.nn.functional.conv2d(x.double(), weight.double(), padding=1)
+    with fast_products(True):
+        assert setting.fp32_precision == "bf16"
+        found = torch.nn.functional.conv2d(x, weight, padding=1)
+    assert torch.equal(found.double(), exact)
+    assert setting.fp32_precision == before
+    with fast_products(False):
+        assert setting.fp32_precision == before
+
+
+# the compiler of PyTorch warns of what PyTorch does
+@pytest.mark.filterwarnings("ignore")
+def test_maps_learn():
+    """Which half of an image is brighter: a convolution and a pool find it, compiled or not."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, size=(512, 8, 8))
+    labels = rng.integers(0, 2, size=512)
+    images[np.arange(512), :, :4] += 150 * (1 - labels)[:, None, None]
+    images[np.arange(512), :, 4:] += 150 * labels[:, None, None]
+    config = Config(inputs=64, image=(8, 8, 1), hidden=("c8k3", "p2", "c8k3", "c8k3+0", "fc8"),
+                    classes=2, time_steps=2)
+    losses = {}
+    for compiled in (False, True):
+        training = Training(config, Recipe(epochs=8, batch_size=32, lr=1e-2, shift=0, erase=1,
+                                           compiled=compiled))
+        epochs = list(training.epochs(images.reshape(512, -1), labels))
+        assert epochs[-1].accuracy > 0.95
+        losses[compiled] = epochs[0].loss
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
+
+
 # The whole experiment and its command, on the digits that are in the repository
 
 DIGITS = Config(inputs=64, hidden=(16,), input_bits=4)
@@ -240,6 +332,18 @@ def test_experiment(tmp_path):
     training = Training(DIGITS, SHORT)
     assert list(training.epochs(train_images[:-100] >> 4, train_labels[:-100])) == reported
     assert_same(training, Training.load(tmp_path / "a/checkpoint.safetensors"))
+
+
+def test_experiment_with_maps(tmp_path):
+    config = Config(inputs=64, image=(8, 8, 1), hidden=("c6k3w2", "p2", "r6", "fc12"),
+                    time_steps=2, last_bits=4)
+    result = experiment.run(config, replace(SHORT, flip=True), tmp_path)
+    assert result["command"] == (
+        "python scripts/train.py --dataset digits --arch c6k3w2-p2-r6-fc12 --bits 2 --epochs 4 "
+        "--seed 0 --time-steps 2 --validation 100 --batch-size 128 --last-bits 4 --flip")
+    assert result["shape"] == "8x8x1-c6k3w2-p2-c6k3-c6k3+0-fc12-10"
+    assert result["equality"]["equal"]
+    assert fold(load_net(tmp_path / "network.safetensors")).hash == result["sha256"]
 
 
 def test_experiment_gives_the_same_bytes(tmp_path):
