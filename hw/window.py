@@ -12,7 +12,7 @@ __all__ = ["Walker", "WindowSchedule"]
 class Walker(wiring.Component):
     """Numbers that nested loops add to: an address in a ring, and coordinates.
 
-    What to add next is in registers, a step ahead.
+    What to add next is in registers, a step ahead, and which loop goes on then, a step before.
 
     Parameters
     ----------
@@ -60,12 +60,15 @@ class Walker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         first = self.deltas[self._level(0)]
-        # the counters are a step ahead of the numbers
+        # the counters are two steps ahead of the numbers
         on = C(1, 1)
-        choice = Signal(range(len(self.loops)))
-        m.d.comb += choice.eq(len(self.loops) - 1)
+        level_next = Signal(range(len(self.loops)))
+        choice = Signal.like(level_next, init=self._level(1))
+        m.d.comb += level_next.eq(len(self.loops) - 1)
+        with m.If(self.step):
+            m.d.sync += choice.eq(level_next)
         period = prod(count for count, _ in self.loops[:-1])
-        place, found = 1 % period, C(0, 1)
+        place, found = 2 % period, C(0, 1)
         for level, (count, _) in enumerate(self.loops[:-1]):
             counter = Signal(range(count), name=f"loop_{level}", init=place % count)
             last = Signal(name=f"last_{level}", init=place % count == count - 1)
@@ -74,7 +77,7 @@ class Walker(wiring.Component):
                 m.d.sync += [counter.eq(Mux(last, 0, counter + 1)),
                              last.eq(counter == count - 2)]
             with m.If(~last & ~found):
-                m.d.comb += choice.eq(level)
+                m.d.comb += level_next.eq(level)
             found = found | ~last
             on = on & last
         ring = [delta[0] % self.modulus for delta in self.deltas]
