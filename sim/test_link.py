@@ -27,7 +27,7 @@ from model.description import load as load_description
 from model.golden import infer
 from sim.link import BAUD, SimulatedBus, compile_link, open_simulated, simulated_port
 from tests.device import damage
-from tests.networks import random_description, random_pixels
+from tests.networks import random_description, random_maps, random_pixels
 from tests.test_load import retrained
 
 SILENCE = 2.0  # seconds
@@ -101,6 +101,31 @@ def test_noisy_line(small, link):
     np.testing.assert_array_equal(labels, result.labels)
     np.testing.assert_array_equal(scores, result.scores)
     np.testing.assert_array_equal(again, result.labels[:20])
+
+
+@pytest.mark.parametrize("image", [(8, 8, 1), (6, 6, 3)])
+def test_maps(tmp_path, image):
+    """A network with convolutions behind the same link, asked with pictures too."""
+    rng = np.random.default_rng(0)
+    description = random_maps(rng, words="c4k3-p2-c6k3-a2-fc8", image=image, time_steps=2,
+                              input_bits=8)
+    folder = build(description, choose_folding(description, cycles=2000), "maps", tmp_path)
+    program, _ = compiled(folder)
+    pixels = random_pixels(rng, description, 30).astype(np.uint8)
+    result = infer(description, pixels)
+    with simulated_port(program) as port, Accelerator(
+            open_simulated(port, "uart"), name=port, network=description.hash,
+            silence=SILENCE) as board:
+        labels, scores = board.infer(pixels)
+    np.testing.assert_array_equal(labels, result.labels)
+    np.testing.assert_array_equal(scores, result.scores)
+    maps = pixels.reshape(-1, *image)
+    Image.fromarray(maps[0] if image[2] == 3 else maps[0, :, :, 0]).save(tmp_path / "one.png")
+    np.save(tmp_path / "two.npy", maps[1:3])
+    done = run("--sim", folder, tmp_path / "one.png", tmp_path / "two.npy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"label (\d+)", done.stdout) == [str(label) for label in labels[:3]]
+    assert "golden model  3 of 3 equal, label and scores" in done.stdout
 
 
 @pytest.fixture(scope="module")
