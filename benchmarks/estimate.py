@@ -27,7 +27,7 @@ from hw.harness import Harness
 from hw.toolchain import Job, find, run
 from hw.top import BoardTop
 from model.description import load
-from tests.networks import random_description
+from tests.networks import random_description, random_maps
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACE = {"ice40": ["--package", "sg48", "--pcf-allow-unconstrained", "--pcf"],
@@ -51,6 +51,9 @@ LATER = [
     ("128-64-10 T8 b2 p1", "8,2 16,8", "bare"),
     ("196-48-10 T2 b6 p8", "12,2 14,12", "link"),
     ("mnist-128-b2", "4,1 14,2", "loadable"),
+    ("16x16x1-c8k3-p2-c16k3-p2-fc32-10 T2 b2 p8", "8,4,2,1 1,8,8,2", "bare"),
+    ("12x12x3-c8k3w8-a2-c12k3-10 T3 b4 p8", "4,6,1 3,4,12", "bare"),
+    ("10x14x1-c8k3-r8-r12s2-10 T2 b3 p4", "8,4,4,6,6,1 1,8,8,4,4,6", "link"),
 ]
 ROWS = {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, index < len(FITTED))
         for board in ("icebreaker", "colorlight-i5")
@@ -68,7 +71,8 @@ What `hw/estimate.py` says before synthesis and what the tools find: `python -m 
 Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM is ICESTORM_RAM or
 DP16KD. PE and SIMD are those of the layers; "spram" has the
 first layer's weights in single-port RAM. Networks given as widths, T, bits of membranes and of
-pixels are random. Rows with a star were used to fit the numbers in `hw/estimate.py`.
+pixels are random, and so are those given as words of `model/architecture.py`. Rows with a star were
+used to fit the numbers in `hw/estimate.py`.
 
 {table}
 
@@ -80,9 +84,14 @@ def network(name):
     """A trained network, or a random one of the shape in the name."""
     if " " not in name:
         return load(NETWORKS / f"{name}.qsnn")
-    widths, *numbers = name.split()
+    shape, *numbers = name.split()
     steps, membrane_bits, input_bits = (int(number[1:]) for number in numbers)
-    return random_description(np.random.default_rng(1), widths=widths.split("-"),
+    widths = shape.split("-")
+    if "x" in widths[0]:
+        return random_maps(np.random.default_rng(1), words=widths[1:-1], classes=int(widths[-1]),
+                           image=tuple(map(int, widths[0].split("x"))), time_steps=steps,
+                           membrane_bits=membrane_bits, input_bits=input_bits)
+    return random_description(np.random.default_rng(1), widths=widths,
                               time_steps=steps, membrane_bits=membrane_bits,
                               input_bits=input_bits, signed=False)
 

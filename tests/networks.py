@@ -77,8 +77,11 @@ def random_words(rng):
 
 
 def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=None,
-                input_bits=None):
-    """A description with convolutions; the rest as in :func:`random_description`."""
+                input_bits=None, classes=None):
+    """A description with convolutions; the rest as in :func:`random_description`.
+
+    Where the classes are given, the readout has weights of 1 bit.
+    """
     if words is None:
         image, _, architecture = random_words(rng)
     else:
@@ -109,8 +112,8 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
         layers.append(layer)
         outputs.append(x)
         input_bits = layer.output_bits
-    bits = int(rng.choice([1, 1, 1, 2, 8]))
-    layers.append(_readout(rng, x.shape[2], int(rng.integers(2, 9)), input_bits, bits))
+    bits = 1 if classes else int(rng.choice([1, 1, 1, 2, 8]))
+    layers.append(_readout(rng, x.shape[2], classes or int(rng.integers(2, 9)), input_bits, bits))
     return Description(time_steps=time_steps, layers=layers)
 
 
