@@ -148,7 +148,7 @@ class SpikingLayer(_Layer):
 
     Parameters
     ----------
-    stage : :class:`hw.folding.StagePlan`
+    stage : :class:`hw.stages.StagePlan`
     parameters : :class:`hw.parameters.NeuronParameters`
     source_lanes, reserved :
         Elements of an input beat; whether the source takes credits.

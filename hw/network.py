@@ -30,7 +30,7 @@ class Network(wiring.Component):
 
     Attributes
     ----------
-    plan : :class:`hw.folding.Plan`
+    plan : :class:`hw.stages.Plan`
         Cycles per image, latency, padding.
     tables : list of {name: (width, words)}
         Contents of each layer's memories.

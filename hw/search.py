@@ -13,7 +13,6 @@ from hw.folding import (
     MAX_PE,
     MAX_SIMD,
     Folding,
-    Plan,
     input_pixel,
     plan,
     stage_plan,
@@ -23,6 +22,7 @@ from hw.folding import (
 from hw.parameters import stage_parameters
 from hw.protocol import MAX_WORDS
 from hw.rom import SPRAM_DEPTH, SPRAM_WIDTH
+from hw.stages import Plan
 
 __all__ = ["MARGIN", "Found", "Search"]
 

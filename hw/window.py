@@ -114,7 +114,7 @@ class WindowSchedule(wiring.Component):
 
     Parameters
     ----------
-    stage : :class:`hw.folding.StagePlan`
+    stage : :class:`hw.stages.StagePlan`
     every_unit : bool
         Whether each unit needs room for its result; else only the first of an image does.
 
@@ -130,7 +130,7 @@ class WindowSchedule(wiring.Component):
         The word that is addressed is padding, or belongs to the skip.
     skip_word, skip_blank, skip_release : Out
         The same for the buffer of a skip, if there is one. Where it has no weights, its words are
-        the spikes of a group, :attr:`hw.folding.StagePlan.skip_delay` cycles behind the group's
+        the spikes of a group, :attr:`hw.stages.StagePlan.skip_delay` cycles behind the group's
         first word.
     """
 

@@ -175,7 +175,7 @@ def check(folder, board, facts, description, layout, pixels, result, *, bitstrea
     """Yield a :class:`Comparison` for each stage of a harness that was built in a folder.
 
     folder       ``build/<name>/<board>``, from :func:`hw.flow.implement` with ``bare``
-    facts, layout  of the build folder; the folding's :class:`hw.folding.Plan`
+    facts, layout  of the build folder; the folding's :class:`hw.stages.Plan`
     result       golden result of the pixels, with its trace
     work         a folder for what is made on the way
     Raises :class:`SimulationError` or :class:`hw.toolchain.ToolError`.

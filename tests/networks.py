@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hw.folding import Folding, StagePlan, plan
+from hw.folding import Folding, plan
+from hw.stages import StagePlan
 from model import golden
 from model.architecture import ArchitectureError, layers_of
 from model.description import (
@@ -144,7 +145,7 @@ def random_small_maps(rng, latency):
 
 
 def stage_of(layer, padding=0, simd=1, steps=1):
-    """A :class:`hw.folding.StagePlan` for a layer alone, which has no map."""
+    """A :class:`hw.stages.StagePlan` for a layer alone, which has no map."""
     readout = layer.kind == "readout"
     return StagePlan(pe=1, simd=simd, n_in=layer.n_in + padding, n_out=layer.n_out,
                      bits=layer.input_bits, steps=steps, readout=readout,
