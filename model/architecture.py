@@ -15,7 +15,9 @@
 ``r64``, ``r64s2``   residual block, as in ResNet-18: ``c64k3-c64k3+`` with the spikes before it
 ===================  ==============================================================================
 
-The output layer is not among the words: the classes say what it is.
+The output layer is not among the words: the classes say what it is. :data:`NAMED` has the networks
+of the paper (Wei et al., arXiv 2406.13672) for images of 32 x 32; their first layer keeps 8-bit
+weights there, and so does the last one.
 """
 
 import re
@@ -24,7 +26,7 @@ from math import prod
 
 from model.layers import MAX_KERNEL, MAX_POOL, WEIGHT_BITS
 
-__all__ = ["ArchitectureError", "Layer", "layers_of"]
+__all__ = ["NAMED", "ArchitectureError", "Layer", "layers_of"]
 
 WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?"
                   r"|c(?P<channels>\d+)k(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
@@ -32,6 +34,11 @@ WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?"
                   r"|(?P<pool>[pa])(?P<size>\d+)"
                   r"|r(?P<block>\d+)(?:s(?P<block_stride>\d+))?")
 MAX_WIDTH = 1 << 16
+NAMED = {
+    "vgg-11": "c64k3w8-p2-c128k3-p2-c256k3-c256k3-p2-c512k3-c512k3-p2-c512k3-c512k3-p2",
+    # Zheng et al., arXiv 2011.05280
+    "resnet-19": "c128k3w8-r128-r128-r128-r256s2-r256-r256-r512s2-r512-a8-fc256",
+}
 
 
 class ArchitectureError(ValueError):

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from model import data
+from model.architecture import NAMED
 from model.data import DataError
 from model.experiment import run
 from model.qsnn import Config
@@ -45,7 +46,7 @@ def main(
     arch: Annotated[str, typer.Option(
         help="hidden layers as words, in place of --hidden: c16k3 is a convolution with 16 "
              "channels and kernels of 3 x 3, p2 and a2 pool, r64 is a residual block, fc64 is "
-             "fully connected")] = "",
+             "fully connected; or vgg-11 or resnet-19")] = "",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
     time_steps: Annotated[int, typer.Option(
         min=1, max=8, help="T: how often an image is shown")] = 4,
@@ -95,7 +96,8 @@ def main(
             raise ValueError("this PyTorch sees no GPU: leave out --device")
         image = data.IMAGES.get(dataset, (28, 28, 1))
         config = Config(inputs=math.prod(image), image=image if arch else None,
-                        hidden=arch.split("-") if arch else _widths(hidden), last_bits=last_bits,
+                        hidden=NAMED.get(arch, arch).split("-") if arch else _widths(hidden),
+                        last_bits=last_bits,
                         input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,

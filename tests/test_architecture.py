@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.architecture import ArchitectureError, layers_of
+from model.architecture import NAMED, ArchitectureError, layers_of
 
 IMAGE = (28, 20, 3)
 
@@ -64,6 +64,21 @@ def test_refused(words, sentence):
     with pytest.raises(ArchitectureError) as caught:
         layers_of(words, IMAGE)
     assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("name, layers, bits", [
+    ("vgg-11", 8, 64 * 27 * 8 + 9 * (64 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 3 * 512 * 512)),
+    ("resnet-19", 18, 128 * 27 * 8 + 9 * (6 * 128 ** 2 + 128 * 256 + 5 * 256 ** 2 + 256 * 512
+                                          + 3 * 512 ** 2) + 128 * 256 + 256 * 512 + 512 * 256)])
+def test_networks_of_the_paper(name, layers, bits):
+    """1.2 MB for VGG-11 with its readout of 8-bit weights, as the paper has it."""
+    found = layers_of(NAMED[name], (32, 32, 3))
+    assert len(found) == layers
+    assert bits == sum(
+        layer.channels * layer.weight_bits * (layer.kernel ** 2 * layer.inputs[2]
+                                              if layer.kernel else layer.inputs[0])
+        + layer.channels * layer.skip_channels * layer.skip_kernel for layer in found)
+    assert name != "vgg-11" or 1.1e6 < (bits + 512 * 10 * 8) / 8 < 1.25e6
 
 
 def test_a_row_of_pixels_has_no_map():

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from model import data, experiment, golden
+from model.architecture import NAMED
 from model.description import load
 from model.equality import compare, load_net
 from model.export import fold
@@ -297,6 +298,24 @@ def test_maps_learn():
         assert epochs[-1].accuracy > 0.95
         losses[compiled] = epochs[0].loss
     assert losses[True] == pytest.approx(losses[False], rel=0.05)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_step_of_the_networks_of_the_paper(name):
+    """Too large to train here; a step moves all their weights, and they become integers."""
+    config = Config(inputs=3072, image=(32, 32, 3), hidden=NAMED[name].split("-"), last_bits=8,
+                    time_steps=1)
+    training = Training(config, Recipe(dataset="cifar-10", epochs=1, batch_size=2, shift=4,
+                                       flip=True))
+    before = [parameter.clone() for parameter in training.net.parameters()]
+    rng = np.random.default_rng(0)
+    epoch, = training.epochs(rng.integers(0, 256, size=(4, 3072)), rng.integers(0, 10, size=4))
+    assert np.isfinite(epoch.loss)
+    moved = [not torch.equal(a, b) for a, b in zip(before, training.net.parameters(), strict=True)]
+    assert sum(moved) > 0.9 * len(moved)
+    description = fold(training.net.double().eval())
+    assert (description.classes, description.readout.weight_bits) == (10, 8)
+    assert description.shape.startswith("32x32x3-c")
 
 
 # The whole experiment and its command, on the digits that are in the repository
