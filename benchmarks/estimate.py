@@ -108,7 +108,8 @@ def measure(name, folding, core, board, fitted, *, cells=None):
         design = Harness(description, foldings, files=True) if options["bare"] else (
             AcceleratorCore(description, foldings, clock_hz=board.core_hz, baud=1_000_000,
                             files=True, loadable=options["loadable"]))
-        with tempfile.TemporaryDirectory(dir=".") as work:
+        Path("build").mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir="build") as work:
             counts = pack(Path(work), board, design)
         cells = [sum(counts[kind] for kind in kinds) for kinds in (LOGIC, RAM)]
     return {"network": name, "folding": folding, "core": core, "board": board.name,

@@ -1,5 +1,7 @@
 """Choosing a folding for a board, and saying before synthesis what does not fit."""
 
+from dataclasses import replace
+
 from hw.boards import BOARDS
 from hw.estimate import MEASURED, estimate
 from hw.folding import plan
@@ -8,6 +10,11 @@ from hw.search import Found, Search
 __all__ = ["FitError", "check_fit", "choose_for_board", "found_text"]
 
 ANY = 1 << 40  # cycles: more than a network has
+# what is larger than all boards here: LUTs, and block RAMs of 18 kbit; from AMD's product tables
+# (DS180, DS890), which count RAM in blocks of 36 kbit. A LUT of six inputs counts as one here
+LARGER = (("Artix-7 100T", 63_400, 270), ("Artix-7 200T", 134_600, 730),
+          ("Kintex-7 325T", 203_800, 890), ("Kintex-7 480T", 298_600, 1_910),
+          ("Virtex-7 690T", 433_200, 2_940), ("Kintex UltraScale KU115", 663_360, 4_320))
 SURE = 1.1  # times the logic of the board: the estimate's error
 
 
@@ -38,7 +45,7 @@ def check_fit(board, description, foldings, *, bare=False, loadable=False, link=
     if larger:
         remedies.append(f"this folding fits the {larger.title}")
     raise FitError(f"{problem}: " + ("; ".join(remedies) or "no folding fits, nor another board; "
-                                     "take a smaller network"))
+                                     f"take a smaller network{_larger(description, options)}"))
 
 
 def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=False,
@@ -55,7 +62,8 @@ def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=F
         if best is None:
             other = _other_board(board, lambda other: _at(description, other, options, ANY))
             raise FitError(f"no folding of the network fits the {board.title}: " + (
-                f"the {other.title} would do" if other else "take a smaller network"))
+                f"the {other.title} would do" if other else
+                f"take a smaller network{_larger(description, options)}"))
         return best
     cycles = int(hz / fps)
     found = _at(description, board, options, cycles)
@@ -114,6 +122,21 @@ def _fastest(description, board, options):
 def _at(description, board, options, cycles):
     found = (search.at(cycles) for search in _searches(description, board, options))
     return next((one for one in found if one), None)
+
+
+def _larger(description, options):
+    """What device would hold a network that no board does, by the estimate: words, or none."""
+    for name, logic, blocks in LARGER:
+        device = replace(BOARDS["ulx3s-85f"], logic=logic, ram_blocks=blocks)
+        if description.weight_bits > blocks * device.ram_bits:
+            continue  # no need to look for a folding
+        found = Search(description, device, **options).at(ANY)
+        if found:
+            return (f", or a larger device: the {name} would hold it, with {found.estimate.blocks} "
+                    f"block RAMs of 18 kbit and {found.estimate.logic:,} LUTs for "
+                    f"{float(found.plan.cycles_per_image):,.0f} cycles an image, but no tool here "
+                    "makes its bitstreams")
+    return ""
 
 
 def _other_board(board, fits):
