@@ -19,12 +19,12 @@ import numpy as np
 from hw.accelerator import AcceleratorCore
 from hw.boards import BOARDS
 from hw.build import NETWORKS
-from hw.commands import synthesis
+from hw.commands import NARROW, synthesis
 from hw.estimate import estimate
 from hw.flow import memory_images, write_sources
 from hw.folding import Folding, plan
 from hw.harness import Harness
-from hw.toolchain import Job, find, run
+from hw.toolchain import Job, ToolError, find, run
 from hw.top import BoardTop
 from model.description import load
 from tests.networks import random_description, random_maps
@@ -120,9 +120,15 @@ def measure(name, folding, core, board, fitted, *, cells=None):
 def pack(work, board, design):
     """Kinds of cells of the packed design, counted."""
     write_sources(work, design, BoardTop(board, design, board.core_hz), memory_images(design))
-    run([Job("synthesis", [find("yosys").path, "-p", "read_verilog -defer "
-                           f"-DQSNN_{board.family.upper()} top.v; {synthesis(board)}"],
-             "synthesis.log")], work)
+    def synthesize(command):
+        run([Job("synthesis", [find("yosys").path, "-p", "read_verilog -defer "
+                               f"-DQSNN_{board.family.upper()} top.v; {command}"],
+                 "synthesis.log")], work)
+
+    try:
+        synthesize(synthesis(board))
+    except ToolError:  # as hw.flow does where ABC dies
+        synthesize(synthesis(board).replace(NARROW, ""))
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
                          *PLACE[board.family], board.constraints.name, "--json", "netlist.json",
                          "--pack-only", "--write", "packed.json"], "packing.log")], work)

@@ -138,9 +138,7 @@ def _buffer_bits(stage):
     bits = stage.bits * stage.steps
     total = stage.buffer_words * stage.simd * bits
     if stage.skip:
-        skip = stage.skip
-        total += skip.rows * skip.window.width * skip.window.chunks * bits * (
-            stage.simd if skip.weights else stage.pe)
+        total += stage.skip_words * stage.skip_elements * bits
     return total
 
 

@@ -22,7 +22,8 @@ from hw.rom import SPRAM_WIDTH
 from hw.spi import SCK_CYCLES
 from hw.synapses import synapse_latency
 
-__all__ = ["MEASURED", "Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate"]
+__all__ = ["MEASURED", "Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate",
+           "skip_lanes"]
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,10 @@ def memory_logic(family, name, memory):
     return total + choices + (0 if placed.ram.block else 6 * placed.units)
 
 
-def writer_logic(family, stage, source_lanes):
-    """Beats collected into words."""
-    beat, ratio = stage.bits * stage.steps * source_lanes, stage.simd // source_lanes
+def writer_logic(family, stage, source_lanes, elements=None):
+    """Beats collected into words, of SIMD elements or of those of a skip."""
+    beat = stage.bits * stage.steps * source_lanes
+    ratio = (elements or stage.simd) // source_lanes
     return 0 if ratio == 1 else family.register((ratio - 1) * beat) + ratio * beat + 2 * ratio
 
 
@@ -187,6 +189,20 @@ def window_logic(family, stage):
     fixed, bit = family.window
     return (fixed + bit * (sum(map(ceil_log2, loops)) + 5 * address + 4 * coordinates
                            + 6 * _bits(window.rows)))
+
+
+def skip_logic(family, stage, sum_max, lanes):
+    """Writer, control and sums of a skip; the source has so many lanes."""
+    skip = stage.skip
+    window = skip.window
+    loops = (window.chunks, stage.groups, window.pool_size, window.pool_size,
+             window.out_width // window.pool_size, window.units)
+    address = ceil_log2(stage.skip_words)
+    fixed, bit = family.window
+    control = fixed + bit * (sum(map(ceil_log2, loops)) + 5 * address + 6 * _bits(skip.rows))
+    # the shifted sum, or the spikes that a sum starts with, are chosen in front of the adder
+    sums = stage.pe * stage.steps * _bits(sum_max)
+    return writer_logic(family, stage, lanes, stage.skip_elements) + control + sums
 
 
 def pool_logic(family, stage):
@@ -240,6 +256,9 @@ def layer_memories(layer, stage, parameters, loadable=False):
                          if stage.window else (1 << ceil_log2(stage.words)) + stage.words,
                          written=True),
     }
+    if stage.skip:
+        memories["skip buffer"] = Memory(stage.skip_elements * stage.bits * stage.steps,
+                                         stage.skip_words, written=True)
     for name, (values, padding, shape) in contents.items():
         width = (stage.lanes * shape.width if loadable
                  else _varying(values, padding, shape, stage, unused))
@@ -256,8 +275,8 @@ class Estimate:
     layers: tuple
 
 
-def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False):
-    """{part: cells} and block RAMs of a layer in a family; its input has so many lanes."""
+def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False, skip_lanes=1):
+    """{part: cells} and block RAMs of a layer in a family; its inputs have so many lanes."""
     family = FAMILIES[name]
     parts = synapse_logic(family, stage, parameters.sum_max)
     parts["hold"] = hold_logic(family, stage, parameters.sum_max)
@@ -271,6 +290,8 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False)
     else:
         parts["neurons"] = neuron_logic(family, stage, parameters)
         parts["pool"] = pool_logic(family, stage)
+        if stage.skip:
+            parts["skip"] = skip_logic(family, stage, parameters.sum_max, skip_lanes)
     for kind, memory in memories.items():
         parts[kind] = memory_logic(family, name, memory)
     if stage.spram:
@@ -311,6 +332,11 @@ def core_estimate(board, description, plan, *, bare=False, loadable=False, link=
             sum(place(board.family, queue).blocks for queue in queues))
 
 
+def skip_lanes(stages, stage):
+    """Lanes of the layer that a skip comes from."""
+    return stages[stage.skip.source].lanes if stage.skip else 1
+
+
 def estimate(board, description, plan, *, bare=False, loadable=False, link="uart"):
     """The :class:`Estimate` of a network on a board; the options as in :class:`hw.flow.Options`."""
     loadable |= any(stage.spram for stage in plan.stages)
@@ -320,7 +346,7 @@ def estimate(board, description, plan, *, bare=False, loadable=False, link="uart
     for layer, stage, parameters in zip(description.layers, plan.stages,
                                         layer_parameters(description, plan), strict=True):
         parts, used = layer_estimate(board.family, layer, stage, parameters, lanes,
-                                     loadable and not bare)
+                                     loadable and not bare, skip_lanes(plan.stages, stage))
         layers.append({part: round(cells) for part, cells in parts.items()})
         logic, blocks, lanes = logic + sum(parts.values()), blocks + used, stage.lanes
     return Estimate(round(logic), blocks, tuple(layers))

@@ -58,8 +58,7 @@ class _Layer(wiring.Component):
 
     def _make_skip(self, width, lanes, members):
         """Writer and buffer of a skip."""
-        skip = self.stage.skip
-        elements = self.stage.simd if skip.weights else self.stage.pe
+        skip, elements = self.stage.skip, self.stage.skip_elements
         self.skip_writer = ImageWriter(
             elements=skip.window.channels, width=width, lanes=lanes, ratio=elements // lanes,
             reserved=True, pixels=skip.window.width)

@@ -8,7 +8,7 @@ from math import ceil, isqrt
 from amaranth.utils import ceil_log2
 
 from hw.blocks import Memory, place
-from hw.estimate import core_estimate, estimate, layer_estimate
+from hw.estimate import core_estimate, estimate, layer_estimate, skip_lanes
 from hw.folding import (
     MAX_PE,
     MAX_SIMD,
@@ -142,7 +142,8 @@ class Search:
             layer = self.description.layers[index]
             parts, blocks = layer_estimate(
                 self.board.family, layer, stage, stage_parameters(layer, stage),
-                source.lanes if index else stage.simd, self.loadable and not self.bare)
+                source.lanes if index else stage.simd, self.loadable and not self.bare,
+                skip_lanes(stages, stage))
             self.known[key] = sum(parts.values()), blocks
         return self.known[key]
 

@@ -270,6 +270,17 @@ class StagePlan:
         return self.sequence_cycles - 1
 
     @property
+    def skip_elements(self):
+        """Elements of a word of a skip."""
+        return self.simd if self.skip.weights else self.pe
+
+    @property
+    def skip_words(self):
+        """Words that the buffer of a skip holds."""
+        window = self.skip.window
+        return self.skip.rows * window.width * window.chunks
+
+    @property
     def sum_shift(self):
         """By how much sums are shifted, behind each bit of the weights or behind a skip; or 0."""
         if self.skip and self.skip.weights:

@@ -139,7 +139,7 @@ class WindowSchedule(wiring.Component):
         window = stage.window
         self.depth = window.rows * window.width * window.chunks
         skip = stage.skip
-        self.skip_depth = skip.rows * skip.window.width * skip.window.chunks if skip else 0
+        self.skip_depth = stage.skip_words if skip else 0
         super().__init__({
             **({"skip_word": Out(range(max(2, self.skip_depth))), "skip_blank": Out(1),
                 "skip_release": Out(1)} if skip else {}),
