@@ -70,7 +70,7 @@ FAMILIES = {
     "ice40": Family(flip_flops=True, pair_carry=False, lut_adder=2, popcount=(8.6, 7),
                     neuron=(12, 7.2), control=(30, 1.8), window=(20, 1.5), link=520, load=110),
     "ecp5": Family(flip_flops=False, pair_carry=True, lut_adder=4, popcount=(8, 5.5),
-                   neuron=(12, 8.6), control=(30, 2), window=(20, 1.5), link=520, load=50),
+                   neuron=(12, 8.6), control=(30, 2), window=(15, 1.0), link=520, load=50),
 }
 MEASURED = frozenset(FAMILIES)
 FAMILIES["gowin"] = FAMILIES["ecp5"]  # a guess
