@@ -181,13 +181,13 @@ def main():
         except ToolError as error:  # ABC of Yosys 0.70 dies on some netlists, whatever it is asked
             rows.pop(name, None)
             print(f"{name}: left out, {error}", flush=True)
-            continue
         rows = {row: rows[row] for row in ROWS if row in rows}
         path.write_text(json.dumps({"tools": versions, "rows": rows}, indent=1) + "\n")
         (DOCS / "estimate.md").write_text(TEXT.format(
             tools=", ".join(f"{tool} {version}" for tool, version in versions.items()),
             table=table(rows.values()), summary=summary(rows.values())))
-        print(f"{name}: {rows[name]['logic']}, {rows[name]['blocks']}", flush=True)
+        if name in rows:
+            print(f"{name}: {rows[name]['logic']}, {rows[name]['blocks']}", flush=True)
 
 
 if __name__ == "__main__":

@@ -156,5 +156,7 @@ def _circuit(description):
             if hasattr(layer, name):
                 values[f"{name} of layer {index}"] = getattr(layer, name)
         if layer.skip:
-            values[f"skip of layer {index}"] = layer.skip.stride, layer.skip.shift
+            weights = layer.skip.weights
+            values[f"skip of layer {index}"] = (layer.skip.stride, layer.skip.shift,
+                                                "no weights" if weights is None else "weights")
     return values

@@ -48,6 +48,7 @@ def default_folding(description, cycles):
         if layer.kind == "convolution":
             channels, positions = layer.channels_in, layer.out_height * layer.out_width
             pixels *= layer.kernel ** 2
+        beside = layer.skip.weights.shape[1] if layer.skip and layer.skip.weights is not None else 0
         neurons = layer.channels
         following, best = best, {}
         for simd in _divisors(channels, MAX_SIMD):
@@ -57,7 +58,8 @@ def default_folding(description, cycles):
                 for next_simd, (cost, foldings) in following.items():
                     # as _lanes() has it: so many neuron units at most, fewer where they keep up
                     steps = pe // gcd(pe, next_simd) * sequence
-                    needed = positions * (neurons // pe) * max(channels // simd * pixels, steps)
+                    words = channels // simd * pixels + ceil_div(beside, simd)
+                    needed = positions * (neurons // pe) * max(words, steps)
                     own = max(0, needed - cycles), pe * simd, shape, pe
                     candidates.append((tuple(a + b for a, b in zip(own, cost, strict=True)),
                                        [Folding(pe, simd), *foldings]))
@@ -69,7 +71,7 @@ def _divisors(n, most):
     return [d for d in range(1, min(n, most) + 1) if n % d == 0]
 
 
-def input_pixel(description, index, source):
+def input_pixel(description, source):
     """Channels of a pixel of a layer's input that mean something, and those with padding.
 
     source: :class:`StagePlan` of the layer before, None for the first one.
@@ -87,7 +89,7 @@ def stage_plan(description, index, folding, before, width):
     """
     layer, readout = description.layers[index], index == len(description.layers) - 1
     sequence = 1 if readout else description.time_steps
-    pixel = input_pixel(description, index, before[-1] if before else None)
+    pixel = input_pixel(description, before[-1] if before else None)
     n_in = pixel[1] * (layer.n_in // pixel[0])
     window, skip, words = None, None, ceil_div(n_in, folding.simd)
     if layer.kind == "convolution":
@@ -173,7 +175,7 @@ def plan(description, foldings):
     for index, (layer, folding) in enumerate(zip(description.layers, foldings, strict=True)):
         source = stages[-1] if stages else None
         map_in = layer.kind == "convolution"
-        neurons, n_in = layer.channels, input_pixel(description, index, source)[1]
+        neurons, n_in = layer.channels, input_pixel(description, source)[1]
         if not map_in and source:
             n_in *= source.output_pixels
         for name, value, has, what in (
@@ -183,9 +185,11 @@ def plan(description, foldings):
             if type(value) is not int or not 1 <= value <= most:  # True is an int too
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
                                    f"(it has {has} {what}), not {value!r}")
-        if map_in and not stages and layer.width == 1:
-            raise FoldingError("layer 0: an image one pixel wide cannot be streamed: turn it into "
-                               "one pixel high")
+        if map_in and not stages and layer.width * ceil_div(n_in, folding.simd) < 3:
+            # a credit for a row counts two cycles later, and the next one is looked at with the
+            # row's last beat
+            raise FoldingError("layer 0: a row of the image has less than 3 beats and cannot be "
+                               "streamed: take a smaller SIMD, or turn the image")
         if map_in and not stages and n_in % folding.simd:
             raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
                                f"not be {folding.simd}")

@@ -24,8 +24,6 @@ class Schedule(wiring.Component):
         It is the first word of another bit of the weights: the sums so far count twice.
     take : Out(1)
         The place for the result is taken.
-    blank : Out(1)
-        Never: there is no padding.
     release : Out(1)
         The last group starts: no word is needed after this pass.
     word, weight : Out
@@ -37,7 +35,7 @@ class Schedule(wiring.Component):
         super().__init__({
             "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
             "valid": Out(1), "first": Out(1), "scale": Out(1), "last": Out(1),
-            "release": Out(1), "blank": Out(1),
+            "release": Out(1),
             "word": Out(range(max(2, stage.words))),
             "weight": Out(range(max(2, stage.reads * stage.groups))),
         })

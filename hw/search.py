@@ -155,7 +155,7 @@ class Search:
         source = before[-1] if before else None
         layer, spram = self.description.layers[index], index == self.spram
         # SIMD goes through a pixel, and so often through the pixels of a window or of a map
-        n_in, lanes = input_pixel(self.description, index, source)[1], source.lanes if source else 1
+        n_in, lanes = input_pixel(self.description, source)[1], source.lanes if source else 1
         positions, pixels, pixels_kept = 1, layer.weight_bits, 0
         bits = layer.input_bits * (self.description.time_steps if source else 1)
         if layer.kind == "convolution":

@@ -5,6 +5,7 @@ done with the unit before, and when the next layer has room for what it will giv
 follows from the plan; the simulations are held to it.
 """
 
+from bisect import bisect_right
 from fractions import Fraction
 
 __all__ = ["timing"]
@@ -41,7 +42,7 @@ class _Buffer:
         if old < 0:
             return 0
         image, place = divmod(old, self.rows)
-        unit = next(index for index, freed in enumerate(self.freed) if freed > place)
+        unit = bisect_right(self.freed, place)  # the first that frees more rows than that
         begins = self.reader.begins
         index = image * len(self.freed) + unit
         if index >= len(begins):

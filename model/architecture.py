@@ -24,7 +24,7 @@ import re
 from dataclasses import dataclass, replace
 from math import prod
 
-from model.layers import MAX_KERNEL, MAX_POOL, WEIGHT_BITS
+from model.layers import MAX_KERNEL, MAX_MAP, MAX_NEURONS, MAX_POOL, WEIGHT_BITS
 
 __all__ = ["NAMED", "ArchitectureError", "Layer", "layers_of"]
 
@@ -34,6 +34,8 @@ WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?"
                   r"|(?P<pool>[pa])(?P<size>\d+)"
                   r"|r(?P<block>\d+)(?:s(?P<block_stride>\d+))?")
 MAX_WIDTH = 1 << 16
+MAX_HIDDEN = 63
+MAX_WORD = 40  # characters
 NAMED = {
     "vgg-11": "c64k3w8-p2-c128k3-p2-c256k3-c256k3-p2-c512k3-c512k3-p2-c512k3-c512k3-p2",
     # Zheng et al., arXiv 2011.05280
@@ -99,11 +101,11 @@ def layers_of(words, image):
         words = words.split("-")
     layers = []
     for word in words:
-        found = WORD.fullmatch(str(word))
+        found = WORD.fullmatch(str(word)) if len(str(word)) <= MAX_WORD else None
         if not found:
             raise ArchitectureError(
-                f"{str(word)!r} is not a layer: they look like c16k3 (convolution), p2 (max "
-                "pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
+                f"{str(word)[:MAX_WORD]!r} is not a layer: they look like c16k3 (convolution), p2 "
+                "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
                 "model/architecture.py")
         numbers = {name: int(value) for name, value in found.groupdict().items()
                    if value is not None and name != "pool"}
@@ -124,6 +126,15 @@ def layers_of(words, image):
                 skip=numbers.get("skip")))
     if not layers:
         raise ArchitectureError("at least one layer is needed: spikes come from hidden layers")
+    for index, layer in enumerate(layers):
+        neurons = prod(layer.positions) * layer.channels if layer.kernel else layer.channels
+        if neurons > MAX_MAP:
+            raise ArchitectureError(f"layer {index} has {neurons} neurons, a convolution has at "
+                                    f"most {MAX_MAP}")
+    outputs = prod(layers[-1].outputs)
+    if outputs > MAX_NEURONS:
+        raise ArchitectureError(f"the output layer would have {outputs} inputs, at most "
+                                f"{MAX_NEURONS} can be: pool more")
     return layers
 
 
@@ -165,6 +176,11 @@ def _add(layers, image, word, fields):
     layer = Layer(inputs=inputs, **fields)
     if not 1 <= layer.channels <= MAX_WIDTH:
         _refuse(index, word, f"1 to {MAX_WIDTH} neurons or channels, not {layer.channels}")
+    fan_in = layer.kernel ** 2 * inputs[-1] if layer.kernel else inputs[0]
+    if fan_in > MAX_NEURONS:
+        _refuse(index, word, f"a neuron has at most {MAX_NEURONS} synapses, not {fan_in}")
+    if index == MAX_HIDDEN:
+        _refuse(index, word, f"a network has at most {MAX_HIDDEN} hidden layers")
     if layer.weight_bits not in WEIGHT_BITS:
         _refuse(index, word, f"weights have 1, 2, 4 or 8 bits, not {layer.weight_bits}")
     if "kernel" in fields:
@@ -187,6 +203,8 @@ def _check_convolution(index, word, layer):
 
 
 def _with_skip(index, word, layer, layers):
+    if index < 2:
+        _refuse(index, word, "a skip needs two layers before it")
     if layer.skip >= index - 1:
         _refuse(index, word, f"what is added comes from a layer before layer {index - 1}")
     if layer.weight_bits > 1:

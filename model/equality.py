@@ -78,7 +78,10 @@ def trace(net, pixels):
 
 @torch.no_grad()
 def save_net(net, path):
-    """Write what ``eval()`` needs: one bit a weight, batch norms, steps, scale and biases."""
+    """Write what ``eval()`` needs: quantized weights, batch norms, steps, scale and biases.
+
+    Weights of one bit take one.
+    """
     tensors = {}
     synapses = {f"{name}.weight": module for name, module in net.named_modules()
                 if isinstance(module, BinaryLinear)}
@@ -98,7 +101,7 @@ def load_net(path):
     """The network of :func:`save_net`, in ``eval()`` and ``float64``."""
     with safe_open(path, framework="pt") as file:
         config = Config(**json.loads(file.metadata()["config"]))
-        # the weights are binary already
+        # the weights are quantized already
         net = QSNN(replace(config, standardize=False)).double()
         state = net.state_dict()
         for name in file.keys():

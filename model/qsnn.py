@@ -168,7 +168,7 @@ class Config:
             raise ValueError(f"last_bits must be 1, 2, 4 or 8, not {self.last_bits!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
-        assert self.layers  # words that are no network are refused here
+        layers_of(self.hidden, self.image or (self.inputs,))  # refuses what is no network
         if self.rate_weight < 0:
             raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
 
@@ -411,8 +411,8 @@ class QSNN(nn.Module):
 
         That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
         """
-        # once a layer and state of its schedules; beyond its limit PyTorch goes on uncompiled
-        torch._dynamo.config.recompile_limit = 8 * len(self.hidden)
+        if on:  # once a layer and state of its schedules; beyond its limit PyTorch does not compile
+            torch._dynamo.config.recompile_limit = 8 * len(self.hidden)
         for layer in self.hidden:
             layer.__dict__.pop("respond", None)
             if on:

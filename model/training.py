@@ -23,6 +23,7 @@ from model.qsnn import QSNN, Config
 __all__ = ["Epoch", "Recipe", "Training", "TrainingError", "erase_squares", "fast_products",
            "flip_images", "shift_images", "warp_images"]
 
+MAX_MOVE = 1000  # pixels
 WARMUP = 200  # steps until the learning rate is reached
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
@@ -70,6 +71,9 @@ class Recipe:
                           ("erase", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
+        for name in ("shift", "erase"):
+            if getattr(self, name) > MAX_MOVE:
+                raise ValueError(f"{name} must be at most {MAX_MOVE}, not {getattr(self, name)}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
         for name in ("warp", "smoothing"):

@@ -50,6 +50,7 @@ def _layers_header(facts):
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
     return "\n".join([
         f"#define LAYERS {rows}",
+        f"#define LATENCY {facts['latency']}",
         f"#define SPIKES_VALID(index) {prefix}neurons__DOT__spikes_valid",
         f"#define SPIKES(index) {prefix}neurons__DOT__spikes",
         f"#define MEMBRANE_VALID(index) {prefix}neurons__DOT__membrane_valid",

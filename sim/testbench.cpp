@@ -145,7 +145,7 @@ int main(int argc, char** argv) {
                 if (received % (100 * classes) == 0)
                     std::fprintf(stderr, "%llu\n", (unsigned long long)(received / classes));
             }
-            if (idle > 10000000) { std::fprintf(stderr, "no output any more\n"); return 1; }
+            if (idle > 10000000 + 4 * uint64_t{LATENCY}) { std::fprintf(stderr, "no output any more\n"); return 1; }
         }
 #if VM_TRACE
         if (trace) trace->dump(10 * cycle);
