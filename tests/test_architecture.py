@@ -57,7 +57,7 @@ def test_residual_blocks():
     ("c4k3-c4k3+0", "layer 1 (c4k3+0): a skip needs two layers before it"),
     ("c4k3-c4k3-c4k3+1", "layer 2 (c4k3+1): what is added comes from a layer before layer 1"),
     ("c200k3-fc9", "layer 1 (fc9): a neuron has at most 65536 synapses, not 112000"),
-    ("c9000k1-p7-c9k1", "layer 0 has 5040000 neurons, a convolution has at most 1048576"),
+    ("c9000k1-p7-c9k1", "layer 0 has 3528000 neurons, a convolution has at most 1048576"),
     ("c600k1-p2", "the output layer would have 84000 inputs, at most 65536 can be: pool more"),
     ("-".join(["fc2"] * 64), "layer 63 (fc2): a network has at most 63 hidden layers"),
     ("c4k3-fc" + "9" * 5000, f"'fc{'9' * 38}' is not a layer: "),
