@@ -110,6 +110,25 @@ class _Layer:
         return -high, high
 
 
+class _Row:
+    """What layers have that take a row of numbers: weights [n_out, n_in], and no skip."""
+
+    skip = None
+
+    @property
+    def n_in(self):
+        return self.weights.shape[1]
+
+    @property
+    def n_out(self):
+        return self.weights.shape[0]
+
+    @property
+    def channels(self):
+        """Neurons that have parameters of their own: those of a map share them."""
+        return self.n_out
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spiking(_Layer):
     """What layers of spiking neurons share, see :mod:`model.golden` for the arithmetic.
@@ -176,25 +195,11 @@ class Spiking(_Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class FullyConnected(Spiking):
+class FullyConnected(_Row, Spiking):
     """A fully connected layer of spiking neurons; weights are [n_out, n_in]."""
 
     kind = "fully_connected"
     dimensions = 2
-    skip = None
-
-    @property
-    def n_in(self):
-        return self.weights.shape[1]
-
-    @property
-    def n_out(self):
-        return self.weights.shape[0]
-
-    @property
-    def channels(self):
-        """Neurons that have parameters of their own: those of a map share them."""
-        return self.n_out
 
     @property
     def n_outputs(self):
@@ -346,7 +351,7 @@ class Convolution(Spiking):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Readout(_Layer):
+class Readout(_Row, _Layer):
     """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
 
     weights      [classes, n_in], as in :class:`Spiking`
@@ -362,7 +367,6 @@ class Readout(_Layer):
     weight_bits: int = 1
 
     kind = "readout"
-    skip = None
 
     def __post_init__(self):
         check_choice("frac", self.frac, range(MAX_FRAC + 1))
@@ -371,18 +375,6 @@ class Readout(_Layer):
         limit = self.bias_limit(self.n_in, self.frac, self.input_bits, self.weight_bits)
         bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
-
-    @property
-    def n_in(self):
-        return self.weights.shape[1]
-
-    @property
-    def n_out(self):
-        return self.weights.shape[0]
-
-    @property
-    def channels(self):
-        return self.n_out
 
     @staticmethod
     def bias_limit(n_in, frac, input_bits=1, weight_bits=1):
