@@ -17,6 +17,7 @@ __all__ = ["artefacts", "module_name", "to_verilog"]
 
 HERE = Path(__file__).parent
 CELLS = ("accumulator", "spram", "ram", "rom")  # modules written by hand: qsnn_<file>
+START = re.compile(r"reg (\\\$auto\$verilog_backend\S+ ) = 0;")
 
 LINT = (HERE / "lint.vlt").read_text()  # what -Wall need not say, and why
 
@@ -30,6 +31,10 @@ def module_name(name):
 def to_verilog(component, top):
     """The Verilog of a component, with the modules written by hand that it uses."""
     text = verilog.convert(component, name=top, emit_src=False, strip_internal_attrs=True)
+    # Yosys has each always @* wait for a reg of its own, initialised where it is declared, so that
+    # it runs once at the start. By IEEE 1800 such an initialisation is no event, and in Icarus a
+    # default that only registers select would stay x until one of them changes.
+    text = START.sub(r"reg \1;\n  initial \1 = 0;", text)
     for cell in CELLS:
         if f"qsnn_{cell} " in text:  # those that others use come after them
             text += (HERE / f"{cell}.v").read_text()

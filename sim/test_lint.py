@@ -4,9 +4,12 @@ import subprocess
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
 
 from hw.build import NETWORKS, choose_folding
-from hw.emit import artefacts
+from hw.emit import artefacts, to_verilog
 from hw.folding import Folding
 from model.description import load
 from sim.test_network import COMMITTED
@@ -69,3 +72,37 @@ def test_lint_sees(tmp_path, found, change, status):
     assert found in text
     (tmp_path / "net.v").write_text(text.replace(found, change))
     assert tuple(code != 0 for code, _ in lint(tmp_path)) == status
+
+
+class Quiet(wiring.Component):
+    """A default that only a register selects, which keeps its initial value."""
+
+    chosen: Out(4)
+
+    def elaborate(self, _platform):
+        m = Module()
+        unit = Signal(2, init=1)
+        m.d.comb += self.chosen.eq(9)
+        with m.Switch(unit):
+            with m.Case(0):
+                m.d.comb += self.chosen.eq(3)
+        with m.If(self.chosen == 3):
+            m.d.sync += unit.eq(2)
+        return m
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("standard", ["-g2005", "-g2012"])
+def test_starts_without_an_event(tmp_path, standard):
+    """No value is x because nothing has changed yet, in either version of the language."""
+    need("iverilog")
+    (tmp_path / "t.v").write_text(to_verilog(Quiet(), "quiet") + """
+module t;
+  wire [3:0] chosen;
+  quiet dut (.clk(1'b0), .rst(1'b0), .chosen(chosen));
+  initial #10 $display("%b", chosen);
+endmodule
+""")
+    subprocess.run(["iverilog", standard, "-s", "t", "-o", "t", "t.v"], cwd=tmp_path, check=True)
+    found = subprocess.run(["vvp", "t"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert found.stdout == "1001\n"
