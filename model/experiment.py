@@ -13,11 +13,10 @@ from model.description import save as save_description
 from model.equality import compare, save_net
 from model.export import fold
 from model.files import write_whole
-from model.training import Training, TrainingError
+from model.training import CHECKPOINT, Training, TrainingError
 
 __all__ = ["RESULT", "run"]
 
-CHECKPOINT = "checkpoint.safetensors"
 RESULT = "result.json"
 
 
@@ -63,7 +62,8 @@ def command(config, recipe):
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
-               "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config}
+               "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
+               "start": recipe}
     for name, where in options.items():
         value = getattr(where, name)
         if value != getattr(type(where), name):

@@ -20,11 +20,12 @@ from safetensors.torch import save as to_safetensors
 from model.files import write_whole
 from model.qsnn import QSNN, Config
 
-__all__ = ["Epoch", "Recipe", "Training", "TrainingError", "erase_squares", "fast_products",
-           "flip_images", "shift_images", "warp_images"]
+__all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "erase_squares",
+           "fast_products", "flip_images", "shift_images", "warp_images"]
 
 MAX_MOVE = 1000  # pixels
 WARMUP = 200  # steps until the learning rate is reached
+CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
 FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will
@@ -50,6 +51,8 @@ class Recipe:
     erase        side of a square that is erased from every image; 0: none
     smoothing    part of a label that is spread over all classes
     compiled     by torch.compile, see :meth:`model.qsnn.QSNN.compile_neurons`
+    start        folder or checkpoint of a training with the same layers, whose network is the
+                 first one here; other bits, time steps or images are what it is for
     seed         of everything random
     """
 
@@ -64,6 +67,7 @@ class Recipe:
     erase: int = 0
     smoothing: float = 0.0
     compiled: bool = False
+    start: str = ""
     seed: int = 0
 
     def __post_init__(self):
@@ -283,11 +287,28 @@ class Training:
                 key: values[name].to("cpu" if key == "step" else self.device)
                 for key, values in moments.items()}
 
+    def _begin_with(self, path):
+        """Take the network of another training, and none of its moments."""
+        path = Path(path)
+        file = path / CHECKPOINT if path.is_dir() else path
+        if not file.exists():
+            raise TrainingError(f"{file} is not there: choose another --start")
+        other = type(self).load(file)
+        try:
+            self.net.load_state_dict(other.net.state_dict())
+        except RuntimeError:
+            layers = "-".join(map(str, other.config.hidden))
+            raise TrainingError(f"{path} holds other layers, {layers}: choose another "
+                                "--start") from None
+
     @classmethod
     def start(cls, config, recipe, path, device="cpu"):
         """The training of ``path`` if it is this one, a new one if there is none."""
         if not Path(path).exists():
-            return cls(config, recipe, device)
+            training = cls(config, recipe, device)
+            if recipe.start:
+                training._begin_with(recipe.start)
+            return training
         training = cls.load(path, device)
         asked = config.asdict() | asdict(recipe)
         found = training.config.asdict() | asdict(training.recipe)

@@ -82,6 +82,9 @@ def main(
     compiled: Annotated[bool, typer.Option(
         "--compiled", help="compile the neurons (torch.compile): three times as fast for "
                            "convolutions, needs g++")] = False,
+    start: Annotated[str, typer.Option(
+        help="folder of another training with the same layers: its network is the first one "
+             "here, with other bits, time steps or images")] = "",
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -102,7 +105,8 @@ def main(
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
-                        erase=erase, smoothing=smoothing, compiled=compiled, seed=seed)
+                        erase=erase, smoothing=smoothing, compiled=compiled, start=start,
+                        seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report, device)

@@ -20,6 +20,7 @@ from model.equality import compare, load_net
 from model.export import fold
 from model.qsnn import Config
 from model.training import (
+    CHECKPOINT,
     Recipe,
     Training,
     TrainingError,
@@ -133,6 +134,33 @@ def test_another_training_is_refused(tmp_path, values, sentence):
     config = {name: value for name, value in values.items() if name not in recipe}
     with pytest.raises(TrainingError, match=f"^{tmp_path} holds a training {sentence}"):
         Training.start(replace(CONFIG, **config), replace(RECIPE, **recipe), tmp_path / "c")
+
+
+def test_begins_with_another_network(tmp_path):
+    """Its weights and statistics, at another number of time steps and bits; no moments."""
+    first, _ = trained()
+    first.save(tmp_path / CHECKPOINT)
+    recipe = replace(RECIPE, start=str(tmp_path), lr=1e-3)
+    config = replace(CONFIG, time_steps=5, membrane_bits=3)
+    training = Training.start(config, recipe, tmp_path / "new")
+    assert training.done == 0 and not training.optimizer.state
+    assert all(torch.equal(training.net.state_dict()[name], value)
+               for name, value in first.net.state_dict().items())
+    losses = [epoch.loss for epoch in training.epochs(*task())]
+    assert losses[0] < trained(config=config)[1][0].loss
+    training.save(tmp_path / "new")
+    (tmp_path / CHECKPOINT).unlink()  # what continues needs it no more
+    assert Training.start(config, recipe, tmp_path / "new").done == 5
+
+
+def test_what_cannot_begin(tmp_path):
+    trained()[0].save(tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match=f"^{tmp_path} holds other layers, 12-9: choose another "
+                                            "--start$"):
+        Training.start(replace(CONFIG, hidden=(12, 8)), replace(RECIPE, start=str(tmp_path)),
+                       tmp_path / "new")
+    with pytest.raises(TrainingError, match="none is not there: choose another --start$"):
+        Training.start(CONFIG, replace(RECIPE, start=str(tmp_path / "none")), tmp_path / "new")
 
 
 def damaged_checkpoints():
