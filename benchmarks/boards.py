@@ -104,8 +104,13 @@ def verify(row):
 def bandwidth(row):
     """Bits of weights that a cycle reads, of all that the RAMs could give; in per cent."""
     board = find_board(row["board"])
-    read = sum(pe * simd for pe, simd in row["folding"])
+    read = sum(pe * simd for pe, simd, _ in row["folding"])
     return 100 * read / (board.ram_blocks * board.ram_width + SPRAM_WIDTH * (board.spram_bits > 0))
+
+
+def folding_text(numbers):
+    """PE x SIMD, and x pixels if they are several."""
+    return " x ".join(map(str, numbers[:2] if numbers[2] == 1 else numbers))
 
 
 def logic(row):
@@ -131,7 +136,7 @@ def table(rows):
                  if not any(stage["mismatches"].values())]
         lines.append(
             f"| `{row['row']}` | {row['board']} | {row['shape']} | {row['accuracy']:.2f} % "
-            f"| {', '.join(f'{pe} x {simd}' for pe, simd in row['folding'])} "
+            f"| {', '.join(map(folding_text, row['folding']))} "
             f"| {logic(row):,} | {ram} "
             f"| {fmax['median']:.1f} ({fmax['minimum']:.1f} of {len(fmax['seeds'])}) "
             f"| {row['cycles_per_image']:g} | {rate(row):,.0f} | {rate(row) / logic(row):.2f} "

@@ -1,7 +1,7 @@
 """Buffers between layers: one image, or some rows, are read while the next ones arrive."""
 
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -115,38 +115,38 @@ class RowBuffer(wiring.Component):
         Rows that it holds.
     width : int
         Bits of a word.
+    ports : int
+        Words that are read at once, each from a copy of the memory.
 
     Members
     -------
-    As those of :class:`ImageBuffer`, and
-    blank : In(1)
+    As those of :class:`ImageBuffer`, with addresses and words of all ports, and
+    blank : In(ports)
         With :py:`address`: the word is 0.
     """
 
     latency = 2
 
-    def __init__(self, *, window, rows, width):
+    def __init__(self, *, window, rows, width, ports=1):
         self.window, self.rows = window, rows
-        self.width = width
+        self.width, self.ports = width, ports
         self.depth = rows * window.width * window.chunks
         super().__init__({
             "room": Out(1), "take": In(1),
             "write": In(1), "data": In(width), "done": In(1),
             "available": Out(1), "begin": In(1), "release": In(1),
-            "address": In(range(max(2, self.depth))), "blank": In(1), "word": Out(width),
+            "address": In(data.ArrayLayout(Shape.cast(range(max(2, self.depth))), ports)),
+            "blank": In(ports), "word": Out(width * ports),
         })
 
     def elaborate(self, platform):
         m = Module()
         window = self.window
-        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[],
-                                              attrs={"no_rw_check": 1})
-        write_port, read_port = memory.write_port(), memory.read_port()
         at = Signal(range(max(2, self.depth)))
         with m.If(self.write):
             m.d.sync += at.eq(Mux(at == self.depth - 1, 0, at + 1))
-        m.d.comb += [write_port.en.eq(self.write), write_port.addr.eq(at),
-                     write_port.data.eq(self.data)]
+        for port in range(self.ports):
+            self._memory(m, port, at)
 
         # rows that are free; rows that have come and of which no unit has taken notice
         take, done, begin, release = (Signal(name=f"{name}_seen") for name in (
@@ -167,10 +167,18 @@ class RowBuffer(wiring.Component):
         m.d.sync += [free.eq(free_next), room.eq(free_next != 0), come.eq(come_next),
                      self.available.eq(come_next >= need_next)]
 
-        output, blank = Signal(self.width, reset_less=True), Signal()
-        m.d.comb += [read_port.addr.eq(self.address), self.word.eq(output)]
-        m.d.sync += [blank.eq(self.blank), output.eq(Mux(blank, 0, read_port.data))]
         return m
+
+    def _memory(self, m, port, at):
+        """The copy for a port, written at an address."""
+        memory = Memory(shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
+        m.submodules[f"memory_{port}" if port else "memory"] = memory
+        write_port, read_port = memory.write_port(), memory.read_port()
+        output, blank = Signal(self.width, reset_less=True), Signal()
+        m.d.comb += [write_port.en.eq(self.write), write_port.addr.eq(at),
+                     write_port.data.eq(self.data), read_port.addr.eq(self.address[port]),
+                     self.word.word_select(port, self.width).eq(output)]
+        m.d.sync += [blank.eq(self.blank[port]), output.eq(Mux(blank, 0, read_port.data))]
 
 
 def _following(m, name, totals, step):

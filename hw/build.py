@@ -12,7 +12,7 @@ from model.description import DescriptionError, load
 from model.files import write_whole
 
 __all__ = ["BuildError", "build", "choose_folding", "contents", "default_cycles",
-           "find_network", "foldings_of", "load_alike", "open_build"]
+           "find_network", "folding_rows", "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(__file__).parents[1] / "model" / "networks"
 DEFAULT_CYCLES = 800  # an image: 60,000 images/s at 50 MHz
@@ -53,29 +53,33 @@ def default_cycles(description):
     return max(DEFAULT_CYCLES, synapses // DEFAULT_SYNAPSES) if maps else DEFAULT_CYCLES
 
 
-def choose_folding(description, *, pe=None, simd=None, file=None, cycles=None):
-    """PE and SIMD of each layer: given as text with commas, or in a JSON file, or the default.
+def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, cycles=None):
+    """PE, SIMD and pixels of each layer: as text with commas, in a JSON file, or the default.
 
-    The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer.
+    The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer; there may be "pixels".
     """
     count = len(description.layers)
     if file is not None:
-        if pe or simd:
-            raise BuildError("a folding file takes the place of --pe and --simd: give one of them")
+        if pe or simd or pixels:
+            raise BuildError("a folding file takes the place of --pe, --simd and --pixels: give "
+                             "one of them")
         sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
         try:
             rows = json.loads(Path(file).read_text())
         except (OSError, RecursionError, ValueError) as error:
             raise BuildError(f"{sentence} ({error})") from None
         if not isinstance(rows, list) or not all(
-                isinstance(row, dict) and row.keys() | {"spram"} == {"pe", "simd", "spram"}
+                isinstance(row, dict)
+                and {"pe", "simd"} <= row.keys() <= {"pe", "simd", "spram", "pixels"}
                 for row in rows):
             raise BuildError(sentence)
         return [Folding(**row) for row in rows]
     default = default_folding(description, cycles or default_cycles(description))
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
-    return [Folding(*pair) for pair in zip(pes, simds, strict=True)]
+    pixels = _numbers("--pixels", pixels, count) if pixels else [1] * count
+    return [Folding(pe, simd, pixels=at_once)
+            for pe, simd, at_once in zip(pes, simds, pixels, strict=True)]
 
 
 def build(description, foldings, name, out, *, loadable=False):
@@ -121,7 +125,13 @@ def open_build(folder):
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
-    return [Folding(layer["pe"], layer["simd"], layer["spram"]) for layer in facts["layers"]]
+    return [Folding(layer["pe"], layer["simd"], layer["spram"], layer["pixels"])
+            for layer in facts["layers"]]
+
+
+def folding_rows(facts):
+    """PE, SIMD and pixels of each layer, as result.json of a board has them."""
+    return [[layer["pe"], layer["simd"], layer["pixels"]] for layer in facts["layers"]]
 
 
 def contents(facts, description):

@@ -107,7 +107,7 @@ def _load_ports(port):
 def _layer_facts(index, layer, stage, hardware, contents):
     facts = {
         "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out,
-        "pe": stage.pe, "simd": stage.simd, "spram": stage.spram,
+        "pe": stage.pe, "simd": stage.simd, "spram": stage.spram, "pixels": stage.pixels,
         "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
         "channels": stage.n_out, "positions": len(stage.places),
         "columns": stage.window.out_width if stage.window else 1,
@@ -116,7 +116,7 @@ def _layer_facts(index, layer, stage, hardware, contents):
         "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
         "cycles": stage.image_cycles,
         "utilisation": round(_synapses(layer) * layer.n_out
-                             / (stage.pe * stage.simd * stage.image_cycles), 4),
+                             / (stage.pe * stage.simd * stage.pixels * stage.image_cycles), 4),
         "frac": layer.frac,
         "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
                             "depth": len(words)}
@@ -144,7 +144,7 @@ def _buffer_bits(stage):
     total = stage.buffer_words * stage.simd * bits
     if stage.skip:
         total += stage.skip_words * stage.skip_elements * bits
-    return total
+    return total * stage.pixels
 
 
 def _shape(shape):
@@ -161,9 +161,9 @@ def report(name, facts):
         f"latency           {facts['latency']} cycles",
         f"images/s          {50e6 / facts['cycles_per_image']:,.0f} at 50 MHz",
         "",
-        "memory in bits; in use: share of the PE x SIMD x cycles that meet a synapse",
-        f"{'layer':<8}{'inputs':>8}{'neurons':>9}{'PE':>6}{'SIMD':>6}{'cycles':>8}{'in use':>8}"
-        f"{'weights':>11}{'params':>9}{'buffer':>9}",
+        "memory in bits; in use: share of the PE x SIMD x pixels x cycles that meet a synapse",
+        f"{'layer':<8}{'inputs':>8}{'neurons':>9}{'PE':>6}{'SIMD':>6}{'pixels':>8}{'cycles':>8}"
+        f"{'in use':>8}{'weights':>11}{'params':>9}{'buffer':>9}",
     ]
     total = [0, 0, 0]
     for index, layer in enumerate(facts["layers"]):
@@ -173,7 +173,7 @@ def report(name, facts):
         sizes = [weights, sum(bits.values()), layer["buffer_bits"]]
         total = [a + b for a, b in zip(total, sizes, strict=True)]
         lines.append(f"{index:<8}{layer['inputs']:>8}{layer['neurons']:>9}{layer['pe']:>6}"
-                     f"{layer['simd']:>6}{layer['cycles']:>8}{layer['utilisation']:>8.0%}"
+                     f"{layer['simd']:>6}{layer['pixels']:>8}{layer['cycles']:>8}{layer['utilisation']:>8.0%}"
                      f"{sizes[0]:>11,}{sizes[1]:>9,}{sizes[2]:>9,}")
-    lines.append(f"{'sum':<53}{total[0]:>11,}{total[1]:>9,}{total[2]:>9,}")
+    lines.append(f"{'sum':<61}{total[0]:>11,}{total[1]:>9,}{total[2]:>9,}")
     return "\n".join(lines) + "\n"

@@ -93,6 +93,8 @@ def _folding_text(found: Found):
     spram = [str(index) for index, folding in enumerate(found.foldings) if folding.spram]
     return (f"--pe {','.join(str(folding.pe) for folding in found.foldings)} "
             f"--simd {','.join(str(folding.simd) for folding in found.foldings)}"
+            + (f" --pixels {','.join(str(folding.pixels) for folding in found.foldings)}"
+               if any(folding.pixels > 1 for folding in found.foldings) else "")
             + "".join(f", layer {index} in single-port RAM" for index in spram))
 
 

@@ -257,7 +257,7 @@ def _facts(core, hz, options, name, description, command, tools):
         "command": command,
         "tools": {tool: found.version for tool, found in tools.items()},
         "clock_mhz": round(hz / 1e6, 6),
-        "folding": [[stage.pe, stage.simd] for stage in core.network.plan.stages],
+        "folding": [[stage.pe, stage.simd, stage.pixels] for stage in core.network.plan.stages],
         "cycles_per_image": cycles,
         "images_per_s": round(hz / cycles),
     }

@@ -1,4 +1,4 @@
-"""Folding: how many neurons (PE) and synapses (SIMD) of a layer work at once.
+"""Folding: how many neurons (PE), synapses (SIMD) and pixels of a layer work at once.
 
 Nothing else sets the speed; what follows from it stands in :mod:`hw.stages`.
 """
@@ -23,11 +23,17 @@ class FoldingError(ValueError):
 
 @dataclass(frozen=True)
 class Folding:
-    """PE and SIMD of one layer, and whether an iCE40UP5K's single-port RAM has its weights."""
+    """PE, SIMD and pixels of one layer, and whether single-port RAM has its weights.
+
+    pixels  positions of a convolution that share each word of weights; more than one where PE is
+            all its channels. Each takes as many synapses, and a copy of the input's rows.
+    spram   of an iCE40UP5K
+    """
 
     pe: int
     simd: int
     spram: bool = False
+    pixels: int = 1
 
 
 def default_folding(description, cycles):
@@ -102,8 +108,9 @@ def stage_plan(description, index, folding, before, width):
         pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
         bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
         readout=readout, sequence=sequence,
-        lanes=_lanes(folding.pe, width, sequence, words * layer.weight_bits),
-        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip)
+        lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
+        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip,
+        pixels=folding.pixels)
 
 
 def window_of(layer, channels=1, chunks=1):
@@ -193,6 +200,7 @@ def plan(description, foldings):
         if map_in and not stages and n_in % folding.simd:
             raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
                                f"not be {folding.simd}")
+        _check_pixels(index, layer, folding)
         stage = stage_plan(description, index, folding, stages,
                            word_width(description, foldings, index))
         if type(folding.spram) is not bool:
@@ -206,6 +214,16 @@ def plan(description, foldings):
                                f"weights have {stage.reads * stage.groups}")
         stages.append(stage)
     return Plan(tuple(stages))
+
+
+def _check_pixels(index, layer, folding):
+    choices = window_of(layer).pixel_choices if layer.kind == "convolution" else [1]
+    if type(folding.pixels) is not int or folding.pixels not in choices:
+        raise FoldingError(f"layer {index}: pixels must be one of "
+                           f"{', '.join(map(str, choices))}, not {folding.pixels!r}")
+    if folding.pixels > 1 and folding.pe != layer.channels:
+        raise FoldingError(f"layer {index}: for {folding.pixels} pixels at once PE must be all "
+                           f"{layer.channels} channels, not {folding.pe}")
 
 
 def _lanes(pe, following_simd, sequence, words):

@@ -39,13 +39,15 @@ class _Layer(wiring.Component):
         self.writer = ImageWriter(elements=window.channels if window else stage.n_in, width=width,
                                   lanes=source_lanes, ratio=stage.simd // source_lanes,
                                   reserved=reserved, pixels=window.width if window else 1)
-        self.buffer = RowBuffer(window=window, rows=window.rows, width=width * stage.simd) \
+        self.buffer = RowBuffer(window=window, rows=window.rows, width=width * stage.simd,
+                                ports=stage.pixels) \
             if window else \
             ImageBuffer(words=stage.words, width=width * stage.simd)
         self.schedule = WindowSchedule(stage, every_unit) if window else Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
                                      steps=stage.steps, merge=stage.readout, sum_max=sum_max,
                                      shift=stage.sum_shift, initial_shift=stage.initial_shift,
+                                     pixels=stage.pixels,
                                      emit=files is not None)
         self.sequencer = Sequencer(stage, sum_max)
         if stage.skip:
@@ -62,7 +64,8 @@ class _Layer(wiring.Component):
         self.skip_writer = ImageWriter(
             elements=skip.window.channels, width=width, lanes=lanes, ratio=elements // lanes,
             reserved=True, pixels=skip.window.width)
-        self.skip_buffer = RowBuffer(window=skip.window, rows=skip.rows, width=width * elements)
+        self.skip_buffer = RowBuffer(window=skip.window, rows=skip.rows, width=width * elements,
+                                     ports=self.stage.pixels)
         members |= {"skip": In(self.skip_writer.i.signature.flip()), "skip_room": Out(1),
                     "skip_take": In(1)}
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from hw.accelerator import GREETING
-from hw.build import contents, load_alike, open_build
+from hw.build import contents, folding_rows, load_alike, open_build
 from hw.commands import BITSTREAM, ROUTED, TOOLS, pack_command, synthesis
 from hw.filling import TEMPLATE, block_rams, fill, with_contents
 from hw.images import read_hex
@@ -41,7 +41,7 @@ def patch(folder, board, model, out=None):
                          f"{again}") from None
     if not patchable:
         raise PatchError(f"the bitstream in {place} was not made to be patched: {again}")
-    if of != built.hash or folding != [[layer["pe"], layer["simd"]] for layer in facts["layers"]]:
+    if of != built.hash or folding != folding_rows(facts):
         raise PatchError(f"the bitstream in {place} is of another build than {folder}: {again}")
     description = load_alike(model, built)
     out = Path(out or place / f"patched.{BITSTREAM[board.family]}")

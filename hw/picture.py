@@ -71,7 +71,8 @@ def _text(description, index, facts):
     memory = sum(entry["width"] * entry["depth"] for name, entry in fact["memories"].items()
                  if name.startswith("weights"))
     return [f"{index}: {title}", bits, gives, *membranes, f"{memory:,} bits of weights",
-            f"{fact['buffer_bits']:,} of buffer", f"PE {fact['pe']} × SIMD {fact['simd']}",
+            f"{fact['buffer_bits']:,} of buffer", f"PE {fact['pe']} × SIMD {fact['simd']}"
+            + (f" × {fact['pixels']} pixels" if fact["pixels"] > 1 else ""),
             f"{fact['cycles']:,} cycles", f"{fact['utilisation']:.0%} in use"]
 
 

@@ -116,12 +116,13 @@ class Sequencer(wiring.Component):
 
     def __init__(self, stage, sum_max):
         self.stage = stage
+        self.neurons = stage.pixels * stage.pe  # of a group, at all its positions
         self.sum_width = Shape.cast(range(sum_max + 1)).width
         # the first layer's sums are the same at every step, a readout has one sum for all
         self.sums_per_neuron = 1 if stage.readout else stage.steps
         super().__init__({
             "start": In(1),
-            "sums": In(data.ArrayLayout(self.sum_width, stage.pe * self.sums_per_neuron)),
+            "sums": In(data.ArrayLayout(self.sum_width, self.neurons * self.sums_per_neuron)),
             "parameter": Out(range(max(2, stage.neurons // stage.lanes))),
             "valid": Out(1), "first": Out(1), "last": Out(1),
             "current": Out(data.ArrayLayout(self.sum_width, stage.lanes)),
@@ -132,7 +133,8 @@ class Sequencer(wiring.Component):
         stage = self.stage
         busy = Signal()
         step = Signal(range(max(2, stage.sequence)))
-        beat = Signal(range(max(2, stage.pe // stage.lanes)))
+        beats = self.neurons // stage.lanes
+        beat = Signal(range(max(2, beats)))
         step_end = Signal()
         m.d.comb += step_end.eq(step == stage.sequence - 1)
         with m.If(busy):
@@ -141,7 +143,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += beat.eq(beat + 1)
                 m.d.sync += self.parameter.eq(
                     Mux(self.parameter == stage.neurons // stage.lanes - 1, 0, self.parameter + 1))
-                with m.If(beat == stage.pe // stage.lanes - 1):
+                with m.If(beat == beats - 1):
                     m.d.sync += busy.eq(0)
         with m.If(self.start):
             m.d.sync += [busy.eq(1), beat.eq(0)]
@@ -158,7 +160,7 @@ class Sequencer(wiring.Component):
         sums = self.sums.shape()
         steps = self.sums_per_neuron
         order = [(beat * stage.lanes + lane) * steps + step
-                 for beat in range(stage.pe // stage.lanes)
+                 for beat in range(beats)
                  for step in range(steps) for lane in range(stage.lanes)]
         hold = Signal(sums, reset_less=True)
         front = stage.lanes * self.sum_width

@@ -51,6 +51,41 @@ class Window:
         """Positions of a unit, those of a pool's square one after the other."""
         return self.out_width * self.pool_size
 
+    @cached_property
+    def pixel_choices(self):
+        """How many of a unit's positions, one after the other, can be computed at once.
+
+        Their distances must be the same wherever they begin: some columns of a pool's square,
+        some rows of it, some squares.
+        """
+        pool = self.pool_size
+        return sorted({before * part for before, most in (
+            (1, pool), (pool, pool), (pool * pool, self.out_width // pool))
+            for part in range(1, most + 1) if most % part == 0})
+
+    def parts(self, pixels):
+        """Columns of a square, rows of a square and squares that so many positions are."""
+        columns = min(pixels, self.pool_size)
+        rows = min(pixels // columns, self.pool_size)
+        return columns, rows, pixels // columns // rows
+
+    def distances(self, pixels):
+        """Rows and columns of the input from the first of so many positions to each."""
+        columns, rows, squares = self.parts(pixels)
+        return [(row * self.stride, (square * self.pool_size + column) * self.stride)
+                for square in range(squares) for row in range(rows) for column in range(columns)]
+
+    def loops(self, pixels):
+        """(count, rows, columns) of the loops over a map's positions, from the innermost one.
+
+        rows, columns: of the input, that a step of the loop goes on.
+        """
+        pool, stride = self.pool_size, self.stride
+        columns, rows, squares = self.parts(pixels)
+        return [(pool // columns, 0, columns * stride), (pool // rows, rows * stride, 0),
+                (self.out_width // pool // squares, 0, squares * pool * stride),
+                (self.units, pool * stride, 0)]
+
     @property
     def step(self):
         """Rows of the input from one unit to the next."""
@@ -124,6 +159,8 @@ class StagePlan:
               of numbers is one pixel
     window    :class:`Window` of a convolution
     skip      :class:`SkipPlan` of one that has a skip
+    pixels    positions of a convolution that are computed at once; more than one only where PE is
+              all its channels
     """
 
     pe: int
@@ -140,6 +177,7 @@ class StagePlan:
     pixel: tuple = (1, 1)
     window: Window | None = None
     skip: SkipPlan | None = None
+    pixels: int = 1
 
     @property
     def output_pixels(self):
@@ -201,7 +239,10 @@ class StagePlan:
 
     @property
     def buffer_words(self):
-        """Words that its input buffer holds: two images, or some rows of one."""
+        """Words that its input buffer holds: two images, or some rows of one.
+
+        There is a copy for each of the positions that are computed at once.
+        """
         window = self.window
         return window.rows * window.width * window.chunks if window else 2 * self.words
 
@@ -222,13 +263,13 @@ class StagePlan:
 
     @property
     def sequence_cycles(self):
-        """Cycles in which the neuron units work through a group."""
-        return self.pe // self.lanes * self.sequence
+        """Cycles in which the neuron units work through a group, at all its positions."""
+        return self.pixels * self.pe // self.lanes * self.sequence
 
     @property
     def group_cycles(self):
         """Cycles from one group to the next; a convolution's rows are two cycles apart at least."""
-        alone = self.window and self.window.positions * self.groups == 1
+        alone = self.window and self.window.positions // self.pixels * self.groups == 1
         return max(self.reads, self.sequence_cycles, 2 if alone else 1)
 
     @property
@@ -239,7 +280,8 @@ class StagePlan:
     @property
     def unit_cycles(self):
         """Cycles from one unit to the next where nothing else limits."""
-        return (self.window.positions if self.window else 1) * self.groups * self.group_cycles
+        blocks = self.window.positions // self.pixels if self.window else 1
+        return blocks * self.groups * self.group_cycles
 
     @property
     def last_group(self):

@@ -24,6 +24,8 @@ def synapse_latency(simd, bits, steps):
 class SynapseArray(wiring.Component):
     """``pe`` neurons times ``simd`` synapses a cycle, accumulated over the words of a group.
 
+    At each of ``pixels`` positions, whose neurons have the same weights and inputs of their own.
+
     Each synapse carries ``steps`` inputs of ``bits`` bits that meet the same weight at once: the
     spikes of all time steps. They are summed apart, one sum a step, or together
     (:py:`merge=True`, for a readout). A sum is that of ``x XNOR w``, see :mod:`hw.parameters`.
@@ -46,19 +48,21 @@ class SynapseArray(wiring.Component):
     -------
     valid, first, scale : In(1)
         A word; the first of its group; what the sums are so far counts ``2**shift`` times.
-    x : In(simd * steps * bits)
-        Inputs, those of one synapse side by side, step 0 in the lowest bits.
+    x : In(pixels * simd * steps * bits)
+        Inputs, those of one pixel and in it of one synapse side by side, step 0 in the lowest
+        bits.
     w : In(pe * simd)
         Weights, those of one neuron side by side; 1 is +1.
-    initial : In(pe * lanes), if there is
+    initial : In(pixels * pe * lanes), if there is
         Spikes of a skip; they are wanted :py:`latency - 1` cycles after a group's first word, and
         count ``2**initial_shift`` synapses.
-    sums : Out(array of unsigned, pe * lanes)
+    sums : Out(array of unsigned, pixels * pe * lanes)
         Sums of the words since the first, valid until the next word arrives.
     """
 
     def __init__(self, *, pe, simd, bits, steps, merge, sum_max, shift=0,
-                 initial_shift=None, emit=False):
+                 initial_shift=None, pixels=1, emit=False):
+        self.pixels = pixels
         self.pe, self.simd, self.bits, self.steps = pe, simd, bits, steps
         self.merge, self.shift, self.initial_shift = merge, shift, initial_shift
         self.emit = emit
@@ -68,32 +72,33 @@ class SynapseArray(wiring.Component):
         self.weight_delay = 1 if bits > 1 else 0
         super().__init__({
             "valid": In(1), "first": In(1), "scale": In(1),
-            **({} if initial_shift is None else {"initial": In(pe * self.lanes)}),
-            "x": In(simd * steps * bits), "w": In(pe * simd),
-            "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)), pe * self.lanes)),
+            **({} if initial_shift is None else {"initial": In(pixels * pe * self.lanes)}),
+            "x": In(pixels * simd * steps * bits), "w": In(pe * simd),
+            "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)),
+                                         pixels * pe * self.lanes)),
         })
 
-    def _pairs(self, m):
+    def _pairs(self, m, x, pixel):
         """For each pair of inputs and step the two sums that all neurons share, in registers."""
         x_max = (1 << self.bits) - 1
         pairs = []
         for index in range(-(-self.simd // 2) * self.steps):
             pair, step = divmod(index, self.steps)
-            a, b = (self.x.word_select((2 * pair + k) * self.steps + step, self.bits)
+            a, b = (x.word_select((2 * pair + k) * self.steps + step, self.bits)
                     for k in (0, 1))
             if 2 * pair + 1 == self.simd:
                 b = Const(0, self.bits)
-            plus = Signal(self.leaf_bits, name=f"plus_{index}", reset_less=True)
-            minus = Signal(self.leaf_bits, name=f"minus_{index}", reset_less=True)
+            plus = Signal(self.leaf_bits, name=f"plus_{pixel}_{index}", reset_less=True)
+            minus = Signal(self.leaf_bits, name=f"minus_{pixel}_{index}", reset_less=True)
             m.d.sync += [plus.eq(a + b), minus.eq(a + (x_max ^ b))]
             pairs.append((plus, minus))
         return pairs
 
-    def _leaf(self, m, pairs, weights, lane, index):
+    def _leaf(self, m, x, pairs, weights, lane, index):
         """A leaf of a neuron's tree."""
         synapse, step = (divmod(index, self.steps) if self.merge else (index, lane))
         if pairs is None:
-            return self.x[synapse * self.steps + step] ^ ~weights[synapse]
+            return x[synapse * self.steps + step] ^ ~weights[synapse]
         plus, minus = pairs[synapse * self.steps + step]
         first, second = weights[2 * synapse], Const(1)
         if 2 * synapse + 1 < self.simd:
@@ -111,14 +116,18 @@ class SynapseArray(wiring.Component):
             flags = delayed
         valid, first = flags[0], flags[1]
 
-        pairs = self._pairs(m) if self.bits > 1 else None
-        for pe in range(self.pe):
-            weights = self.w.word_select(pe, self.simd)
+        width = len(self.x) // self.pixels
+        for pe in range(self.pixels * self.pe):
+            pixel, neuron = divmod(pe, self.pe)
+            if neuron == 0:
+                x = self.x.word_select(pixel, width)
+                pairs = self._pairs(m, x, pixel) if self.bits > 1 else None
+            weights = self.w.word_select(neuron, self.simd)
             for lane in range(self.lanes):
                 tree = AdderTree(self.leaves, self.leaf_bits)
                 m.submodules[f"tree_{pe}_{lane}"] = tree
                 for index in range(self.leaves):
-                    m.d.comb += tree.i[index].eq(self._leaf(m, pairs, weights, lane, index))
+                    m.d.comb += tree.i[index].eq(self._leaf(m, x, pairs, weights, lane, index))
                 total = self.sums[pe * self.lanes + lane]
                 starts = self.initial_shift is not None
                 accumulator = Accumulator(len(total), emit=self.emit, shift=self.shift,

@@ -3,7 +3,7 @@
 from math import prod
 
 from amaranth import *
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 __all__ = ["Walker", "WindowSchedule"]
@@ -22,24 +22,28 @@ class Walker(wiring.Component):
     starts : list of int
     modulus : int
         Of the first number; the others are signed and are never reduced.
+    distances : list of int
+        Places behind the first number in its ring that are wanted too.
 
     Members
     -------
     step : In(1)
     n0, n1 and so on : Out
-        The numbers, from the first step on.
+        The numbers, from the first step on; :py:`n0` is an array, one number a distance.
     """
 
-    def __init__(self, loops, starts, modulus):
+    def __init__(self, loops, starts, modulus, distances=(0,)):
         self.loops = [loop for loop in loops[:-1] if loop[0] > 1] + [loops[-1]]
         self.starts, self.modulus = starts, modulus
+        self.ring = [(starts[0] + distance) % modulus for distance in distances]
         # of each loop: what brings its numbers on, and those of the inner ones back
         self.deltas = []
         inner = [0] * len(starts)
         for count, steps in self.loops:
             self.deltas.append([step - back for step, back in zip(steps, inner, strict=True)])
             inner = [back + (count - 1) * step for back, step in zip(inner, steps, strict=True)]
-        super().__init__({"step": In(1), "n0": Out(range(max(2, modulus)), init=starts[0]), **{
+        ring = data.ArrayLayout(Shape.cast(range(max(2, modulus))), len(self.ring))
+        super().__init__({"step": In(1), "n0": Out(ring, init=self.ring), **{
             f"n{index}": Out(range(low, high + 1), init=starts[index])
             for index, (low, high) in enumerate(map(self._span, range(1, len(starts))), 1)}})
 
@@ -86,10 +90,11 @@ class Walker(wiring.Component):
                                         ("over", first[0] % self.modulus - self.modulus)))
         self._choose(m, choice, add, ring)
         self._choose(m, choice, over, [delta - self.modulus for delta in ring])
-        reduced = Signal(signed(len(over) + 1))
-        m.d.comb += reduced.eq(self.n0 + over)
-        with m.If(self.step):
-            m.d.sync += self.n0.eq(Mux(reduced[-1], self.n0 + add, reduced))
+        for index, number in enumerate(self.n0):
+            reduced = Signal(signed(len(over) + 1), name=f"reduced_{index}")
+            m.d.comb += reduced.eq(number + over)
+            with m.If(self.step):
+                m.d.sync += number.eq(Mux(reduced[-1], number + add, reduced))
         for index in range(1, len(self.starts)):
             deltas = [delta[index] for delta in self.deltas]
             number = getattr(self, f"n{index}")
@@ -126,7 +131,9 @@ class WindowSchedule(wiring.Component):
     scale : Out(1)
         What the sums are so far is shifted: this is the first word of another bit of the weights,
         or the first behind those of a skip.
-    blank : Out(1)
+    word : Out(array)
+        Addresses of inputs, one for each pixel.
+    blank : Out(pixels)
         The word that is addressed is padding, or belongs to the skip.
     skip_word, skip_blank, skip_release : Out
         The same for the buffer of a skip, if there is one. Where it has no weights, its words are
@@ -141,40 +148,46 @@ class WindowSchedule(wiring.Component):
         skip = stage.skip
         self.skip_depth = stage.skip_words if skip else 0
         super().__init__({
-            **({"skip_word": Out(range(max(2, self.skip_depth))), "skip_blank": Out(1),
-                "skip_release": Out(1)} if skip else {}),
+            **({"skip_word": Out(self._addresses(self.skip_depth)),
+                "skip_blank": Out(stage.pixels), "skip_release": Out(1)} if skip else {}),
             "available": In(1), "room": In(1), "begin": Out(1), "take": Out(1),
             "valid": Out(1), "first": Out(1), "scale": Out(1), "last": Out(1),
-            "release": Out(1), "blank": Out(1),
-            "word": Out(range(max(2, self.depth))),
+            "release": Out(1), "blank": Out(stage.pixels),
+            "word": Out(self._addresses(self.depth)),
             "weight": Out(range(max(2, stage.reads * stage.groups))),
         })
+
+    def _addresses(self, depth):
+        return data.ArrayLayout(Shape.cast(range(max(2, depth))), self.stage.pixels)
 
     def _walker(self):
         stage, window = self.stage, self.stage.window
         column, row = window.chunks, window.width * window.chunks  # words of a pixel, of a row
-        pool, stride = window.pool_size, window.stride
         loops = [  # (count, words, columns and rows of a step)
             (window.chunks, (1, 0, 0)), (window.kernel, (column, 1, 0)),
             (window.kernel, (row, 0, 1)), (stage.planes, (0, 0, 0)), (stage.groups, (0, 0, 0)),
-            (pool, (stride * column, stride, 0)), (pool, (stride * row, 0, stride)),
-            (window.out_width // pool, (pool * stride * column, pool * stride, 0)),
-            (window.units, (pool * stride * row, 0, pool * stride)),
+            *((count, (rows * row + columns * column, columns, rows))
+              for count, rows, columns in window.loops(stage.pixels)),
             (1, (window.height * row, 0, 0))]
         start = -window.padding * (row + column) % self.depth
-        return Walker(loops, [start, -window.padding, -window.padding], self.depth)
+        return Walker(loops, [start, -window.padding, -window.padding], self.depth,
+                      self._distances(window))
 
     def _skip_walker(self):
         stage, skip = self.stage, self.stage.skip
         window = skip.window
         column, row = window.chunks, window.width * window.chunks
-        pool, stride = window.pool_size, window.stride
         loops = [(window.chunks, (1,)), (stage.groups, (0,))] if skip.weights else [
             (stage.groups, (1,))]
-        loops += [(pool, (stride * column,)), (pool, (stride * row,)),
-                  (window.out_width // pool, (pool * stride * column,)),
-                  (window.units, (pool * stride * row,)), (1, (window.height * row,))]
-        return Walker(loops, [0], self.skip_depth)
+        loops += [(count, (rows * row + columns * column,))
+                  for count, rows, columns in window.loops(stage.pixels)]
+        loops.append((1, (window.height * row,)))
+        return Walker(loops, [0], self.skip_depth, self._distances(window))
+
+    def _distances(self, window):
+        """Words from the first pixel that is computed to each of them."""
+        return [(rows * window.width + columns) * window.chunks
+                for rows, columns in window.distances(self.stage.pixels)]
 
     def _skip(self, m, own):
         """The words of a skip; ``own`` is whether the one that is addressed is among them."""
@@ -190,7 +203,7 @@ class WindowSchedule(wiring.Component):
         m.d.comb += [walker.step.eq(step), self.skip_word.eq(walker.n0),
                      self.skip_release.eq(release)]
         if stage.skip.weights:
-            m.d.comb += self.skip_blank.eq(~own)
+            m.d.comb += self.skip_blank.eq((~own).replicate(stage.pixels))
 
     def elaborate(self, platform):
         m = Module()
@@ -200,8 +213,8 @@ class WindowSchedule(wiring.Component):
         reading, last = Signal(init=1), Signal(init=reads == 1)
         cycle, group_end = Signal(range(max(2, cycles))), Signal(init=cycles == 1)
         group, last_group = Signal(range(max(2, groups))), Signal(init=groups == 1)
-        position = Signal(range(max(2, window.positions)))
-        last_position = Signal(init=window.positions == 1)
+        positions = window.positions // stage.pixels
+        position, last_position = Signal(range(max(2, positions))), Signal(init=positions == 1)
         unit, first_unit = Signal(range(max(2, window.units))), Signal(init=1)
         position_end, unit_end = Signal(), Signal()
         plane, first_word = Signal(range(max(2, stage.words))), Signal(init=1)
@@ -243,8 +256,8 @@ class WindowSchedule(wiring.Component):
                     m.d.sync += last_group.eq(group == groups - 2)
             with m.If(position_end):
                 m.d.sync += [position.eq(Mux(last_position, 0, position + 1)), self.weight.eq(0)]
-                if window.positions > 1:
-                    m.d.sync += last_position.eq(position == window.positions - 2)
+                if positions > 1:
+                    m.d.sync += last_position.eq(position == positions - 2)
             with m.If(unit_end):
                 m.d.sync += active.eq(0)
         with m.If(self.begin):
@@ -255,11 +268,13 @@ class WindowSchedule(wiring.Component):
         m.d.comb += [walker.step.eq(self.valid & ~own), self.word.eq(walker.n0)]
         if stage.skip:
             self._skip(m, self.valid & own)
-        blank = own
-        if window.padding:
-            outside = [number < 0 if number.shape().signed else 0 for number in (
-                walker.n1, walker.n2)]
-            blank = (own | outside[0] | outside[1] | (walker.n1 >= window.width)
-                     | (walker.n2 >= window.height))
-        m.d.comb += self.blank.eq(blank)
+        for blank, (rows, columns) in zip(self.blank, window.distances(stage.pixels), strict=True):
+            m.d.comb += blank.eq(own)
+            if window.padding:
+                m.d.comb += blank.eq(own | _outside(walker.n1 + columns, window.width)
+                                     | _outside(walker.n2 + rows, window.height))
         return m
+
+
+def _outside(coordinate, length):
+    return (coordinate < 0 if coordinate.shape().signed else 0) | (coordinate >= length)

@@ -57,6 +57,9 @@ def main(
                                                     "for convolutions")] = 0,
     pe: Annotated[str, typer.Option(help="neurons at once, one number a layer")] = "",
     simd: Annotated[str, typer.Option(help="synapses at once, one number a layer")] = "",
+    pixels: Annotated[str, typer.Option(
+        help="positions of a convolution at once, one number a layer; 1 elsewhere, and where PE "
+             "is not all channels")] = "",
     folding: Annotated[Path | None, typer.Option(
         help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer')] = None,
     board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f or "
@@ -106,14 +109,15 @@ def main(
         if fit or target_fps:
             if not target:
                 raise BuildError("--fit and --target-fps need a --board")
-            if pe or simd or folding or fit and target_fps:
+            if pe or simd or pixels or folding or fit and target_fps:
                 raise BuildError("--fit and --target-fps choose the folding: give one of them "
-                                 "alone, without --pe, --simd or --folding")
+                                 "alone, without --pe, --simd, --pixels or --folding")
             found = choose_for_board(description, target, hz=hz, fps=target_fps or None,
                                      bare=bare, loadable=loadable, link=link)
             foldings = list(found.foldings)
         else:
-            foldings = choose_folding(description, pe=pe, simd=simd, file=folding, cycles=cycles)
+            foldings = choose_folding(description, pe=pe, simd=simd, pixels=pixels, file=folding,
+                                      cycles=cycles)
             if target:
                 check_fit(target, description, foldings, bare=bare, loadable=loadable,
                           link=link)

@@ -23,8 +23,8 @@ import typer
 from rich.console import Console
 
 from hw.boards import BoardError, find_board
-from hw.build import BuildError, open_build
-from hw.folding import Folding, FoldingError, plan
+from hw.build import BuildError, folding_rows, foldings_of, open_build
+from hw.folding import FoldingError, plan
 from hw.toolchain import ToolError
 from model.data import DATASETS, DataError, load, quantize_pixels
 from model.description import DescriptionError
@@ -54,8 +54,7 @@ def main(
         facts, description = open_build(folder)
         built = open_result(folder, target, facts)
         chosen = choose_stages(target, stages)
-        layout = plan(description, [Folding(layer["pe"], layer["simd"], layer["spram"])
-                                    for layer in facts["layers"]])
+        layout = plan(description, foldings_of(facts))
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
         pixels = choose_images(description, dataset, images, seed, data_dir)
         result = infer(description, pixels, trace=True)
@@ -88,8 +87,8 @@ def open_result(folder, board, facts):
         built = json.loads((folder / board.name / "result.json").read_text())
     except OSError:
         raise BuildError(f"{folder}: nothing was built for {board.name}; {remedy}") from None
-    folding = [[layer["pe"], layer["simd"]] for layer in facts["layers"]]
-    if (built["description_sha256"], built["folding"]) != (facts["description_sha256"], folding):
+    if (built["description_sha256"], built["folding"]) != (
+            facts["description_sha256"], folding_rows(facts)):
         raise BuildError(f"{folder / board.name} is of another network or folding; {remedy}")
     if built["core"] != "bare network":
         raise BuildError(f"{folder / board.name} has the host link, not pins for a check; {remedy}")

@@ -1,6 +1,7 @@
 """Builds the Verilog of one network for a simulator and runs a cocotb testbench in it."""
 
 import os
+from dataclasses import astuple
 
 import numpy as np
 from cocotb_tools.runner import get_runner
@@ -43,7 +44,7 @@ def simulate(folder, description, foldings, pixels, *, waves=False):
         path.write_text(text)
     save(description, folder / "net.qsnn")
     np.savez(folder / "net.npz", pixels=pixels,
-             foldings=[(folding.pe, folding.simd, folding.spram) for folding in foldings])
+             foldings=[astuple(folding) for folding in foldings])
 
     args = ["-Wno-fatal", "-Wno-lint"] if name == "verilator" else []
     runner = get_runner(name)

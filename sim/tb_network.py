@@ -21,8 +21,8 @@ from sim.trace import Trace, beats_of, check
 DESCRIPTION = load(Path("net.qsnn"))
 with np.load("net.npz") as archive:
     PIXELS = archive["pixels"]
-    PLAN = plan(DESCRIPTION, [Folding(int(pe), int(simd), bool(spram))
-                              for pe, simd, spram in archive["foldings"]])
+    PLAN = plan(DESCRIPTION, [Folding(pe, simd, bool(spram), pixels)
+                              for pe, simd, spram, pixels in archive["foldings"].tolist()])
 PORTS = json.loads(Path("net.json").read_text())["ports"]
 FIELDS = PORTS["o__payload"]["fields"]
 LOAD = [name for name, port in PORTS.items()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hw.boards import BOARDS
-from hw.build import build, open_build
+from hw.build import build, foldings_of, open_build
 from hw.flow import Options, implement
 from hw.folding import Folding, plan
 from hw.toolchain import ToolError, find
@@ -47,14 +47,13 @@ def make(out, board, foldings, seed, widths):
 
 def compare(folder, board, work, stages):
     facts, description = open_build(folder)
-    foldings = [Folding(layer["pe"], layer["simd"], layer["spram"]) for layer in facts["layers"]]
     pixels = random_pixels(np.random.default_rng(4), description, IMAGES)
     assert len(np.unique(pixels, axis=0)) >= 200
     result = infer(description, pixels, trace=True)
     assert len(np.unique(result.labels)) == description.classes
     bitstream = next((folder / board).glob("net.bi*"))
     return list(check(folder / board, BOARDS[board], facts, description,
-                      plan(description, foldings), pixels, result, bitstream=bitstream,
+                      plan(description, foldings_of(facts)), pixels, result, bitstream=bitstream,
                       stages=stages, work=work))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hw.folding import Folding, plan
+from hw.folding import Folding, plan, window_of
 from hw.stages import StagePlan
 from model import golden
 from model.architecture import ArchitectureError, layers_of
@@ -130,7 +130,10 @@ def random_foldings(rng, description):
         pe, simd = int(rng.integers(1, layer.channels + 1)), int(rng.integers(1, n_in + 1))
         while index == 0 and layer.kind == "convolution" and n_in % simd:
             simd -= 1
-        foldings.append(Folding(pe, simd))
+        pixels = 1
+        if layer.kind == "convolution" and rng.random() < 0.4:  # several pixels, of all channels
+            pe, pixels = layer.channels, int(rng.choice(window_of(layer).pixel_choices))
+        foldings.append(Folding(pe, simd, pixels=pixels))
         padded, before = -(-layer.channels // pe) * pe, layer
     return foldings
 

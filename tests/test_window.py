@@ -11,14 +11,15 @@ from tests.networks import random_maps
 from tests.simulation import run, waveform
 
 
+@pytest.mark.parametrize("distances", [(0,), (0, 3, 9)])
 @pytest.mark.parametrize("loops, starts, modulus", [
     ([(1, (5,))], [2], 7), ([(3, (1,)), (2, (4,)), (1, (9,))], [0], 11),
     ([(2, (1, 1, 0)), (1, (7, 7, 7)), (3, (2, 0, 1)), (1, (6, 0, 0))], [5, -1, -1], 6),
     ([(4, (0, 1, 0)), (2, (3, 0, -2)), (1, (12, 0, 0))], [1, 0, 3], 16)])
-def test_walker(loops, starts, modulus):
+def test_walker(loops, starts, modulus, distances):
     """Three rounds of the outermost loop, with pauses."""
     rng = np.random.default_rng(0)
-    dut = Walker(loops, starts, modulus)
+    dut = Walker(loops, starts, modulus, distances)
     expected = []
     for outer in range(3):
         for indices in product(*(range(count) for count, _ in reversed(loops[:-1]))):
@@ -27,14 +28,16 @@ def test_walker(loops, starts, modulus):
                                    zip(counts, loops, strict=True))
                        for index, start in enumerate(starts)]
             # the outermost loop only moves the first number
-            expected.append([numbers[0] % modulus, *numbers[1:]])
+            expected.append([*((numbers[0] + distance) % modulus for distance in distances),
+                             *numbers[1:]])
     rows, steps = [], []
     for step in rng.integers(0, 2, size=4 * len(expected)):
         steps.append(step)
         rows.append({"step": int(step)})
     seen = waveform(dut, rows, *(f"n{index}" for index in range(len(starts))))
     place = 0
-    for step, numbers in zip(steps, seen, strict=True):
+    for step, (ring, *numbers) in zip(steps, seen, strict=True):
+        numbers = [*ring, *numbers]
         if place < len(expected):
             assert numbers == expected[place], place
         place += step
@@ -42,7 +45,10 @@ def test_walker(loops, starts, modulus):
 
 
 def reads(layer, stage):
-    """For each word of an image: (row, column, chunk) or None for padding, weights, flags."""
+    """For each word of an image: (row, column, chunk) or None for padding, weights, flags.
+
+    The first of them is a tuple over the pixels that are read at once.
+    """
     window, words = stage.window, []
     for unit, column in product(range(window.units), range(window.out_width // window.pool_size)):
         for row_in, column_in in product(range(window.pool_size), repeat=2):
@@ -58,18 +64,26 @@ def reads(layer, stage):
                               group * stage.reads + word,
                               word == 0, word > 0 and word % stage.words == 0,
                               word == stage.reads - 1))
-    return words
+    blocks = [words[start:start + stage.reads * stage.groups]
+              for start in range(0, len(words), stage.reads * stage.groups)]
+    return [(tuple(place for place, *_ in at_once), *at_once[0][1:])
+            for start in range(0, len(blocks), stage.pixels)
+            for at_once in zip(*blocks[start:start + stage.pixels], strict=True)]
 
 
-@pytest.mark.parametrize("words, image, foldings", [
-    ("c3k3", (4, 5, 1), [(2, 1)]), ("c4k2s2w2", (5, 7, 4), [(1, 2)]),
-    ("c2k3-p2", (6, 5, 2), [(1, 1)]), ("c4k4s3p2-p2", (9, 8, 1), [(4, 1)]),
-    ("c5k1s3", (7, 8, 3), [(2, 3)])])
+@pytest.mark.parametrize("words, image, folding", [
+    ("c3k3", (4, 5, 1), (2, 1)), ("c4k2s2w2", (5, 7, 4), (1, 2)),
+    ("c2k3-p2", (6, 5, 2), (1, 1)), ("c4k4s3p2-p2", (9, 8, 1), (4, 1)),
+    ("c5k1s3", (7, 8, 3), (2, 3)), ("c3k3", (4, 6, 1), (3, 1, 3)),
+    ("c3k3", (5, 4, 2), (3, 2, 4)), ("c4k2s2w2", (5, 8, 2), (4, 1, 5)),
+    ("c2k3-p2", (6, 8, 1), (2, 1, 2)), ("c2k3-p2", (6, 8, 1), (2, 1, 4)),
+    ("c2k3-p2", (5, 9, 1), (2, 1, 8)), ("c2k4s3p2-p3", (26, 17, 1), (2, 1, 9))])
 @pytest.mark.parametrize("every_unit", [False, True])
-def test_order(words, image, foldings, every_unit):
+def test_order(words, image, folding, every_unit):
     """Two images, with everything there: each word once, in order, no cycle without a reason."""
     description = random_maps(np.random.default_rng(1), words=words, image=image, time_steps=1)
-    foldings = [Folding(*pair) for pair in foldings] + [Folding(1, 1)]
+    pe, simd, pixels = (*folding, 1)[:3]
+    foldings = [Folding(pe, simd, pixels=pixels)] + [Folding(1, 1)] * (len(description.layers) - 1)
     stage, layer = plan(description, foldings).stages[0], description.layers[0]
     dut = WindowSchedule(stage, every_unit)
     expected, window, seen, units = reads(layer, stage), stage.window, [], [0, 0]
@@ -93,11 +107,12 @@ def test_order(words, image, foldings, every_unit):
     for number, (found, wanted) in enumerate(zip(seen, expected * 2, strict=True)):
         place, *rest = wanted
         assert found[2:] == tuple(rest), number
-        assert found[1] == (place is None), number
-        if place is not None:
-            row = number // len(expected) * layer.height + place[0]
-            address = (row * window.width + place[1]) * window.chunks + place[2]
-            assert found[0] == address % ring, number
+        for pixel, read in enumerate(place):
+            assert found[1] >> pixel & 1 == (read is None), number
+            if read is not None:
+                row = number // len(expected) * layer.height + read[0]
+                address = (row * window.width + read[1]) * window.chunks + read[2]
+                assert found[0][pixel] == address % ring, number
 
 
 def test_waits():
