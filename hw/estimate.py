@@ -110,25 +110,27 @@ def synapse_logic(family, stage, sum_max):
     """Pairs of pixels, selected sums, trees, accumulators."""
     parts = Counter()
     lanes = 1 if stage.readout else stage.steps
+    neurons = stage.pixels * stage.pe
     if stage.bits > 1:
         pairs, leaf_bits = ceil(stage.simd / 2) * stage.steps, stage.bits + 1
         # two sums; the complement of one input; where the carry of a difference starts
-        parts["pairs"] = pairs * (2 * family.add(leaf_bits, stage.bits) + stage.bits + 1)
-        parts["leaves"] = stage.pe * pairs * leaf_bits
+        pair = 2 * family.add(leaf_bits, stage.bits) + stage.bits + 1
+        parts["pairs"] = stage.pixels * pairs * pair
+        parts["leaves"] = neurons * pairs * leaf_bits
         leaves = pairs // lanes
     else:
         leaves, leaf_bits = stage.simd * stage.steps // lanes, 1
-    parts["trees"] = stage.pe * lanes * tree_logic(
+    parts["trees"] = neurons * lanes * tree_logic(
         family, leaves, leaf_bits, stage.steps * stage.readout)
-    parts["accumulators"] = stage.pe * lanes * family.add(_bits(sum_max))
+    parts["accumulators"] = neurons * lanes * family.add(_bits(sum_max))
     if stage.planes > 1:  # the doubled total is chosen in front of the adder
-        parts["accumulators"] += stage.pe * lanes * _bits(sum_max)
+        parts["accumulators"] += neurons * lanes * _bits(sum_max)
     return parts
 
 
 def hold_logic(family, stage, sum_max):
     """The sums of a group, shifted to the neuron units."""
-    sums = stage.pe * (1 if stage.readout else stage.steps)
+    sums = stage.pixels * stage.pe * (1 if stage.readout else stage.steps)
     moved = sums if family.flip_flops else sums - stage.lanes
     return moved * _bits(sum_max)
 
@@ -169,7 +171,7 @@ def writer_logic(family, stage, source_lanes, elements=None):
 def control_logic(family, stage):
     """Counters of words, groups, beats, steps; credits; delayed flags."""
     counters = (stage.words, stage.words, stage.reads * stage.groups, stage.groups,
-                stage.group_cycles, stage.sequence, stage.pe // stage.lanes,
+                stage.group_cycles, stage.sequence, stage.pixels * stage.pe // stage.lanes,
                 stage.neurons // stage.lanes)
     fixed, bit = family.control
     total = fixed + bit * sum(map(ceil_log2, counters)) + family.register(3 * _latency(stage))
@@ -180,28 +182,28 @@ def window_logic(family, stage):
     """What a convolution's control has beside that: nested loops, coordinates, rows."""
     window = stage.window
     loops = (window.chunks, window.kernel, window.kernel, stage.planes, stage.groups,
-             window.pool_size, window.pool_size, window.out_width // window.pool_size,
-             window.units)
+             *(count for count, *_ in window.loops(stage.pixels)))
     address = ceil_log2(stage.buffer_words)
     coordinates = 0
     if window.padding:
         coordinates = _bits(window.height) + _bits(window.width) + 2
     fixed, bit = family.window
-    return (fixed + bit * (sum(map(ceil_log2, loops)) + 5 * address + 4 * coordinates
-                           + 6 * _bits(window.rows)))
+    return (fixed + bit * (sum(map(ceil_log2, loops)) + (3 + 2 * stage.pixels) * address
+                           + 4 * coordinates + 6 * _bits(window.rows)))
 
 
 def skip_logic(family, stage, sum_max, lanes):
     """Writer, control and sums of a skip; the source has so many lanes."""
     skip = stage.skip
     window = skip.window
-    loops = (window.chunks, stage.groups, window.pool_size, window.pool_size,
-             window.out_width // window.pool_size, window.units)
+    loops = (window.chunks, stage.groups,
+             *(count for count, *_ in window.loops(stage.pixels)))
     address = ceil_log2(stage.skip_words)
     fixed, bit = family.window
-    control = fixed + bit * (sum(map(ceil_log2, loops)) + 5 * address + 6 * _bits(skip.rows))
+    control = fixed + bit * (sum(map(ceil_log2, loops)) + (3 + 2 * stage.pixels) * address
+                             + 6 * _bits(skip.rows))
     # the shifted sum, or the spikes that a sum starts with, are chosen in front of the adder
-    sums = stage.pe * stage.steps * _bits(sum_max)
+    sums = stage.pixels * stage.pe * stage.steps * _bits(sum_max)
     return writer_logic(family, stage, lanes, stage.skip_elements) + control + sums
 
 
@@ -292,11 +294,14 @@ def layer_estimate(name, layer, stage, parameters, source_lanes, loadable=False,
         parts["pool"] = pool_logic(family, stage)
         if stage.skip:
             parts["skip"] = skip_logic(family, stage, parameters.sum_max, skip_lanes)
+    blocks = 0
     for kind, memory in memories.items():
-        parts[kind] = memory_logic(family, name, memory)
+        copies = stage.pixels if "buffer" in kind else 1
+        parts[kind] = copies * memory_logic(family, name, memory)
+        blocks += copies * place(name, memory).blocks
     if stage.spram:
         parts["weights"] += family.register(SPRAM_WIDTH)
-    return parts, sum(place(name, memory).blocks for memory in memories.values())
+    return parts, blocks
 
 
 def inbox_bytes(plan, link):

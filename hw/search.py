@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from math import ceil, isqrt
+from math import ceil, isqrt, prod
 
 from amaranth.utils import ceil_log2
 
@@ -156,11 +156,12 @@ class Search:
         layer, spram = self.description.layers[index], index == self.spram
         # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         n_in, lanes = input_pixel(self.description, source)[1], source.lanes if source else 1
-        positions, pixels, pixels_kept = 1, layer.weight_bits, 0
+        positions, pixels, pixels_kept, several = 1, layer.weight_bits, 0, ()
         bits = layer.input_bits * (self.description.time_steps if source else 1)
         if layer.kind == "convolution":
             positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
             pixels_kept = window_of(layer).rows * layer.width
+            several = window_of(layer).pixel_choices[1:] if layer.channels <= MAX_PE else ()
         elif source:
             n_in *= source.output_pixels
         most = SPRAM_DEPTH if spram else MAX_WORDS
@@ -171,35 +172,38 @@ class Search:
             simds = [simd for simd in simds if n_in % simd == 0]
         chosen = []
         for times, less in BUDGETS:
-            pairs = set()
+            found = set()  # (PE, SIMD, pixels at once)
             for simd in simds:
                 reads = -(-n_in // simd) * pixels
-                budget = max(1, int(times * cycles) - less) // positions
+                budget = max(1, int(times * cycles) - less)
                 for depth in (most, *DEPTHS):  # faster than asked for, but a RAM is full
-                    groups = min(budget // reads, depth // reads)
+                    groups = min(budget // positions // reads, depth // reads)
                     if groups:
                         least = -(-layer.channels // groups)
-                        pairs |= {(min(-(-least // k) * k, layer.channels), simd)
+                        found |= {(min(-(-least // k) * k, layer.channels), simd, 1)
                                   for k in (1, 2, 4, 5, 8) if least <= MAX_PE - k}
-            by_size = sorted(pairs, key=lambda pair: (pair[0] * pair[1], pair))
+                found |= {(layer.channels, simd, at_once) for at_once in several
+                          if positions // at_once * reads <= budget}
+            by_size = sorted(found, key=lambda new: (prod(new), new))
             chosen += by_size[:CHOICES]
             fewest = self.board.ram_blocks + 1
-            for pe, simd in by_size:  # the smallest for each number of blocks
-                pair, words = (pe, simd), -(-n_in // simd)
+            for pe, simd, at_once in by_size:  # the smallest for each number of blocks
+                words = -(-n_in // simd)
                 blocks = _ram_blocks(
                     self.board.family, max(0, pe * simd - SPRAM_WIDTH * spram),
                     words * pixels * -(-layer.channels // pe), simd * bits,
-                    pixels_kept * words if pixels_kept else (1 << ceil_log2(words)) + words)
+                    pixels_kept * words if pixels_kept else (1 << ceil_log2(words)) + words,
+                    at_once)
                 if blocks < fewest:
-                    chosen.append(pair)
+                    chosen.append((pe, simd, at_once))
                     fewest = blocks
-        return [Folding(*pair, spram) for pair in dict.fromkeys(chosen)]
+        return [Folding(pe, simd, spram, at_once) for pe, simd, at_once in dict.fromkeys(chosen)]
 
 
 @cache
-def _ram_blocks(family, weight_bits, weights, bits, buffer):
+def _ram_blocks(family, weight_bits, weights, bits, buffer, copies):
     return (place(family, Memory(weight_bits, weights)).blocks
-            + place(family, Memory(bits, buffer, written=True)).blocks)
+            + copies * place(family, Memory(bits, buffer, written=True)).blocks)
 
 
 def _loops(stages, cycles):

@@ -160,7 +160,7 @@ class StagePlan:
     window    :class:`Window` of a convolution
     skip      :class:`SkipPlan` of one that has a skip
     pixels    positions of a convolution that are computed at once; more than one only where PE is
-              all its channels
+              all its channels. The neuron units still take one after the other
     """
 
     pe: int

@@ -167,14 +167,18 @@ def test_choose_folding():
         Folding(pe, folding.simd) for pe, folding in zip((1, 2, 3), default, strict=True)]
     assert choose_folding(network(), simd="5,4,3") == [
         Folding(folding.pe, simd) for simd, folding in zip((5, 4, 3), default, strict=True)]
+    assert choose_folding(network(), pe="1,2,3", simd="5,4,3", pixels="4,1,1") == [
+        Folding(1, 5, pixels=4), Folding(2, 4), Folding(3, 3)]
 
 
 def test_folding_files(tmp_path):
     file = tmp_path / "folding.json"
     file.write_text(json.dumps(ROWS))
     assert choose_folding(network(), file=file) == [Folding(**row) for row in ROWS]
-    with pytest.raises(BuildError, match="takes the place of --pe and --simd: give one of them$"):
+    with pytest.raises(BuildError, match="place of --pe, --simd and --pixels: give one of them$"):
         choose_folding(network(), file=file, simd="1,1,1")
+    file.write_text(json.dumps([ROWS[0] | {"pixels": 4}, *ROWS[1:]]))
+    assert [folding.pixels for folding in choose_folding(network(), file=file)] == [4, 1, 1]
 
 
 @pytest.mark.parametrize("raw", [

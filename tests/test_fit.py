@@ -183,6 +183,20 @@ def test_found_text(mnist):
         f"{int(24e6 / found.plan.cycles_per_image):,} images/s at 24 MHz"]
 
 
+def test_pixels_where_channels_are_not_enough():
+    """A first layer of one channel has no SIMD: faster than 9 cycles a position takes pixels."""
+    description = random_maps(np.random.default_rng(0), words="c8k3-p2-c8k3-p2", image=(16, 16, 1),
+                              time_steps=2, classes=4)
+    found = choose_for_board(description, I5, hz=50_000_000, fps=50_000)
+    first = found.foldings[0]
+    assert (first.pe, first.simd) == (8, 1) and first.pixels in (4, 8)
+    assert found.plan.cycles_per_image <= 1000 < 256 * 9
+    assert " --pixels " in found_text(found, I5, 50_000_000)
+    # neuron units take a cycle for each of two time steps at each position
+    with pytest.raises(FitError, match="the fastest has 512, 97,656 images/s"):
+        choose_for_board(description, I5, hz=50_000_000, fps=100_000)
+
+
 def build(tmp_path, *arguments):
     return subprocess.run(
         [sys.executable, "scripts/build.py", "--out", str(tmp_path), *arguments], cwd=ROOT,
@@ -205,7 +219,8 @@ def test_script(tmp_path, mnist):
     (["--fit"], "--fit and --target-fps need a --board"),
     (["--target-fps", "5"], "--fit and --target-fps need a --board"),
     (["--board", "icebreaker", "--fit", "--target-fps", "5"], "give one of them alone"),
-    (["--board", "icebreaker", "--fit", "--pe", "1,1,1"], "without --pe, --simd or --folding"),
+    (["--board", "icebreaker", "--fit", "--pe", "1,1,1"],
+     "without --pe, --simd, --pixels or --folding"),
     (["--board", "icebreaker", "--fit"], "no folding of the network fits the iCEBreaker 1.0: "),
 ])
 def test_script_refuses(tmp_path, arguments, message):

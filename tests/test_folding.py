@@ -5,7 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hw.folding import MAX_PE, MAX_SIMD, Folding, FoldingError, default_folding, plan
+from hw.folding import (
+    MAX_PE,
+    MAX_SIMD,
+    Folding,
+    FoldingError,
+    default_folding,
+    plan,
+    window_of,
+)
+from tests.networks import random_maps
 
 
 def shape(*widths, time_steps=4, input_bits=2):
@@ -151,3 +160,44 @@ def test_refused(foldings, sentence):
     with pytest.raises(FoldingError) as caught:
         plan(shape(6, 8, 5000, 3), [Folding(*pair) for pair in foldings])
     assert str(caught.value) == sentence
+
+
+def maps(words, image):
+    return random_maps(np.random.default_rng(0), words=words, image=image, time_steps=2)
+
+
+@pytest.mark.parametrize("words, image, choices", [
+    ("c4k3", (5, 12, 1), [1, 2, 3, 4, 6, 12]), ("c4k3s2", (5, 9, 1), [1, 5]),
+    ("c4k3-p2", (6, 12, 1), [1, 2, 4, 8, 12, 24]), ("c4k3-p3", (9, 6, 1), [1, 3, 9, 18]),
+    ("c4k3-p2", (6, 13, 1), [1, 2, 4, 8, 12, 24])])
+def test_pixels(words, image, choices):
+    """The positions of a row, of squares in order: whose distances are always the same."""
+    description = maps(words, image)
+    window = window_of(description.layers[0])
+    assert window.pixel_choices == choices
+    for pixels in choices:
+        stage = plan(description, [Folding(4, 1, pixels=pixels), Folding(1, 1)]).stages[0]
+        assert len(window.distances(pixels)) == pixels
+        # in order, block after block, each begins at the same distances from its first
+        blocks = np.array([divmod(place, window.out_width) for place in stage.places])
+        blocks = blocks.reshape(-1, pixels, 2) * window.stride
+        assert (blocks - blocks[:, :1] == window.distances(pixels)).all()
+        assert stage.image_cycles == len(stage.places) // pixels * max(
+            stage.reads, pixels * 4 // stage.lanes * 2)
+
+
+@pytest.mark.parametrize("folding, sentence", [
+    (Folding(4, 1, pixels=3), "layer 0: pixels must be one of 1, 2, 4, 8, not 3"),
+    (Folding(4, 1, pixels=0), "layer 0: pixels must be one of 1, 2, 4, 8, not 0"),
+    (Folding(4, 1, pixels=True), "layer 0: pixels must be one of 1, 2, 4, 8, not True"),
+    (Folding(4, 1, pixels="2"), "layer 0: pixels must be one of 1, 2, 4, 8, not '2'"),
+    (Folding(2, 1, pixels=2), "layer 0: for 2 pixels at once PE must be all 4 channels, not 2")])
+def test_pixels_refused(folding, sentence):
+    with pytest.raises(FoldingError) as caught:
+        plan(maps("c4k3-p2", (4, 4, 1)), [folding, Folding(1, 1)])
+    assert str(caught.value) == sentence
+
+
+def test_only_maps_have_pixels():
+    with pytest.raises(FoldingError, match="^layer 1: pixels must be one of 1, not 2$"):
+        plan(shape(6, 8, 3), [Folding(8, 1), Folding(3, 1, pixels=2)])
