@@ -17,15 +17,18 @@ from pathlib import Path
 
 from hw.boards import find_board
 from hw.build import NETWORKS, open_build
+from hw.emit import utilisation
+from hw.folding import Folding, plan
 from hw.rom import SPRAM_WIDTH
+from model.description import load
 from sim.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OUT = Path("build/boards")
 IMAGES = 200
-# row: network, board, clock in MHz, seeds, PE and SIMD of each layer, layer in single-port RAM,
-# and what keeps it from being faster
+# row: network, board, clock in MHz, seeds, PE and SIMD (and pixels) of each layer, layer in
+# single-port RAM, and what keeps it from being faster
 ROWS = {
     "up5k-fast": ("mnist-128-b2", "icebreaker", 48, 3, [(16, 8), (1, 4)], 0,
                   "3,000 cells were the aim"),
@@ -37,21 +40,27 @@ ROWS = {
     "85f": ("mnist-256-256-b2", "ulx3s-85f", 100, 1, [(64, 32), (32, 32), (2, 16)], None,
             "time to place and route"),
     "85f-small": ("mnist-128-b2", "ulx3s-85f", 125, 3, [(8, 8), (1, 4)], None, "meant to be small"),
+    "up5k-conv": ("mnist-conv-b2", "icebreaker", 48, 3,
+                  [(8, 1), (4, 16), (8, 7), (1, 3), (1, 1)], None, "RAM and logic"),
     "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
 }
 TEXT = """# Boards
 
 Cores placed and routed with Yosys and nextpnr, without a host link; what drives their pins is
-counted too, about 200 cells. T = 4, 2-bit membranes, 8-bit pixels, binary weights.
+counted too, about 200 cells. 2-bit membranes, 8-bit pixels, binary weights; T is in the network's
+file, 4 of fully connected networks and 2 of convolutions.
 
 {table}
 
-- accuracy: of the integers on the 10,000 test images of MNIST
+- accuracy: of the integers on the 10,000 test images of the network's data set
+- PE x SIMD: and x pixels, where a convolution computes several positions at once
 - logic: ICESTORM_LC or TRELLIS_COMB of nextpnr, LUT4s of a Gowin; a cell is one of them
 - Fmax: of the routed design, the median of the seeds, in brackets the lowest and how many
 - cycles: of an image where they follow each other, which simulation confirms; images/s are Fmax by
   cycles. A serial line at 1 Mbaud carries 126 images/s of 784 bytes, SPI at 4 MHz 627: with those
   hosts the line is the limit, on every board
+- layers in use: bits of weights that neurons meet, as a part of PE x SIMD x pixels x cycles of each
+  layer
 - RAM read: bits of weights that a cycle reads, of all that the device's RAMs can read
 - verified: {images} distinct test images back to back through each stage; labels, scores and the
   digests of all spikes and membranes are those of the golden model. Of a Gowin's cells there are
@@ -73,20 +82,25 @@ def build(row):
     network, board, clock, seeds, pairs, spram, _ = ROWS[row]
     OUT.mkdir(parents=True, exist_ok=True)
     folding = OUT / f"{row}.json"
-    folding.write_text(json.dumps([{"pe": pe, "simd": simd, "spram": index == spram}
-                                   for index, (pe, simd) in enumerate(pairs)]))
+    folding.write_text(json.dumps([
+        {"pe": pe, "simd": simd, "pixels": (*pixels, 1)[0], "spram": index == spram}
+        for index, (pe, simd, *pixels) in enumerate(pairs)]))
     subprocess.run([sys.executable, "scripts/build.py", "--model", network, "--name", row,
                     "--folding", folding, "--out", OUT, "--board", board, "--bitstream", "--bare",
                     "--clock", str(clock), "--seeds", str(seeds)], check=True, cwd=ROOT)
+
+
+def trained(network):
+    """What is known of a network's training."""
+    return json.loads((NETWORKS / f"{network}.json").read_text())
 
 
 def measured(row):
     """What a row that is built came to."""
     network, board = ROWS[row][:2]
     result = json.loads((OUT / row / board / "result.json").read_text())
-    trained = json.loads((NETWORKS / f"{network}.json").read_text())
     facts, _ = open_build(OUT / row)
-    return {"row": row, "network": network, "accuracy": trained["test"]["accuracy"],
+    return {"row": row, "network": network, "accuracy": trained(network)["test"]["accuracy"],
             "latency": facts["latency"],
             **{key: result[key] for key in (
                 "board", "shape", "folding", "cycles_per_image", "fmax_mhz", "used", "parts",
@@ -95,9 +109,10 @@ def measured(row):
 
 def verify(row):
     """Send images through every stage of a row that is built; what came of it."""
-    board = ROWS[row][1]
+    network, board = ROWS[row][:2]
     subprocess.run([sys.executable, "scripts/verify.py", OUT / row, "--board", board, "--dataset",
-                    "mnist", "--images", str(IMAGES)], check=True, cwd=ROOT)
+                    trained(network)["recipe"]["dataset"], "--images", str(IMAGES)], check=True,
+                   cwd=ROOT)
     return json.loads((OUT / row / board / "verify.json").read_text())
 
 
@@ -106,6 +121,16 @@ def bandwidth(row):
     board = find_board(row["board"])
     read = sum(pe * simd for pe, simd, _ in row["folding"])
     return 100 * read / (board.ram_blocks * board.ram_width + SPRAM_WIDTH * (board.spram_bits > 0))
+
+
+def in_use(row):
+    """Utilisation of each layer in per cent, see :func:`hw.emit.utilisation`."""
+    description = load(NETWORKS / f"{row['network']}.qsnn")
+    spram = ROWS[row["row"]][5]
+    stages = plan(description, [Folding(pe, simd, index == spram, pixels) for index, (
+        pe, simd, pixels) in enumerate(row["folding"])]).stages
+    return [100 * utilisation(layer, stage)
+            for layer, stage in zip(description.layers, stages, strict=True)]
 
 
 def folding_text(numbers):
@@ -125,8 +150,8 @@ def rate(row):
 
 def table(rows):
     lines = ["| row | board | network | accuracy | PE x SIMD | logic | RAM blocks | Fmax, MHz "
-             "| cycles | images/s | images/s a cell | latency, us | RAM read | limited by "
-             "| verified |", "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
+             "| cycles | layers in use | images/s | images/s a cell | latency, us | RAM read "
+             "| limited by | verified |", "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         fmax, used = row["fmax_mhz"], row["used"]
         ram = " + ".join(f"{used[name][0]} {label}" for name, label in (
@@ -139,8 +164,9 @@ def table(rows):
             f"| {', '.join(map(folding_text, row['folding']))} "
             f"| {logic(row):,} | {ram} "
             f"| {fmax['median']:.1f} ({fmax['minimum']:.1f} of {len(fmax['seeds'])}) "
-            f"| {row['cycles_per_image']:g} | {rate(row):,.0f} | {rate(row) / logic(row):.2f} "
-            f"| {row['latency'] / fmax['median']:.0f} | {bandwidth(row):.0f} % "
+            f"| {row['cycles_per_image']:g} "
+            f"| {', '.join(f'{part:.0f}' for part in in_use(row))} % | {rate(row):,.0f} "
+            f"| {rate(row) / logic(row):.2f} | {row['latency'] / fmax['median']:.0f} | {bandwidth(row):.0f} % "
             f"| {ROWS[row['row']][-1]} | {', '.join(equal) or 'not'} |")
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from amaranth.back import verilog
 from hw.images import write_hex
 from hw.network import Network, image_name
 
-__all__ = ["artefacts", "module_name", "to_verilog"]
+__all__ = ["artefacts", "module_name", "to_verilog", "utilisation"]
 
 HERE = Path(__file__).parent
 CELLS = ("accumulator", "spram", "ram", "rom")  # modules written by hand: qsnn_<file>
@@ -115,8 +115,7 @@ def _layer_facts(index, layer, stage, hardware, contents):
         "weight_bits": stage.planes,
         "padded_inputs": stage.words * stage.simd, "padded_neurons": stage.neurons,
         "cycles": stage.image_cycles,
-        "utilisation": round(_synapses(layer) * layer.n_out
-                             / (stage.pe * stage.simd * stage.pixels * stage.image_cycles), 4),
+        "utilisation": round(utilisation(layer, stage), 4),
         "frac": layer.frac,
         "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
                             "depth": len(words)}
@@ -133,10 +132,12 @@ def _layer_facts(index, layer, stage, hardware, contents):
     return facts
 
 
-def _synapses(layer):
-    """Bits of weights that a neuron meets."""
+def utilisation(layer, stage):
+    """Bits of weights that neurons meet, as a part of PE x SIMD x pixels x cycles of the layer."""
     skip = layer.skip.weights if layer.skip else None
-    return layer.fan_in * layer.weight_bits + (0 if skip is None else skip.shape[1])
+    synapses = layer.fan_in * layer.weight_bits + (0 if skip is None else skip.shape[1])
+    units = stage.pe * stage.simd * stage.pixels
+    return synapses * layer.n_out / (units * stage.image_cycles)
 
 
 def _buffer_bits(stage):

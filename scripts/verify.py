@@ -43,7 +43,8 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, digits or random")] = "",
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10, digits or "
+                                                "random")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,
