@@ -417,8 +417,3 @@ class QSNN(nn.Module):
             layer.__dict__.pop("respond", None)
             if on:
                 layer.respond = torch.compile(layer.respond, dynamic=False)
-
-    def freeze_steps(self):
-        """Keep the membrane steps from here on."""
-        for layer in self.hidden:
-            layer.log_step_frozen = True

@@ -42,7 +42,8 @@ def main(
     dataset: Annotated[str, typer.Option(
         help="mnist, fashion-mnist, cifar-10 or digits")] = "mnist",
     hidden: Annotated[str, typer.Option(
-        help="widths of fully connected hidden layers, first to last")] = "256,256",
+        help="widths of fully connected hidden layers, first to last; 256,256 if neither this nor "
+             "--arch is there")] = "",
     arch: Annotated[str, typer.Option(
         help="hidden layers as words, in place of --hidden: c16k3 is a convolution with 16 "
              "channels and kernels of 3 x 3, p2 and a2 pool, r64 is a residual block, fc64 is "
@@ -97,10 +98,12 @@ def main(
     try:
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("this PyTorch sees no GPU: leave out --device")
+        if arch and hidden:
+            raise ValueError("--arch takes the place of --hidden: give one of them")
         image = data.IMAGES.get(dataset, (28, 28, 1))
+        layers = NAMED.get(arch, arch).split("-") if arch else _widths(hidden or "256,256")
         config = Config(inputs=math.prod(image), image=image if arch else None,
-                        hidden=NAMED.get(arch, arch).split("-") if arch else _widths(hidden),
-                        last_bits=last_bits,
+                        hidden=layers, last_bits=last_bits,
                         input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,

@@ -481,6 +481,8 @@ def finished(tmp_path_factory):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["--dataset", "cifar"], "error: no data set 'cifar' with a split 'train': there are mnist, "),
+    (["--arch", "c4k3", "--hidden", "8"],
+     "error: --arch takes the place of --hidden: give one of them"),
     (["--hidden", "8.8"], "error: --hidden takes widths such as 256,256, not '8.8'"),
     (["--hidden", "0"], "error: layer 0 (0): 1 to 65536 neurons or channels, not 0"),
     (["--epochs", "0"], "error: epochs must be at least 1, not 0"),
