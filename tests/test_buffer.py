@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from hw.buffer import ImageBuffer, ImageWriter
+from hw.buffer import ImageBuffer, ImageWriter, RowBuffer
+from hw.stages import Window
 from tests.simulation import run
 
 IMAGES = 12
@@ -150,3 +151,66 @@ def test_writer(elements, width, lanes, ratio, reserved, pixels):
     run(dut, testbench)
     shape = dict(width=width, lanes=lanes, ratio=ratio, elements=elements)
     assert written == [word for row in rows for image in row for word in words_of(image, **shape)]
+
+
+@pytest.mark.parametrize("ports", [1, 3])
+@pytest.mark.parametrize("rates", [(1, 1), (0.3, 1), (1, 0.3)])
+@pytest.mark.parametrize("shape", [
+    dict(height=5, width=3, kernel=3, stride=1, padding=1, out_height=5, out_width=3),
+    dict(height=6, width=2, kernel=2, stride=2, padding=0, out_height=3, out_width=1),
+    dict(height=7, width=2, kernel=1, stride=3, padding=0, out_height=3, out_width=1),
+    dict(height=8, width=3, kernel=3, stride=1, padding=1, out_height=8, out_width=2, pool_size=2)])
+def test_rows(shape, rates, ports):
+    """Each unit reads what it needs, whatever the writer does by then; blank words are 0."""
+    rng = np.random.default_rng(ports)
+    window = Window(**{"channels": 1, "chunks": 2, "pool": "none", "pool_size": 1} | shape)
+    images, words = 4, window.width * window.chunks
+    rows = rng.integers(1, 1 << 16, size=(images * window.height, words)).tolist()
+    dut = RowBuffer(window=window, rows=window.rows, width=16, ports=ports)
+    written = [0]
+
+    async def writer(ctx):
+        for row in rows:
+            while not ctx.get(dut.room) or rng.random() >= rates[0]:
+                await ctx.tick()
+            for index, word in enumerate(row):
+                set_all(ctx, dut, take=index == 0, write=1, data=word, done=index == words - 1)
+                await ctx.tick()
+                set_all(ctx, dut, take=0, write=0)
+            written[0] += 1
+            await ctx.tick()
+
+    async def reader(ctx):
+        asked = [None]
+
+        async def cycle(places=None, **inputs):
+            set_all(ctx, dut, **{"begin": 0, "release": 0} | inputs)
+            due = None
+            if places is not None:
+                blanks = rng.integers(0, 2, size=ports)
+                ctx.set(dut.address, [place % dut.depth for place in places])
+                ctx.set(dut.blank, sum(int(blank) << port for port, blank in enumerate(blanks)))
+                due = [0 if blank else rows[place // words][place % words]
+                       for place, blank in zip(places, blanks, strict=True)]
+            asked.append(due)
+            await ctx.tick()
+            due = asked.pop(0)
+            if due is not None:
+                word = ctx.get(dut.word)
+                assert [word >> 16 * port & 0xffff for port in range(ports)] == due
+
+        for image in range(images):
+            for first, last in zip((0, *window.freed), window.needed, strict=False):
+                start, end = ((image * window.height + row) * words for row in (first, last))
+                while not ctx.get(dut.available) or rng.random() >= rates[1]:
+                    await cycle()
+                await cycle(begin=1)
+                for index in range(12):
+                    places = [int(rng.integers(start, end)) for _ in range(ports)] \
+                        if end > start else None
+                    await cycle(places, release=index == 11)
+        for _ in range(2):
+            await cycle()
+
+    run(dut, reader, background=[writer])
+    assert written[0] == len(rows)
