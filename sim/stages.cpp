@@ -1,22 +1,21 @@
 // Streams images through a network in its harness and writes down what came out.
 //
-//   stages LOAD BEATS RESULTS IMAGES BEATS_PER_IMAGE BYTES_PER_IMAGE DIGEST_BITS
+//   stages LOAD BEATS RESULTS IMAGES BEATS_PER_IMAGE BYTES_PER_IMAGE DIGEST_BITS IDLE
 //
 // LOAD holds the bytes of a memory that starts empty, each in a 32-bit word, if HARNESS_LOAD is
 // defined; BEATS the input beats, each in whole 32-bit words. RESULTS gets the bytes of all classes
 // and then the bits of the digests, a byte each. It is shorter where the network stops before the
-// end. Standard error counts the images.
+// end: takes nothing and gives nothing for IDLE cycles. Standard error counts the images.
 
 #include <memory>
 
 #include "Vtop.h"
 #include "words.h"
 
-const uint64_t START = 2000;    // cycles of the board's reset, and some more
-const uint64_t IDLE = 1000000;  // cycles without input or output that are too many
+const uint64_t START = 2000;  // cycles of the board's reset, and some more
 
 int main(int argc, char** argv) {
-    if (argc < 8) { std::fprintf(stderr, "see the comment in stages.cpp\n"); return 2; }
+    if (argc < 9) { std::fprintf(stderr, "see the comment in stages.cpp\n"); return 2; }
     const std::vector<uint32_t> load = read_words(argv[1]);
     const std::vector<uint32_t> beats = read_words(argv[2]);
     std::FILE* results = std::fopen(argv[3], "wb");
@@ -25,6 +24,7 @@ int main(int argc, char** argv) {
     const uint64_t total_beats = images * std::strtoull(argv[5], nullptr, 10);
     const uint64_t bytes = std::strtoull(argv[6], nullptr, 10);
     const uint64_t digest_bits = std::strtoull(argv[7], nullptr, 10);
+    const uint64_t most_idle = std::strtoull(argv[8], nullptr, 10);
     const unsigned words = beats.size() / total_beats;
 
     VerilatedContext context;
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     top->eval(); edge();
 #endif
     uint64_t sent = 0, received = 0;
-    for (uint64_t idle = 0; received < images * bytes && idle < IDLE; idle++) {
+    for (uint64_t idle = 0; received < images * bytes && idle < most_idle; idle++) {
         top->i___05Fvalid = sent < total_beats;
         if (top->i___05Fvalid) assign(top->i___05Fpayload, &beats[sent * words], words);
         top->eval();

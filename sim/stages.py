@@ -30,6 +30,7 @@ __all__ = ["STAGES", "Comparison", "check"]
 
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
+MAX_IDLE = 1_000_000  # cycles, beyond those of an image, after which a network has stopped
 STAGES = {"ice40": ("rtl", "synth", "routed", "bitstream"), "ecp5": ("rtl", "synth", "routed")}
 
 
@@ -198,7 +199,8 @@ def check(folder, board, facts, description, layout, pixels, result, *, bitstrea
         (place / "beats.bin").write_bytes(pack_beats({"ports": {"i__payload": port}}, pixels))
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
                    str(len(pixels)), str(beats), str(size * description.classes),
-                   str(DIGEST_BITS * len(expected)), "+verilator+rand+reset+2",
+                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * layout.latency),
+                   "+verilator+rand+reset+2",
                    "+verilator+seed+1"]
         watch(command, place, partial(progress, stage))
         raw = np.fromfile(place / "results.bin", np.uint8)

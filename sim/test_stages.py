@@ -19,7 +19,7 @@ from sim.icebox import outputs_at_plls
 from sim.netlist import simulable
 from sim.stages import STAGES, check
 from sim.tools import SimulationError
-from tests.networks import random_description, random_pixels
+from tests.networks import random_description, random_maps, random_pixels
 
 VERIFY = Path(__file__).parents[1] / "scripts" / "verify.py"
 IMAGES = 210
@@ -34,15 +34,18 @@ def needs(*tools):
             pytest.skip(str(error))
 
 
-def make(out, board, foldings, seed, widths):
+def make(out, board, foldings, description):
     """A build of a network whose classes all occur."""
-    description = random_description(np.random.default_rng(seed), widths=widths, time_steps=2,
-                                     input_bits=2, membrane_bits=3)
     folder = build(description, foldings, "net", out)
     options = Options(BOARDS[board], BOARDS[board].core_hz, bare=True)
     implement(folder, description, foldings, options,
               command="test", say=lambda text: None)
     return folder
+
+
+def fully_connected(seed, widths):
+    return random_description(np.random.default_rng(seed), widths=widths, time_steps=2,
+                              input_bits=2, membrane_bits=3)
 
 
 def compare(folder, board, work, stages):
@@ -62,7 +65,7 @@ def built(tmp_path_factory):
     """A network with block RAM, single-port RAM that is loaded first, and a PLL."""
     needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
     return make(tmp_path_factory.mktemp("stages"), "icebreaker",
-                [Folding(4, 4), Folding(1, 4, spram=True)], seed=475, widths=(60, 32, 4))
+                [Folding(4, 4), Folding(1, 4, spram=True)], fully_connected(475, (60, 32, 4)))
 
 
 def test_every_stage_equals_the_golden_model(built, tmp_path):
@@ -74,11 +77,26 @@ def test_every_stage_equals_the_golden_model(built, tmp_path):
         assert comparison.digests == found[0].digests != [0]
 
 
+def test_convolutions(tmp_path):
+    """Two pixels at once, a pool, a skip."""
+    needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
+    description = random_maps(np.random.default_rng(22), words="c4k3-p2-c4k3-c4k3+0",
+                              image=(8, 8, 1), time_steps=2, membrane_bits=3, input_bits=4,
+                              classes=3)
+    folder = make(tmp_path, "icebreaker", [
+        Folding(4, 1, pixels=2), Folding(2, 4), Folding(4, 2), Folding(1, 4)], description)
+    found = compare(folder, "icebreaker", tmp_path / "work", STAGES["ice40"])
+    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+    for comparison in found:
+        assert comparison.ok, comparison
+        assert len(set(comparison.digests)) == 3 and comparison.digests == found[0].digests
+
+
 def test_ecp5(tmp_path):
     """Block RAM, distributed RAM, carry chains and registers of all kinds."""
     needs("yosys", "nextpnr-ecp5", "ecppack")
-    folder = make(tmp_path, "colorlight-i5", [Folding(8, 4), Folding(1, 8)], seed=43,
-                  widths=(128, 32, 3))
+    folder = make(tmp_path, "colorlight-i5", [Folding(8, 4), Folding(1, 8)],
+                  fully_connected(43, (128, 32, 3)))
     found = compare(folder, "colorlight-i5", tmp_path / "work", ["synth", "routed"])
     for comparison in found:
         assert comparison.ok, comparison

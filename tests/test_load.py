@@ -11,7 +11,7 @@ from hw.images import network_tables, unpack_weights
 from hw.rom import LoadPort, word_bytes
 from model.description import Description
 from sim.trace import check
-from tests.networks import random_description, random_foldings, random_pixels
+from tests.networks import random_description, random_foldings, random_maps, random_pixels
 from tests.simulation import run
 from tests.test_network import Bench
 
@@ -85,6 +85,24 @@ def test_retrained(seed, spram):
         assert await read(ctx, port, bench.dut) == [
             word for layer, name, *_ in bench.dut.memories for word in tables[layer][name][1]]
         await bench.reset(ctx)
+        await bench.stream(ctx, pixels)
+        assert check(other, bench.plan, bench.trace) == len(pixels)
+
+    run(bench.dut, testbench, reset=bench.rst)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_retrained_maps(seed):
+    rng = np.random.default_rng(seed)
+    description = random_maps(rng, words="c3k3w2-p2-c4k3-c4k3+0", image=(6, 6, 1), time_steps=2)
+    foldings = [Folding(3, 1, pixels=2), Folding(2, 3), Folding(4, 2, pixels=3), Folding(1, 4)]
+    other = retrained(rng, description)
+    tables = network_tables(other, plan(other, foldings))
+    bench = Bench(description, foldings, loadable=True)
+    pixels = random_pixels(rng, description, 4)
+
+    async def testbench(ctx):
+        await load(ctx, bench.dut.load, bench.dut, tables)
         await bench.stream(ctx, pixels)
         assert check(other, bench.plan, bench.trace) == len(pixels)
 
