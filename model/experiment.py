@@ -82,11 +82,11 @@ def versions():
 def measure(net, sets, out):
     """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
 
-    A network with float membranes has no integers: torch is measured instead.
+    A network for ablation alone has no integers: torch is measured instead.
     """
     net.compile_neurons(False)
     net = net.double().eval()  # in float64 torch and the integers agree to the last spike
-    if not net.config.membrane_bits:
+    if not net.config.has_integers:
         return {name: _accuracy(_float_labels(net, images), labels)
                 for name, (images, labels) in sets.items() if len(labels)}
     description = fold(net)

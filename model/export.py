@@ -24,9 +24,11 @@ READOUT_FRAC = 2  # fraction bits of the scores: breaks ties between classes as 
 @torch.no_grad()
 def fold(net):
     """The :class:`~model.description.Description` of a :class:`~model.qsnn.QSNN`."""
-    if not net.config.membrane_bits:
-        raise DescriptionError("a network with float membranes has no integers: train it with "
-                               "2 to 8 membrane bits")
+    if not net.config.has_integers:
+        what = "whose membranes depend on the batch" if net.config.dynamic else \
+            "with float membranes"
+        raise DescriptionError(f"a network {what} has no integers: train it with 2 to 8 membrane "
+                               "bits and the static quantizer")
     bits = [net.config.input_bits, *(layer.output_bits for layer in net.config.layers)]
     layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=False)]
     return Description(time_steps=net.config.time_steps,

@@ -25,8 +25,8 @@ from model.architecture import layers_of
 from model.description import MAX_FRAC, MAX_SHIFT
 from model.layers import WEIGHT_BITS
 
-__all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_membrane",
-           "quantize_weight", "standardize"]
+__all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_by_maximum",
+           "quantize_membrane", "quantize_weight", "standardize"]
 
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
 
@@ -100,6 +100,18 @@ quantize_weight = _QuantizeWeight.apply
 quantize_membrane = _Quantize.apply
 
 
+def quantize_by_maximum(u, bits):
+    """The paper's quantizer: tanh, divided by the largest of the batch, 2**bits levels of -1 .. 1.
+
+    No hardware knows the largest of a batch. The gradient passes the rounding.
+    """
+    scaled = torch.tanh(u)
+    scaled = scaled / scaled.detach().abs().max().clamp(min=1e-8)
+    levels = (1 << bits) - 1
+    q = 2 * torch.round((scaled / 2 + 0.5) * levels) / levels - 1
+    return scaled + (q - scaled).detach()
+
+
 def standardize(w):
     """Zero mean and unit variance of each output channel: the weight half of WS-DR.
 
@@ -137,6 +149,8 @@ class Config:
     rate_weight     spike half of WS-DR: lambda of the firing-rate term; 0 switches it off
     image           height, width and channels of an image; convolutions need them
     last_bits       bits of the output layer's weights: 1, 2, 4 or 8
+    dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
+                    only: it has no integers)
     """
 
     inputs: int = 784
@@ -150,6 +164,7 @@ class Config:
     rate_weight: float = 0.0
     image: tuple | None = None
     last_bits: int = 1
+    dynamic: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -169,8 +184,15 @@ class Config:
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
         layers_of(self.hidden, self.image or (self.inputs,))  # refuses what is no network
+        if self.dynamic and not self.membrane_bits:
+            raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
         if self.rate_weight < 0:
             raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
+
+    @property
+    def has_integers(self):
+        """Whether a description can be made of it, and so hardware."""
+        return self.membrane_bits > 0 and not self.dynamic
 
     @cached_property
     def layers(self):
@@ -233,7 +255,7 @@ class _Spiking(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
         self.time_steps = config.time_steps
         self.bits = config.membrane_bits
-        self.signed = config.signed
+        self.signed, self.dynamic = config.signed, config.dynamic
         self.register_buffer("log_step", torch.tensor(0))  # membrane step: 2**log_step synapses
         self.log_step_frozen = False
         self.positive = False  # gains stay positive: a negative one flips weights, not spikes
@@ -280,19 +302,25 @@ class _Spiking(nn.Module):
         """Spikes [T, B, channels, ...] of sums [T * B, channels, ...]; ``shape``: T or 1, and B."""
         current = self.normalize(sums).unflatten(0, shape)
         current = current.expand(self.time_steps, *current.shape[1:])
-        if self.bits:
+        step, quantize = None, lambda v: v
+        if self.dynamic:
+            def quantize(v):
+                return quantize_by_maximum(v, self.bits)
+        elif self.bits:
             if self.training and not self.log_step_frozen:
                 self.fit_step()
             step = self.step_size().view(-1, *[1] * (current.ndim - 3))
             low, high = self.q_range
+
+            def quantize(v):
+                return quantize_membrane(v, step, low, high)
         u = torch.zeros_like(current[0])
         spikes, membranes = [], []
         for t in range(self.time_steps):
-            u, spike = lif_step(u, current[t], (
-                lambda v: quantize_membrane(v, step, low, high)) if self.bits else lambda v: v)
+            u, spike = lif_step(u, current[t], quantize)
             spikes.append(spike)
             if self.trace is not None:
-                membranes.append(torch.round(u / step).to(torch.int64) if self.bits else u)
+                membranes.append(u if step is None else torch.round(u / step).to(torch.int64))
         if self.trace is not None:
             self.trace.append((rows(torch.stack(spikes)), rows(torch.stack(membranes))))
         return torch.stack(spikes)

@@ -1,6 +1,7 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,27 @@ def fake(trained):
     def run(config, recipe, out, data_dir, report):
         trained.append((config, recipe, out.name))
         found = {"images": 10_000, "accuracy": 97 + len(trained) / 50}
-        if config.membrane_bits:
+        if config.has_integers:
             found["rates"] = [0.2, 0.25]
         return {"config": config.asdict(), "validation": found,
                 "test": found | {"accuracy": found["accuracy"] + 1}}
     return run
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar-10"])
+def test_studies(ablation, monkeypatch, tmp_path, dataset):
+    """Each variant differs from the base in what its name says, and can be trained."""
+    trained, study = [], ablation.STUDIES[dataset]
+    monkeypatch.setattr(ablation, "run", fake(trained))
+    with pytest.raises(SystemExit) as stop:
+        ablation.app(["--docs", str(tmp_path), "--out", str(tmp_path), "--dataset", dataset])
+    assert stop.value.code == 0
+    assert [config for config, *_ in trained] == [study.config] * 2 + [
+        replace(study.config, **change) for change in study.changes.values()]
+    assert {recipe.dataset for _, recipe, _ in trained} == {dataset}
+    assert len({name for *_, name in trained}) == len(trained)
+    document = json.loads((tmp_path / f"{study.page}.json").read_text())
+    assert (tmp_path / f"{study.page}.md").read_text() == ablation._markdown(study, document)
 
 
 def test_table(ablation, monkeypatch, tmp_path):
@@ -51,17 +68,18 @@ def test_table(ablation, monkeypatch, tmp_path):
     assert "| float membrane | 97.18 | +0.15 | 98.18 |  |" in text
     assert "differ by 0.02 points" in text and "7 epochs" in text
     document = json.loads((tmp_path / "ablation.json").read_text())
-    assert document["command"] == "python scripts/ablation.py --epochs 7"
+    assert document["command"] == "python scripts/ablation.py --dataset mnist --epochs 7"
     assert [row["config"] for row in document["rows"]] == [
         json.loads(json.dumps(config.asdict())) for config, _, _ in trained]
 
 
-def test_committed_table(ablation):
+@pytest.mark.parametrize("dataset", ["mnist"])
+def test_committed_table(ablation, dataset):
     """The page is what the script makes of the committed numbers."""
-    document = json.loads((DOCS / "ablation.json").read_text())
-    epochs = int(document["command"].split()[-1])
-    torch = document["versions"]["torch"]
-    assert (DOCS / "ablation.md").read_text() == ablation._markdown(epochs, document["rows"], torch)
+    study = ablation.STUDIES[dataset]
+    document = json.loads((DOCS / f"{study.page}.json").read_text())
+    assert (DOCS / f"{study.page}.md").read_text() == ablation._markdown(study, document)
+    assert [row["name"] for row in document["rows"]][2:] == list(study.changes)
 
 
 def test_refused(ablation, tmp_path, capsys):
@@ -70,3 +88,7 @@ def test_refused(ablation, tmp_path, capsys):
     assert stop.value.code == 2
     assert capsys.readouterr().err == (f"error: {tmp_path / 'none'}: no such folder; name the one "
                                        "that holds the data\n")
+    with pytest.raises(SystemExit):
+        ablation.app(["--dataset", "digits"])
+    assert capsys.readouterr().err == ("error: --dataset must be mnist or cifar-10, not "
+                                       "'digits'\n")

@@ -166,11 +166,13 @@ def test_labels_follow_the_logits():
     assert compared > 1000
 
 
-def test_float_membranes_are_refused():
-    net = QSNN(Config(inputs=3, hidden=(2,), membrane_bits=0))
-    with pytest.raises(DescriptionError, match="^a network with float membranes has no integers: "
-                                               "train it with 2 to 8 membrane bits$"):
-        fold(net)
+@pytest.mark.parametrize("change, what", [
+    (dict(membrane_bits=0), "with float membranes"),
+    (dict(dynamic=True), "whose membranes depend on the batch")])
+def test_what_has_no_integers(change, what):
+    with pytest.raises(DescriptionError, match=f"^a network {what} has no integers: train it with "
+                                               "2 to 8 membrane bits and the static quantizer$"):
+        fold(QSNN(Config(inputs=3, hidden=(2,), **change)))
 
 
 @pytest.mark.parametrize("log_step, sentence", [

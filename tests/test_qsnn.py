@@ -13,6 +13,7 @@ from model.qsnn import (
     binarize,
     fire,
     lif_step,
+    quantize_by_maximum,
     quantize_membrane,
     standardize,
 )
@@ -59,6 +60,22 @@ def test_quantize_membrane(low, high, step):
     clamped = torch.tensor([float(min(max(n, low), high)) for n in nearest])
     assert torch.equal(quantize(u), clamped * step)
     assert gradient(quantize, u).tolist() == [float(low <= n <= high) for n in nearest]
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_quantize_by_maximum(bits):
+    """2**bits levels from -1 to 1, the largest of the batch at one of their ends."""
+    u = torch.tensor([-3.0, -0.7, 0.1, 0.4, 2.0], dtype=torch.float64)
+    found = quantize_by_maximum(u, bits)
+    levels = torch.linspace(-1, 1, 2 ** bits, dtype=torch.float64)
+    scaled = torch.tanh(u) / math.tanh(3)
+    nearest = levels[(scaled[:, None] - levels).abs().argmin(1)]
+    torch.testing.assert_close(found, nearest)
+    assert found[0] == -1
+    # what a membrane becomes depends on the others
+    assert quantize_by_maximum(u[2:3], bits) == 1 != found[2]
+    assert (gradient(lambda v: quantize_by_maximum(v, bits), u) > 0).all()
+    assert quantize_by_maximum(torch.zeros(1), 3).abs().item() == pytest.approx(1 / 7)
 
 
 def test_lif_step():
@@ -205,6 +222,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
     (dict(last_bits=3), "^last_bits must be 1, 2, 4 or 8, not 3$"),
     (dict(image=(28, 28, 3)), "^image must be height, width and channels with 784 pixels, not "),
     (dict(rate_weight=-1), "^rate_weight must not be negative, it is -1$"),
+    (dict(dynamic=True, membrane_bits=0), "^dynamic quantizes membranes: they need 2 to 8 bits"),
 ])
 def test_wrong_config(values, sentence):
     with pytest.raises(ValueError, match=sentence):
