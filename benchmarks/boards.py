@@ -166,6 +166,14 @@ def logic(row):
                 if name in row["used"])
 
 
+def ram(row):
+    """Block RAMs in use, with the names of their kinds."""
+    kinds = {"ICESTORM_RAM": "EBR", "ICESTORM_SPRAM": "SPRAM", "DP16KD": "DP16KD",
+             "BSRAM": "BSRAM"}
+    return " + ".join(f"{row['used'][kind][0]} {label}" for kind, label in kinds.items()
+                      if row["used"].get(kind, [0])[0])
+
+
 def rate(row):
     """Images/s of the core."""
     return row["fmax_mhz"]["median"] * 1e6 / row["cycles_per_image"]
@@ -176,10 +184,7 @@ def table(rows):
              "| cycles | layers in use | images/s | images/s a cell | latency, us | RAM read "
              "| limited by | verified |", "|---" * 16 + "|"]
     for row in rows:
-        fmax, used = row["fmax_mhz"], row["used"]
-        ram = " + ".join(f"{used[name][0]} {label}" for name, label in (
-            ("ICESTORM_RAM", "EBR"), ("ICESTORM_SPRAM", "SPRAM"), ("DP16KD", "DP16KD"),
-            ("BSRAM", "BSRAM")) if used.get(name, [0])[0])
+        fmax = row["fmax_mhz"]
         equal = [stage["stage"] for stage in row.get("verified", {"stages": []})["stages"]
                  if not any(stage["mismatches"].values())]
         if "streamed" in row and not any(row["streamed"]["mismatches"].values()):
@@ -187,13 +192,20 @@ def table(rows):
         lines.append(
             f"| `{row['row']}` | {row['board']} | {row['shape']} | {row['accuracy']:.2f} % "
             f"| {', '.join(map(folding_text, row['folding']))} "
-            f"| {logic(row):,} | {ram} "
+            f"| {logic(row):,} | {ram(row)} "
             f"| {fmax['median']:.1f} ({fmax['minimum']:.1f} of {len(fmax['seeds'])}) "
             f"| {row['cycles_per_image']:g} "
             f"| {', '.join(f'{part:.0f}' for part in in_use(row))} % | {rate(row):,.0f} "
             f"| {rate(row) / logic(row):.2f} | {row['latency'] / fmax['median']:.0f} "
             f"| {bandwidth(row):.0f} % | {ROWS[row['row']][-1]} | {', '.join(equal) or 'not'} |")
     return "\n".join(lines)
+
+
+def short_line(row):
+    """A row as README.md has it."""
+    return (f"| `{row['row']}` | {row['board']} | {row['shape']} | {row['accuracy']:.2f} % "
+            f"| {logic(row):,} | {ram(row)} | {row['fmax_mhz']['median']:.1f} "
+            f"| {row['cycles_per_image']:g} | {rate(row):,.0f} |")
 
 
 def page(rows):
