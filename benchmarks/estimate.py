@@ -34,8 +34,8 @@ PLACE = {"ice40": ["--package", "sg48", "--pcf-allow-unconstrained", "--pcf"],
          "ecp5": ["--package", "CABGA381", "--lpf-allow-unconstrained", "--lpf"]}
 LOGIC = {"ICESTORM_LC", "TRELLIS_COMB"}
 RAM = {"ICESTORM_RAM", "DP16KD"}
-# network, or its widths, T, bits of membranes and pixels; PE and SIMD; core. The first of them were
-# there when the estimate's numbers were fitted, the others came later
+# network, or its widths, T, bits of membranes and pixels; PE, SIMD and, for several, pixels; core.
+# The first were there when the estimate's numbers were fitted, the others came later
 FITTED = [
     ("64-32-10 T4 b2 p8", "4,1 4,4", "bare"),
     ("mnist-128-b2", "16,1 8,4", "bare"),
@@ -52,6 +52,7 @@ LATER = [
     ("196-48-10 T2 b6 p8", "12,2 14,12", "link"),
     ("mnist-128-b2", "4,1 14,2", "loadable"),
     ("16x16x1-c8k3-p2-c16k3-p2-fc32-10 T2 b2 p8", "8,4,2,1 1,8,8,2", "bare"),
+    ("16x16x1-c8k3-p2-c16k3-p2-fc32-10 T2 b2 p8", "8,16,2,1 1,4,8,2 4,2,1,1", "bare"),
     ("12x12x3-c8k3w8-a2-c12k3-10 T3 b4 p8", "4,6,1 3,4,12", "bare"),
     ("10x14x1-c8k3-r8-r12s2-10 T2 b3 p4", "8,4,4,6,6,1 1,8,8,4,4,6", "link"),
 ]
@@ -69,7 +70,7 @@ TEXT = """# Estimate and measurement
 What `hw/estimate.py` says before synthesis and what the tools find: `python -m benchmarks.estimate`
 ({tools}).
 Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM is ICESTORM_RAM or
-DP16KD. PE and SIMD are those of the layers; "spram" has the
+DP16KD. PE and SIMD are those of the layers, and pixels where there is a third list; "spram" has the
 first layer's weights in single-port RAM. Networks given as widths, T, bits of membranes and of
 pixels are random, and so are those given as words of `model/architecture.py`. Rows with a star were
 used to fit the numbers in `hw/estimate.py`.
@@ -99,9 +100,12 @@ def network(name):
 def measure(name, folding, core, board, fitted, *, cells=None):
     """Estimate, synthesize and pack a design; ``cells``: logic and RAM that are known."""
     board, description = BOARDS[board], network(name)
-    pe, simd, *spram = folding.split()
-    foldings = [Folding(int(a), int(b), bool(spram) and index == 0)
-                for index, (a, b) in enumerate(zip(pe.split(","), simd.split(","), strict=True))]
+    pe, simd, *rest = folding.split()
+    spram, at_once = "spram" in rest, next((word for word in rest if "," in word), None)
+    layers = [[int(number) for number in column.split(",")] for column in (
+        pe, simd, at_once or ",".join("1" for _ in pe.split(",")))]
+    foldings = [Folding(*pair, spram and index == 0, pixels)
+                for index, (*pair, pixels) in enumerate(zip(*layers, strict=True))]
     options = dict(bare=core == "bare", loadable=core == "loadable")
     expected = estimate(board, description, plan(description, foldings), **options)
     if cells is None:
