@@ -403,10 +403,16 @@ class QSNN(nn.Module):
         inputs = math.prod(config.layers[-1].outputs)
         self.output = BinaryLinear(inputs, config.classes, config.standardize, config.last_bits)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits
+        # one for all classes: keeps the argmax
+        self.log_scale = nn.Parameter(torch.tensor(self.first_log_scale(config)))
+
+    @staticmethod
+    def first_log_scale(config):
+        """What makes the first logits of a network some units large."""
+        last = config.layers[-1]
         weight = 1 if config.last_bits == 1 else (1 << config.last_bits) / 3  # its magnitude
-        pooled = config.layers[-1].pool_size if config.layers[-1].pool == "sum" else 1
-        scale = math.log(2.0 / math.sqrt(inputs) / weight / pooled)
-        self.log_scale = nn.Parameter(torch.tensor(scale))  # one for all classes: keeps the argmax
+        pooled = last.pool_size if last.pool == "sum" else 1
+        return math.log(2.0 / math.sqrt(math.prod(last.outputs)) / weight / pooled)
 
     def forward(self, pixels):
         """Pixels 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates."""

@@ -294,8 +294,11 @@ class Training:
         if not file.exists():
             raise TrainingError(f"{file} is not there: choose another --start")
         other = type(self).load(file)
+        state = other.net.state_dict()
+        # weights of other bits have another size, the logits shall not
+        state["log_scale"] += QSNN.first_log_scale(self.config) - QSNN.first_log_scale(other.config)
         try:
-            self.net.load_state_dict(other.net.state_dict())
+            self.net.load_state_dict(state)
         except RuntimeError:
             layers = "-".join(map(str, other.config.hidden))
             raise TrainingError(f"{path} holds other layers, {layers}: choose another "

@@ -153,6 +153,21 @@ def test_begins_with_another_network(tmp_path):
     assert Training.start(config, recipe, tmp_path / "new").done == 5
 
 
+def test_begins_with_other_weights(tmp_path):
+    """Weights of 8 bits are larger than those of 1 bit, and the logits are not."""
+    first, _ = trained()
+    first.save(tmp_path / CHECKPOINT)
+    training = Training.start(replace(CONFIG, last_bits=8), replace(RECIPE, start=str(tmp_path)),
+                              tmp_path / "new")
+    pixels = torch.tensor(task()[0]).float()
+    sizes = []
+    for net in (first.net, training.net):
+        net.eval()
+        with torch.no_grad():
+            sizes.append((net(pixels)[0] - net.bias).abs().mean().item())
+    assert 0.3 < sizes[1] / sizes[0] < 1.5
+
+
 def test_what_cannot_begin(tmp_path):
     trained()[0].save(tmp_path / CHECKPOINT)
     with pytest.raises(TrainingError, match=f"^{tmp_path} holds other layers, 12-9: choose another "
