@@ -125,13 +125,13 @@ def open_build(folder):
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
-    return [Folding(layer["pe"], layer["simd"], layer["spram"], layer["pixels"])
+    return [Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
             for layer in facts["layers"]]
 
 
 def folding_rows(facts):
     """PE, SIMD and pixels of each layer, as result.json of a board has them."""
-    return [[layer["pe"], layer["simd"], layer["pixels"]] for layer in facts["layers"]]
+    return [[folding.pe, folding.simd, folding.pixels] for folding in foldings_of(facts)]
 
 
 def contents(facts, description):

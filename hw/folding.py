@@ -219,8 +219,8 @@ def plan(description, foldings):
 def _check_pixels(index, layer, folding):
     choices = window_of(layer).pixel_choices if layer.kind == "convolution" else [1]
     if type(folding.pixels) is not int or folding.pixels not in choices:
-        raise FoldingError(f"layer {index}: pixels must be one of "
-                           f"{', '.join(map(str, choices))}, not {folding.pixels!r}")
+        which = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else "1"
+        raise FoldingError(f"layer {index}: pixels must be {which}, not {folding.pixels!r}")
     if folding.pixels > 1 and folding.pe != layer.channels:
         raise FoldingError(f"layer {index}: for {folding.pixels} pixels at once PE must be all "
                            f"{layer.channels} channels, not {folding.pe}")

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def command(config, recipe):
     for name, where in options.items():
         value = getattr(where, name)
         if value != getattr(type(where), name):
-            words.append(f"--{name.replace('_', '-')} {value}")
+            words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
              "no-standardize": not config.standardize}
     words += [f"--{name}" for name, on in flags.items() if on]

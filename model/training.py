@@ -9,7 +9,7 @@ thread the same seed gives the same bits, whether or not the training was interr
 import json
 import math
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -289,20 +289,26 @@ class Training:
 
     def _begin_with(self, path):
         """Take the network of another training, and none of its moments."""
-        path = Path(path)
-        file = path / CHECKPOINT if path.is_dir() else path
-        if not file.exists():
-            raise TrainingError(f"{file} is not there: choose another --start")
-        other = type(self).load(file)
+        path, remedy = Path(path), "choose another --start"
+        try:
+            file = path / CHECKPOINT if path.is_dir() else path
+            there = file.exists()
+        except OSError as error:
+            raise TrainingError(f"{path}: {error.strerror}; {remedy}") from None
+        if not there:
+            raise TrainingError(f"{file} is not there: {remedy}")
+        try:
+            other = type(self).load(file)
+        except TrainingError:
+            raise TrainingError(f"{file} is not a checkpoint of this version: {remedy}") from None
+        if _network(other.config) != _network(self.config):
+            shape = other.config.inputs, *other.config.hidden, other.config.classes
+            raise TrainingError(f"{path} holds another network, {'-'.join(map(str, shape))}: "
+                                f"{remedy}")
         state = other.net.state_dict()
         # weights of other bits have another size, the logits shall not
         state["log_scale"] += QSNN.first_log_scale(self.config) - QSNN.first_log_scale(other.config)
-        try:
-            self.net.load_state_dict(state)
-        except RuntimeError:
-            layers = "-".join(map(str, other.config.hidden))
-            raise TrainingError(f"{path} holds other layers, {layers}: choose another "
-                                "--start") from None
+        self.net.load_state_dict(state)
 
     @classmethod
     def start(cls, config, recipe, path, device="cpu"):
@@ -318,6 +324,16 @@ class Training:
         for name, value in asked.items():
             if found[name] != value:
                 raise TrainingError(f"{Path(path).parent} holds a training with {name} "
-                                    f"{found[name]}, not {value}: choose another --out or delete "
-                                    "it")
+                                    f"{_said(found[name])}, not {_said(value)}: choose another "
+                                    "--out or delete it")
         return training
+
+
+def _said(value):
+    return "none" if value == "" else value
+
+
+def _network(config):
+    """What of a network decides whether the weights of another one fit it."""
+    layers = tuple(replace(layer, weight_bits=1) for layer in config.layers)
+    return config.inputs, layers, config.classes

@@ -61,7 +61,8 @@ def main(
         help="positions of a convolution at once, one number a layer; 1 elsewhere, and where PE "
              "is not all channels")] = "",
     folding: Annotated[Path | None, typer.Option(
-        help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer')] = None,
+        help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer; "pixels" may be '
+             'there')] = None,
     board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f or "
                                             "tang-nano-9k")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="the fastest folding that fits the "

@@ -85,7 +85,7 @@ def main(
                            "convolutions, needs g++")] = False,
     start: Annotated[str, typer.Option(
         help="folder of another training with the same layers: its network is the first one "
-             "here, with other bits, time steps or images")] = "",
+             "here; bits, time steps and images may be others")] = "",
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -108,7 +108,8 @@ def main(
                         signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
-                        erase=erase, smoothing=smoothing, compiled=compiled, start=start,
+                        erase=erase, smoothing=smoothing, compiled=compiled,
+                        start=start and str(Path(start)),
                         seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
         with _Report(epochs) as report:

@@ -199,5 +199,5 @@ def test_pixels_refused(folding, sentence):
 
 
 def test_only_maps_have_pixels():
-    with pytest.raises(FoldingError, match="^layer 1: pixels must be one of 1, not 2$"):
+    with pytest.raises(FoldingError, match="^layer 1: pixels must be 1, not 2$"):
         plan(shape(6, 8, 3), [Folding(8, 1), Folding(3, 1, pixels=2)])

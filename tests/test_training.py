@@ -127,6 +127,7 @@ def test_finished_training_has_no_more_epochs(tmp_path):
     (dict(hidden=(12, 8)), r"with hidden \(12, 9\), not \(12, 8\)"),
     (dict(time_steps=4), "with time_steps 3, not 4"),
     (dict(standardize=False), "with standardize True, not False"),
+    (dict(start="a"), "with start none, not a"),
 ])
 def test_another_training_is_refused(tmp_path, values, sentence):
     trained()[0].save(tmp_path / "c")
@@ -168,14 +169,43 @@ def test_begins_with_other_weights(tmp_path):
     assert 0.3 < sizes[1] / sizes[0] < 1.5
 
 
-def test_what_cannot_begin(tmp_path):
+@pytest.mark.parametrize("change", [
+    dict(hidden=(12, 8)), dict(hidden=(12, 9, 4)), dict(classes=4), dict(inputs=15)])
+def test_other_networks_cannot_begin(tmp_path, change):
     trained()[0].save(tmp_path / CHECKPOINT)
-    with pytest.raises(TrainingError, match=f"^{tmp_path} holds other layers, 12-9: choose another "
-                                            "--start$"):
-        Training.start(replace(CONFIG, hidden=(12, 8)), replace(RECIPE, start=str(tmp_path)),
+    with pytest.raises(TrainingError, match=f"^{tmp_path} holds another network, 16-12-9-3: choose "
+                                            "another --start$"):
+        Training.start(replace(CONFIG, **change), replace(RECIPE, start=str(tmp_path)),
                        tmp_path / "new")
-    with pytest.raises(TrainingError, match="none is not there: choose another --start$"):
-        Training.start(CONFIG, replace(RECIPE, start=str(tmp_path / "none")), tmp_path / "new")
+
+
+@pytest.mark.parametrize("words, fits", [
+    ("c4k3-p2-c4k3", True), ("c4k3w8-p2-c4k3w2", True), ("c4k3-a2-c4k3", False),
+    ("c4k3p1-p2-c4k3p2", False), ("c4k3s2-c4k3", False)])
+def test_maps_that_begin(tmp_path, words, fits):
+    """Tensors of one size are not enough: pools, strides and paddings must be the same."""
+    config = Config(inputs=64, image=(8, 8, 1), hidden=("c4k3", "p2", "c4k3"), classes=3)
+    training = Training(config, replace(RECIPE, epochs=1))
+    pixels = np.random.default_rng(0).integers(0, 256, size=(8, 64))
+    list(training.epochs(pixels, np.arange(8) % 3))
+    training.save(tmp_path / CHECKPOINT)
+    other, recipe = replace(config, hidden=words.split("-")), replace(RECIPE, start=str(tmp_path))
+    if fits:
+        assert Training.start(other, recipe, tmp_path / "new").config == other
+    else:
+        with pytest.raises(TrainingError, match="holds another network, 64-c4k3-p2-c4k3-3: "):
+            Training.start(other, recipe, tmp_path / "new")
+
+
+@pytest.mark.parametrize("damage, sentence", [
+    (lambda path: None, "checkpoint.safetensors is not there: choose another --start$"),
+    (lambda path: path.write_bytes(b"x"), "is not a checkpoint of this version: choose another")])
+def test_what_cannot_begin(tmp_path, damage, sentence):
+    damage(tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match=sentence):
+        Training.start(CONFIG, replace(RECIPE, start=str(tmp_path)), tmp_path / "new")
+    with pytest.raises(TrainingError, match="x: File name too long; choose another --start$"):
+        Training.start(CONFIG, replace(RECIPE, start="x" * 300), tmp_path / "new")
 
 
 def damaged_checkpoints():
