@@ -146,17 +146,18 @@ def test_report(files):
     assert f"latency           {facts['latency']} cycles" in lines
     assert f"images/s          {50e6 / facts['cycles_per_image']:,.0f} at 50 MHz" in lines
     rows = [line.split() for line in lines[-4:]]
-    assert [row[:6] for row in rows[:3]] == [
-        [str(index), *(str(layer[key]) for key in ("inputs", "neurons", "pe", "simd", "cycles"))]
+    columns = "inputs", "neurons", "pe", "simd", "pixels", "cycles"
+    assert [row[:7] for row in rows[:3]] == [
+        [str(index), *(str(layer[key]) for key in columns)]
         for index, layer in enumerate(facts["layers"])]
     for row, layer in zip(rows, facts["layers"], strict=False):
         sizes = {name: memory["width"] * memory["depth"]
                  for name, memory in layer["memories"].items()}
-        assert row[6] == f"{layer['utilisation']:.0%}"
-        assert [int(word) for word in row[7:]] == [
+        assert row[7] == f"{layer['utilisation']:.0%}"
+        assert [int(word) for word in row[8:]] == [
             sizes["weights"], sum(sizes.values()) - sizes["weights"], layer["buffer_bits"]]
     assert [int(word) for word in rows[3][1:]] == [
-        sum(int(row[column]) for row in rows[:3]) for column in (7, 8, 9)]
+        sum(int(row[column]) for row in rows[:3]) for column in (8, 9, 10)]
 
 
 @pytest.mark.parametrize("name, module", [
