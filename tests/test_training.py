@@ -463,8 +463,10 @@ def test_interrupted_command(tmp_path):
     """Ctrl-C, the same command again, and the files are those of a training in one go."""
     arguments = [*COMMAND, "--epochs", "60", "--validation", "100"]
     command = [sys.executable, ROOT / "scripts/train.py", *arguments, "--out", "out"]
+    # a shell's background job ignores Ctrl-C, and so would what it starts
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True) as process:
+                          text=True, preexec_fn=lambda: signal.signal(
+                              signal.SIGINT, signal.default_int_handler)) as process:
         assert process.stdout.readline().startswith("epoch 1: loss ")
         assert process.stdout.readline().startswith("epoch 2: loss ")
         process.send_signal(signal.SIGINT)
