@@ -40,12 +40,13 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     try:
         out.mkdir(parents=True, exist_ok=True)
         training = Training.start(config, recipe, out / CHECKPOINT, device)
+        before = _commands_before(recipe)
         kept = len(images) - recipe.validation
         pixels = data.quantize_pixels(images, config.input_bits)
         for epoch in training.epochs(pixels[:kept], labels[:kept]):
             training.save(out / CHECKPOINT)
             report(epoch)
-        result = {"command": command(config, recipe), "config": config.asdict(),
+        result = before | {"command": command(config, recipe), "config": config.asdict(),
                   "recipe": asdict(recipe), "versions": versions()}
         result |= measure(training.net.cpu(), {"validation": (images[kept:], labels[kept:]),
                                          "test": test}, out)
@@ -53,6 +54,17 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
     return result
+
+
+def _commands_before(recipe):
+    """The commands of the trainings that this one began with, if they are known, first to last."""
+    if not recipe.start:
+        return {}
+    try:
+        other = json.loads((Path(recipe.start) / RESULT).read_text())
+        return {"commands_before": [*other.get("commands_before", []), other["command"]]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {"commands_before": ["unknown"]}
 
 
 def command(config, recipe):

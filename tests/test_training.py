@@ -459,6 +459,22 @@ def test_float_membranes_are_measured_with_torch(tmp_path):
 COMMAND = ["--dataset", "digits", "--hidden", "16", "--batch-size", "128", "--input-bits", "4"]
 
 
+def test_commands_before(tmp_path):
+    """A network that began with another one says how that was trained, and so on."""
+    commands = []
+    for index, before in enumerate([None, 0, 1]):
+        start = "" if before is None else str(tmp_path / str(before))
+        recipe = replace(SHORT, epochs=1, start=start)
+        result = experiment.run(DIGITS, recipe, tmp_path / str(index))
+        assert result.get("commands_before", []) == commands
+        assert (f"--start {start}" in result["command"]) == bool(start)
+        commands.append(result["command"])
+    (tmp_path / "2" / experiment.RESULT).write_text("{")
+    result = experiment.run(DIGITS, replace(SHORT, epochs=1, start=str(tmp_path / "2")),
+                            tmp_path / "3")
+    assert result["commands_before"] == ["unknown"]
+
+
 def test_interrupted_command(tmp_path):
     """Ctrl-C, the same command again, and the files are those of a training in one go."""
     arguments = [*COMMAND, "--epochs", "60", "--validation", "100"]
