@@ -77,7 +77,9 @@ def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, c
     default = default_folding(description, cycles or default_cycles(description))
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
-    pixels = _numbers("--pixels", pixels, count) if pixels else [1] * count
+    # those of the default are for all channels at once, which another PE may not be
+    pixels = _numbers("--pixels", pixels, count) if pixels else [
+        1 if pe else folding.pixels for folding in default]
     return [Folding(pe, simd, pixels=at_once)
             for pe, simd, at_once in zip(pes, simds, pixels, strict=True)]
 

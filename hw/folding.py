@@ -39,8 +39,9 @@ class Folding:
 def default_folding(description, cycles):
     """The smallest folding without padding whose layers need at most ``cycles`` cycles an image.
 
-    Smallest is the sum of PE * SIMD; among equals, SIMD is near PE, and rather larger: an
-    accumulator costs more than a synapse. Where no folding is that fast, the layers together
+    Smallest is the sum of PE * SIMD * pixels; among equals, SIMD is near PE, and rather larger: an
+    accumulator costs more than a synapse. Several pixels are for layers whose channels are not
+    enough. Where no folding is that fast, the layers together
     need as little beyond it as they can. What double buffers add is not looked at, see
     :attr:`hw.stages.Plan.cycles_per_image`.
     """
@@ -56,19 +57,22 @@ def default_folding(description, cycles):
             pixels *= layer.kernel ** 2
         beside = layer.skip.weights.shape[1] if layer.skip and layer.skip.weights is not None else 0
         neurons = layer.channels
+        units = [(pe, 1) for pe in _divisors(neurons, MAX_PE)]  # PE, and pixels at once
+        if layer.kind == "convolution" and neurons <= MAX_PE:
+            units += [(neurons, several) for several in window_of(layer).pixel_choices[1:]]
         following, best = best, {}
         for simd in _divisors(channels, MAX_SIMD):
             candidates = []
-            for pe in _divisors(neurons, MAX_PE):
+            words = channels // simd * pixels + ceil_div(beside, simd)
+            for pe, at_once in units:
                 shape = max(simd / pe, 4 * pe / simd)
                 for next_simd, (cost, foldings) in following.items():
                     # as _lanes() has it: so many neuron units at most, fewer where they keep up
-                    steps = pe // gcd(pe, next_simd) * sequence
-                    words = channels // simd * pixels + ceil_div(beside, simd)
-                    needed = positions * (neurons // pe) * max(words, steps)
-                    own = max(0, needed - cycles), pe * simd, shape, pe
+                    steps = at_once * pe // gcd(pe, next_simd) * sequence
+                    needed = positions // at_once * (neurons // pe) * max(words, steps)
+                    own = max(0, needed - cycles), pe * simd * at_once, shape, pe
                     candidates.append((tuple(a + b for a, b in zip(own, cost, strict=True)),
-                                       [Folding(pe, simd), *foldings]))
+                                       [Folding(pe, simd, pixels=at_once), *foldings]))
             best[simd] = min(candidates, key=itemgetter(0))
     return min(best.values(), key=itemgetter(0))[1]
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hw.build import choose_folding
 from hw.folding import (
     MAX_PE,
     MAX_SIMD,
@@ -201,3 +202,39 @@ def test_pixels_refused(folding, sentence):
 def test_only_maps_have_pixels():
     with pytest.raises(FoldingError, match="^layer 1: pixels must be 1, not 2$"):
         plan(shape(6, 8, 3), [Folding(8, 1), Folding(3, 1, pixels=2)])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_default_of_maps(seed):
+    """Compared with every folding without padding there is, pixels among them."""
+    rng = np.random.default_rng(seed)
+    description = random_maps(rng, words=str(rng.choice(["c4k3-p2", "c2k3w2-p2", "c4k2s2"])),
+                              image=(6, 8, int(rng.integers(1, 3))), time_steps=1, classes=4)
+    layers = [(layer.channels, layer.channels_in if layer.kind == "convolution" else layer.n_in)
+              for layer in description.layers]
+    pixels = window_of(description.layers[0]).pixel_choices
+    choices = [[Folding(pe, simd, pixels=at_once)
+                for pe, simd in product(divisors(n_out), divisors(n_in))
+                for at_once in (pixels if index == 0 and pe == n_out else [1])]
+               for index, (n_out, n_in) in enumerate(layers)]
+    several = 0
+    for cycles in (20, 60, 100, 300):
+        folding = default_folding(description, cycles)
+        several += folding[0].pixels > 1
+        best = min(maps_cost(description, foldings, cycles) for foldings in product(*choices))
+        assert maps_cost(description, folding, cycles) == best
+    assert several
+
+
+def maps_cost(description, foldings, cycles):
+    stages = plan(description, foldings).stages
+    return (sum(max(0, stage.image_cycles - cycles) for stage in stages),
+            sum(stage.pe * stage.simd * stage.pixels for stage in stages))
+
+
+def test_given_pe_has_no_default_pixels():
+    description = maps("c4k3-p2", (6, 8, 1))
+    assert choose_folding(description, cycles=60)[0].pixels > 1
+    given = choose_folding(description, pe="2,1", cycles=60)
+    assert [folding.pixels for folding in given] == [1, 1]
+    plan(description, choose_folding(description, simd="1,1", cycles=60))
