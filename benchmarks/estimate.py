@@ -19,7 +19,7 @@ import numpy as np
 from hw.accelerator import AcceleratorCore
 from hw.boards import BOARDS
 from hw.build import NETWORKS
-from hw.commands import NARROW, synthesis
+from hw.commands import remedies, synthesis
 from hw.estimate import estimate
 from hw.flow import memory_images, write_sources
 from hw.folding import Folding, plan
@@ -132,7 +132,7 @@ def pack(work, board, design):
     try:
         synthesize(synthesis(board))
     except ToolError:  # as hw.flow does where ABC dies
-        synthesize(synthesis(board).replace(NARROW, ""))
+        synthesize(remedies(synthesis(board))[0][1])
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
                          *PLACE[board.family], board.constraints.name, "--json", "netlist.json",
                          "--pack-only", "--write", "packed.json"], "packing.log")], work)

@@ -1,6 +1,7 @@
 """Command lines of the tools from Verilog to a bitstream, for each family of FPGAs."""
 
-__all__ = ["BITSTREAM", "NARROW", "ROUTED", "TOOLS", "pack_command", "place_command", "synthesis"]
+__all__ = ["BITSTREAM", "ROUTED", "TOOLS", "pack_command", "place_command", "remedies",
+           "synthesis"]
 
 # what place and route leaves, seed1.asc for instance, and what is made of it
 ROUTED = {"ice40": "asc", "ecp5": "config", "gowin": "json"}
@@ -25,6 +26,19 @@ def synthesis(board):
         "ecp5": f"synth_ecp5{NARROW}",
         "gowin": "synth_gowin",
     }[board.family] + " -top top -json netlist.json"
+
+
+def remedies(command):
+    """What to ask Yosys instead where its ABC ends without a word: (name, command, mapper).
+
+    Yosys 0.70's abc9 does so on some netlists of an ECP5, as soon as it reads them. ``mapper`` are
+    the commands that take the place of abc9, None where it stays; the older ABC gives some per
+    cent more LUTs.
+    """
+    if NARROW not in command:
+        return []
+    return [("wide multiplexers", command.replace(NARROW, ""), None),
+            ("the older ABC", command, "abc -lut 4 -dress; clean")]
 
 
 def place_command(board, program, seed, mhz, bare):

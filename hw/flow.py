@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hw.accelerator import GREETING, AcceleratorCore
-from hw.commands import BITSTREAM, NARROW, ROUTED, TOOLS, pack_command, place_command, synthesis
+from hw.commands import (
+    BITSTREAM,
+    ROUTED,
+    TOOLS,
+    pack_command,
+    place_command,
+    remedies,
+    synthesis,
+)
 from hw.emit import module_name, to_verilog
 from hw.filling import (
     COARSE,
@@ -186,22 +194,30 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
     define = f"-DQSNN_{board.family.upper()}" + " -DQSNN_BLOCK_RAM" * bool(images)
     command = synthesis(board)
 
-    def synthesize():
-        steps = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
-                 f"select -clear; {command} -run map_ram:" if images else command)
+    def synthesize(command, mapper=None):
+        steps = command
+        if mapper:
+            steps = (f"{command} -run {'map_ram' if images else 'begin'}:map_luts; {mapper}; "
+                     f"{command} -run map_cells:")
+        elif images:
+            steps = f"{command} -run map_ram:"
+        if images:
+            steps = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
+                     f"select -clear; {steps}")
         script = f"read_verilog -defer {define} top.v; {steps}; tee -q -o cells.txt stat"
         stage("synthesis", [Job("synthesis", [yosys, "-p", script], "synthesis.log")])
 
     _write_images(work, placeholders(images))
-    try:
-        synthesize()
-    except ToolError as error:
-        # on some netlists without wide multiplexers Yosys 0.70's ABC ends without a word
-        if "Running ABC command" not in str(error) or NARROW not in command:
-            raise
-        say("ABC, a part of Yosys, has failed: once more with wide multiplexers")
-        command = command.replace(NARROW, "")
-        synthesize()
+    mapper, left = None, remedies(command)
+    while True:
+        try:
+            synthesize(command, mapper)
+            break
+        except ToolError as error:
+            if "Running ABC command" not in str(error) or not left:
+                raise
+            name, command, mapper = left.pop(0)
+            say(f"ABC, a part of Yosys, has failed: once more with {name}")
     _write_images(work, images)
     rams = prepare(work, yosys, command, images) if images else {}
     seeds = range(1, options.seeds + 1)
@@ -235,7 +251,7 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
                      "median": round(statistics.median(reached.values()), 2),
                      "minimum": min(reached.values())},
         "seed": best,
-        "synthesis": command,
+        "synthesis": f"{command}, but {mapper}" if mapper else command,
         "used": utilisation(reports[best]),
         "parts": parts(routed),
         "critical_path": critical_path(reports[best]),

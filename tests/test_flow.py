@@ -138,7 +138,8 @@ if name == "{fails}":
     print("INFO: fine\\nERROR: no room left\\nERROR: another")
     sys.exit(1)
 if name == "yosys":
-    if "{fails}" == "abc" and "-nowidelut" in arguments[1]:
+    if "{fails}" == "abc" and "-nowidelut" in arguments[1] or (
+            "{fails}" == "abc9" and "; abc " not in arguments[1]):
         print("Running ABC command: abc")
         sys.exit(1)
     for file in ("netlist.json", "cells.txt"):
@@ -213,6 +214,12 @@ def test_abc_gives_up(tmp_path, network, fake):
     fake(fails="abc", mhz=[60])
     _, result = place(tmp_path, network, "colorlight-i5")
     assert result["synthesis"] == "synth_ecp5 -top top -json netlist.json"
+    fake(fails="abc9", mhz=[60])
+    _, result = place(tmp_path, network, "colorlight-i5")
+    assert result["synthesis"] == ("synth_ecp5 -nowidelut -top top -json netlist.json, but abc "
+                                   "-lut 4 -dress; clean")
+    with pytest.raises(ToolError, match="^synthesis failed: "):
+        place(tmp_path, network, "icebreaker")
     fake(mhz=[60])
     _, result = place(tmp_path, network, "colorlight-i5")
     assert result["synthesis"] == "synth_ecp5 -nowidelut -top top -json netlist.json"
