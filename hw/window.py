@@ -97,6 +97,8 @@ class Walker(wiring.Component):
                 m.d.sync += number.eq(Mux(reduced[-1], number + add, reduced))
         for index in range(1, len(self.starts)):
             deltas = [delta[index] for delta in self.deltas]
+            if not any(deltas):
+                continue  # it never moves
             number = getattr(self, f"n{index}")
             add = Signal(range(min(deltas), max(deltas) + 1), name=f"add_{index}",
                          init=first[index])

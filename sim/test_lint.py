@@ -14,7 +14,7 @@ from hw.folding import Folding
 from model.description import load
 from sim.test_network import COMMITTED
 from sim.tools import need, verilator_environment
-from tests.networks import random_description, random_foldings
+from tests.networks import random_description, random_foldings, random_small_maps
 
 RANDOM = 8
 
@@ -42,6 +42,14 @@ def test_random(tmp_path, seed):
     rng = np.random.default_rng(seed)
     description = random_description(rng)
     write(tmp_path, description, random_foldings(rng, description))
+    assert lint(tmp_path) == [(0, ""), (0, "")]
+
+
+@pytest.mark.parametrize("seed", range(RANDOM))
+def test_maps(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    description, foldings = random_small_maps(rng, latency=2500)
+    write(tmp_path, description, foldings)
     assert lint(tmp_path) == [(0, ""), (0, "")]
 
 
