@@ -47,8 +47,6 @@ ROWS = {
     "85f-small": ("mnist-128-b2", "ulx3s-85f", 125, 3, [(8, 8), (1, 4)], None, "meant to be small"),
     "up5k-conv": ("mnist-conv-b2", "icebreaker", 48, 3,
                   [(8, 1), (4, 16), (8, 7), (1, 3), (1, 1)], None, "RAM and logic"),
-    "25f-conv": ("fashion-mnist-conv-b2", "colorlight-i5", 90, 1,
-                 [(32, 1, 4), (22, 16), (8, 14), (1, 36), (1, 2)], None, "logic"),
     "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
 }
 TEXT = """# Boards

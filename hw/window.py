@@ -45,9 +45,9 @@ class Walker(wiring.Component):
         ring = data.ArrayLayout(Shape.cast(range(max(2, modulus))), len(self.ring))
         super().__init__({"step": In(1), "n0": Out(ring, init=self.ring), **{
             f"n{index}": Out(range(low, high + 1), init=starts[index])
-            for index, (low, high) in enumerate(map(self._span, range(1, len(starts))), 1)}})
+            for index, (low, high) in enumerate(map(self.span, range(1, len(starts))), 1)}})
 
-    def _span(self, index):
+    def span(self, index):
         """Smallest and largest value of a number."""
         steps = [(count - 1) * step[index] for count, step in self.loops[:-1]]
         return (self.starts[index] + sum(min(0, step) for step in steps),
@@ -248,7 +248,8 @@ class WindowSchedule(wiring.Component):
             with m.If(self.valid):
                 m.d.sync += self.weight.eq(self.weight + 1)
                 if beside:
-                    m.d.sync += [own.eq(last | (cycle < beside - 1)), main.eq(cycle == beside - 1)]
+                    more = cycle < beside - 1 if beside > 1 else 0
+                    m.d.sync += [own.eq(last | more), main.eq(cycle == beside - 1)]
                 if stage.planes > 1:
                     end = plane == stage.words - 1
                     m.d.sync += [plane.eq(Mux(end, 0, plane + 1)), first_word.eq(end)]
@@ -273,10 +274,14 @@ class WindowSchedule(wiring.Component):
         for blank, (rows, columns) in zip(self.blank, window.distances(stage.pixels), strict=True):
             m.d.comb += blank.eq(own)
             if window.padding:
-                m.d.comb += blank.eq(own | _outside(walker.n1 + columns, window.width)
-                                     | _outside(walker.n2 + rows, window.height))
+                m.d.comb += blank.eq(
+                    own | _outside(walker.n1, walker.span(1), columns, window.width)
+                    | _outside(walker.n2, walker.span(2), rows, window.height))
         return m
 
 
-def _outside(coordinate, length):
-    return (coordinate < 0 if coordinate.shape().signed else 0) | (coordinate >= length)
+def _outside(number, span, distance, length):
+    """Whether a coordinate, so far from a number with this span, is beside the map."""
+    low, high = (end + distance for end in span)
+    return (number < -distance if low < 0 else 0) | (number >= length - distance
+                                                     if high >= length else 0)
