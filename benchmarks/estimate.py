@@ -19,7 +19,7 @@ import numpy as np
 from hw.accelerator import AcceleratorCore
 from hw.boards import BOARDS
 from hw.build import NETWORKS
-from hw.commands import remedies, synthesis
+from hw.commands import remedies, steps, synthesis
 from hw.estimate import estimate
 from hw.flow import memory_images, write_sources
 from hw.folding import Folding, plan
@@ -129,10 +129,15 @@ def pack(work, board, design):
                                f"-DQSNN_{board.family.upper()} top.v; {command}"],
                  "synthesis.log")], work)
 
-    try:
-        synthesize(synthesis(board))
-    except ToolError:  # as hw.flow does where ABC dies
-        synthesize(remedies(synthesis(board))[0][1])
+    attempts = [(synthesis(board), None)]
+    attempts += [(command, mapper) for _, command, mapper in remedies(synthesis(board))]
+    for left, attempt in zip(reversed(range(len(attempts))), attempts, strict=True):
+        try:
+            synthesize(steps(*attempt))
+            break
+        except ToolError:  # as hw.flow does where ABC dies
+            if not left:
+                raise
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
                          *PLACE[board.family], board.constraints.name, "--json", "netlist.json",
                          "--pack-only", "--write", "packed.json"], "packing.log")], work)

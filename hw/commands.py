@@ -1,6 +1,6 @@
 """Command lines of the tools from Verilog to a bitstream, for each family of FPGAs."""
 
-__all__ = ["BITSTREAM", "ROUTED", "TOOLS", "pack_command", "place_command", "remedies",
+__all__ = ["BITSTREAM", "ROUTED", "TOOLS", "pack_command", "place_command", "remedies", "steps",
            "synthesis"]
 
 # what place and route leaves, seed1.asc for instance, and what is made of it
@@ -39,6 +39,14 @@ def remedies(command):
         return []
     return [("wide multiplexers", command.replace(NARROW, ""), None),
             ("the older ABC", command, "abc -lut 4 -dress; clean")]
+
+
+def steps(command, mapper=None, start=""):
+    """All of a synthesis, or what follows from a label on; ``mapper`` as in :func:`remedies`."""
+    if mapper:
+        return (f"{command} -run {start or 'begin'}:map_luts; {mapper}; "
+                f"{command} -run map_cells:")
+    return f"{command} -run {start}:" if start else command
 
 
 def place_command(board, program, seed, mhz, bare):

@@ -20,6 +20,7 @@ from hw.commands import (
     pack_command,
     place_command,
     remedies,
+    steps,
     synthesis,
 )
 from hw.emit import module_name, to_verilog
@@ -195,16 +196,11 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
     command = synthesis(board)
 
     def synthesize(command, mapper=None):
-        steps = command
-        if mapper:
-            steps = (f"{command} -run {'map_ram' if images else 'begin'}:map_luts; {mapper}; "
-                     f"{command} -run map_cells:")
-        elif images:
-            steps = f"{command} -run map_ram:"
+        commands = steps(command, mapper)
         if images:
-            steps = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
-                     f"select -clear; {steps}")
-        script = f"read_verilog -defer {define} top.v; {steps}; tee -q -o cells.txt stat"
+            commands = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
+                        f"select -clear; {steps(command, mapper, 'map_ram')}")
+        script = f"read_verilog -defer {define} top.v; {commands}; tee -q -o cells.txt stat"
         stage("synthesis", [Job("synthesis", [yosys, "-p", script], "synthesis.log")])
 
     _write_images(work, placeholders(images))
