@@ -12,6 +12,8 @@
 ``p2``               max pooling of 2 x 2 spikes of the convolution before it
 ``a2``               sum pooling: how many of them fire
 ``fc64``, ``64``     fully connected layer with 64 neurons; ``fc64w2``: weights of 2 bits
+``fc64t8``           each neuron also sees the inputs of the 7 steps before; streams only
+``fc64r``            recurrent: and the layer's own spikes of the step before; streams only
 ``r64``, ``r64s2``   residual block, as in ResNet-18: ``c64k3-c64k3+`` with the spikes before it
 ===================  ==============================================================================
 
@@ -24,11 +26,18 @@ import re
 from dataclasses import dataclass, replace
 from math import prod
 
-from model.layers import MAX_KERNEL, MAX_MAP, MAX_NEURONS, MAX_POOL, WEIGHT_BITS
+from model.layers import (
+    MAX_KERNEL,
+    MAX_MAP,
+    MAX_NEURONS,
+    MAX_POOL,
+    MAX_TAPS,
+    WEIGHT_BITS,
+)
 
 __all__ = ["NAMED", "ArchitectureError", "Layer", "layers_of"]
 
-WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?"
+WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?(?:t(?P<taps>\d+))?(?P<own>r)?"
                   r"|c(?P<channels>\d+)k(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
                   r"(?:w(?P<bits>\d+))?(?:\+(?P<skip>\d+))?"
                   r"|(?P<pool>[pa])(?P<size>\d+)"
@@ -59,6 +68,8 @@ class Layer:
     skip_stride  and
     skip_kernel  whether they go through a 1 x 1 convolution
     skip_channels  of that layer
+    taps         steps whose inputs a neuron sees; more than 1 only in a stream
+    recurrent    whether the layer sees its own spikes of the step before; likewise
     """
 
     inputs: tuple
@@ -73,6 +84,8 @@ class Layer:
     skip_stride: int = 1
     skip_kernel: bool = False
     skip_channels: int = 0
+    taps: int = 1
+    recurrent: bool = False
 
     @property
     def positions(self):
@@ -108,7 +121,7 @@ def layers_of(words, image):
                 "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
                 "model/architecture.py")
         numbers = {name: int(value) for name, value in found.groupdict().items()
-                   if value is not None and name != "pool"}
+                   if value is not None and name not in ("pool", "own")}
         if "block" in numbers:
             first, second = _block(numbers, layers, word)
             _add(layers, image, word, first)
@@ -117,7 +130,9 @@ def layers_of(words, image):
             _pool(layers, word, "max" if found["pool"] == "p" else "sum", numbers["size"])
         elif "neurons" in numbers:
             _add(layers, image, word, dict(channels=numbers["neurons"],
-                                           weight_bits=numbers.get("fc_bits", 1)))
+                                           weight_bits=numbers.get("fc_bits", 1),
+                                           taps=numbers.get("taps", 1),
+                                           recurrent=found["own"] is not None))
         else:
             kernel = numbers["kernel"]
             _add(layers, image, word, dict(
@@ -176,7 +191,9 @@ def _add(layers, image, word, fields):
     layer = Layer(inputs=inputs, **fields)
     if not 1 <= layer.channels <= MAX_WIDTH:
         _refuse(index, word, f"1 to {MAX_WIDTH} neurons or channels, not {layer.channels}")
-    fan_in = layer.kernel ** 2 * inputs[-1] if layer.kernel else inputs[0]
+    if not 1 <= layer.taps <= MAX_TAPS:
+        _refuse(index, word, f"1 to {MAX_TAPS} taps, not {layer.taps}")
+    fan_in = layer.kernel ** 2 * inputs[-1] if layer.kernel else inputs[0] * layer.taps
     if fan_in > MAX_NEURONS:
         _refuse(index, word, f"a neuron has at most {MAX_NEURONS} synapses, not {fan_in}")
     if index == MAX_HIDDEN:

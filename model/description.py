@@ -26,6 +26,7 @@ from model.layers import (
     MAX_POOL,
     MAX_SHIFT,
     MAX_SIDE,
+    MAX_TAPS,
     Convolution,
     DescriptionError,
     FullyConnected,
@@ -56,6 +57,9 @@ class Description:
     The first layer's ``input_bits`` is the width of a pixel; an image is ``layers[0].n_in``
     pixels, shown at all ``time_steps`` (1 .. 8) steps. A convolution takes a map, the image or
     what a convolution gives, and any other layer takes it as a row, see :mod:`model.layers`.
+
+    ``time_steps`` 0 is a stream: each step has inputs of its own, spikes, and there is no last
+    one. Its layers are fully connected, and may see earlier steps, their own spikes among them.
     """
 
     time_steps: int
@@ -63,7 +67,7 @@ class Description:
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
-        check_choice("time_steps", self.time_steps, range(1, 9))
+        check_choice("time_steps", self.time_steps, range(9))
         check(2 <= len(self.layers) <= MAX_LAYERS, "a network has a readout and 1 to "
               f"{MAX_LAYERS - 1} hidden layers, not {len(self.layers)} layers")
         for index, layer in enumerate(self.layers):
@@ -74,6 +78,8 @@ class Description:
             _check_neighbours(index, a, b)
             if b.skip:
                 self._check_skip(index, b)
+        for index, layer in enumerate(self.layers):
+            (_check_stream if self.stream else _check_image)(index, layer)
         check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
         check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
@@ -95,6 +101,11 @@ class Description:
             left = -(-side // skip.stride)
             check(0 <= left - found < layer.pool_size, f"{where} gives {left} {name} with stride "
                   f"{skip.stride} but the neurons have {found}")
+
+    @property
+    def stream(self):
+        """Whether it takes steps without an end, in place of images."""
+        return self.time_steps == 0
 
     @property
     def hidden(self):
@@ -129,6 +140,9 @@ class Description:
 
         The words are those of :mod:`model.architecture`.
         """
+        if self.stream:
+            words = [word for layer in self.hidden for word in layer_words(layer)]
+            return "-".join([str(self.n_in), *words, str(self.classes)])
         if self.input_map is None:
             return "-".join(str(n) for n in (self.n_in, *(layer.n_out for layer in self.layers)))
         words = ["x".join(map(str, self.input_map))]
@@ -141,7 +155,8 @@ class Description:
         """Bits of all weights."""
         return sum(layer.weights.size * layer.weight_bits for layer in self.layers) + sum(
             layer.skip.weights.size for layer in self.layers
-            if layer.skip and layer.skip.weights is not None)
+            if layer.skip and layer.skip.weights is not None) + sum(
+            layer.recurrent.size for layer in self.layers if recurrent(layer) is not None)
 
     def tobytes(self):
         """The file's bytes: the same for the same integers, on every machine."""
@@ -158,6 +173,9 @@ class Description:
             if layer.skip and layer.skip.weights is not None:
                 tensors[f"{index}.skip"] = np.packbits(layer.skip.weights > 0, axis=1,
                                                        bitorder="little")
+            if recurrent(layer) is not None:
+                tensors[f"{index}.recurrent"] = np.packbits(layer.recurrent > 0, axis=1,
+                                                            bitorder="little")
         # one metadata key: safetensors keeps no order between several
         return to_safetensors(tensors, metadata={
             "qsnn": header.model_dump_json(exclude_defaults=True)})
@@ -166,6 +184,23 @@ class Description:
     def hash(self):
         """SHA-256 of :meth:`tobytes`: names the network in artefacts."""
         return hashlib.sha256(self.tobytes()).hexdigest()
+
+
+def recurrent(layer):
+    """The weights of a layer for its own spikes, or None."""
+    return getattr(layer, "recurrent", None)
+
+
+def _check_stream(index, layer):
+    check(layer.kind != "convolution", f"layer {index} is a convolution: a stream has none")
+    check(layer.input_bits == 1 and layer.weight_bits == 1,
+          f"layer {index}: inputs and weights have 1 bit in a stream")
+
+
+def _check_image(index, layer):
+    check(getattr(layer, "taps", 1) == 1 and recurrent(layer) is None,
+          f"layer {index} sees earlier steps: only a stream, with time_steps 0, has those")
+    check(getattr(layer, "window", 8) == 8, f"layer {index}: only a stream has a window")
 
 
 def _check_neighbours(index, a, b):
@@ -192,7 +227,8 @@ def layer_words(layer):
     """A hidden layer in the words of :mod:`model.architecture`."""
     weights = f"w{layer.weight_bits}" * (layer.weight_bits > 1)
     if layer.kind == "fully_connected":
-        return [f"fc{layer.n_out}{weights}"]
+        return [f"fc{layer.n_out}{weights}" + f"t{layer.taps}" * (layer.taps > 1)
+                + "r" * (layer.recurrent is not None)]
     word = f"c{layer.channels}k{layer.kernel}"
     word += f"s{layer.stride}" * (layer.stride > 1)
     word += f"p{layer.padding}" * (layer.padding != layer.kernel // 2) + weights
@@ -220,10 +256,12 @@ class _FullyConnectedHeader(_Strict):
     shift: int
     frac: int
     weight_bits: _WeightBits = 1
+    taps: Annotated[int, Field(ge=1, le=MAX_TAPS)] = 1
+    recurrent: bool = False
 
     @property
     def fan_in(self):
-        return self.n_in
+        return self.n_in * self.taps
 
     @property
     def channels(self):
@@ -268,6 +306,7 @@ class _ReadoutHeader(_Strict):
     frac: int
     input_bits: int = 1
     weight_bits: _WeightBits = 1
+    window: int = 8
 
     @property
     def fan_in(self):
@@ -298,6 +337,8 @@ _KINDS = {"fully_connected": (FullyConnected, _FullyConnectedHeader),
 def _layer_header(layer):
     header = _KINDS[layer.kind][1]
     fields = {name: getattr(layer, name) for name in header.model_fields if name != "skip"}
+    if "recurrent" in fields:
+        fields["recurrent"] = layer.recurrent is not None
     if layer.skip:
         skip = layer.skip
         fields["skip"] = _SkipHeader(
@@ -352,6 +393,9 @@ def _read(file):
         if skip_channels(layer):
             names.add(f"{index}.skip")
             size += skip_channels(layer) * layer.channels
+        if getattr(layer, "recurrent", False):
+            names.add(f"{index}.recurrent")
+            size += layer.channels ** 2
     check(set(file.keys()) == names, "the tensors are not those that the header names")
     check(size <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
     return Description(time_steps=header.time_steps, layers=tuple(
@@ -382,7 +426,7 @@ def _read_layer(file, index, header):
     bits = _unpack(file, f"{index}.weights", leading, header.fan_in)
     weights = from_planes(bits.reshape(planes, n_out, header.fan_in))
     fields = header.model_dump(exclude={"kind", "n_in", "n_out", "channels_in", "channels",
-                                        "kernel", "skip"})
+                                        "kernel", "skip", "recurrent"})
     if header.kind == "convolution":
         weights = weights.reshape(n_out, header.kernel, header.kernel, header.channels_in)
     fields["weights"] = weights
@@ -394,6 +438,9 @@ def _read_layer(file, index, header):
             bits = _unpack(file, f"{index}.skip", [n_out], channels) if channels else None
             fields["skip"] = Skip(**header.skip.model_dump(exclude={"channels_in"}),
                                   weights=None if bits is None else from_planes(bits[None]))
+        if getattr(header, "recurrent", False):
+            fields["recurrent"] = from_planes(
+                _unpack(file, f"{index}.recurrent", [n_out], n_out)[None])
         return _KINDS[header.kind][0](**fields)
     except DescriptionError as error:
         raise DescriptionError(f"layer {index}: {error}") from None

@@ -14,7 +14,7 @@ from model.description import (
     Readout,
     Skip,
 )
-from model.qsnn import SpikingConvolution
+from model.qsnn import SpikingConvolution, SpikingTemporal
 
 __all__ = ["fold"]
 
@@ -31,7 +31,7 @@ def fold(net):
                                "bits and the static quantizer")
     bits = [net.config.input_bits, *(layer.output_bits for layer in net.config.layers)]
     layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=False)]
-    return Description(time_steps=net.config.time_steps,
+    return Description(time_steps=0 if net.config.stream else net.config.time_steps,
                        layers=(*layers, _fold_readout(net, bits[-1])))
 
 
@@ -48,6 +48,9 @@ def _fold_hidden(layer, input_bits):
                   input_bits=input_bits, weight_bits=layer.synapses.bits,
                   membrane_bits=layer.bits, signed=layer.signed, shift=shift, frac=frac)
     kind = FullyConnected
+    if isinstance(layer, SpikingTemporal):
+        shared["taps"] = layer.taps
+        shared["recurrent"] = layer.own and _integers(layer.own.integer_weight() * sign)
     if isinstance(layer, SpikingConvolution):
         kind, shape = Convolution, layer.layer
         shared |= dict(height=shape.inputs[0], width=shape.inputs[1], stride=shape.stride,
@@ -72,8 +75,11 @@ def _fold_readout(net, input_bits):
     scale = float(net.log_scale.double().exp())
     bias = net.bias.double() * net.config.time_steps / scale * 2.0 ** READOUT_FRAC
     bits = net.output.bits
-    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits)
+    # a sample of a stream may be as long again, and its sums still fit
+    window = max(8, 2 * net.config.time_steps) if net.config.stream else 8
+    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits, window)
     return Readout(weights=_integers(net.output.integer_weight()), input_bits=input_bits,
+                   window=window,
                    weight_bits=bits, bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
                    frac=READOUT_FRAC)
 

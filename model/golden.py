@@ -41,6 +41,8 @@ where the layer is signed. There is no overflow anywhere: widths hold the worst 
 ``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`model.layers.Spiking`. Neurons of
 a channel share ``theta`` and ``beta``.
 
+In a **stream** each step has inputs of its own and nothing ends: :mod:`model.streams`.
+
 **Readout**: it accumulates and does not fire::
 
     score = ((sum_t S_t) << frac) + bias         an integer of each class
@@ -144,7 +146,13 @@ def infer(description, pixels, *, trace=False):
 
     pixels: integers [N, n_in], each 0 .. 2**input_bits - 1. Raises ``ValueError`` otherwise.
     trace: also return the spikes and membranes of every hidden layer and time step.
+
+    For a stream, a sample is a row of steps, [N, T * n_in] spikes, and starts of its own: see
+    :func:`model.streams.classify`.
     """
+    if description.stream:
+        from model.streams import classify  # it is made of what stands here
+        return classify(description, _steps(description, pixels), trace=trace)
     pixels = check_pixels(description, pixels)
     most = max(layer.n_out * max(layer.fan_in if layer.kind == "convolution" else 1,
                                  description.time_steps) for layer in description.layers)
@@ -160,6 +168,14 @@ def infer(description, pixels, *, trace=False):
         scores=scores, rates=rates,
         spikes=_join(spikes, np.uint8) if trace else None,
         membranes=_join(membranes, np.int16) if trace else None)
+
+
+def _steps(description, samples):
+    samples = np.asarray(samples)
+    if samples.ndim != 2 or not samples.shape[1] or samples.shape[1] % description.n_in:
+        raise ValueError(f"samples must have shape [N, T * {description.n_in}], "
+                         f"not {list(samples.shape)}")
+    return samples.reshape(len(samples), -1, description.n_in)
 
 
 def check_pixels(description, pixels):

@@ -19,6 +19,8 @@ MAX_KERNEL = 15
 MAX_POOL = 15
 MAX_SHIFT = 24
 MAX_FRAC = 8
+MAX_TAPS = 256
+MAX_WINDOW = 1 << 16  # steps
 WEIGHT_BITS = (1, 2, 4, 8)
 POOLS = ("none", "max", "sum")
 
@@ -196,10 +198,40 @@ class Spiking(_Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FullyConnected(_Row, Spiking):
-    """A fully connected layer of spiking neurons; weights are [n_out, n_in]."""
+    """A fully connected layer of spiking neurons.
+
+    weights    [n_out, taps * n_in]: those of a step's inputs, of the inputs a step before, ...
+    taps       steps whose inputs a neuron sees, 1 .. 256; more than one only in a stream
+    recurrent  [n_out, n_out], -1 or +1: synapses that take the layer's own spikes of the step
+               before; None where there are none, as in all networks for images
+    """
+
+    taps: int = 1
+    recurrent: np.ndarray | None = None
 
     kind = "fully_connected"
     dimensions = 2
+
+    def _check_shape(self):
+        check_choice("taps", self.taps, range(1, MAX_TAPS + 1))
+        check(self.weights.shape[1] % self.taps == 0,
+              f"{self.weights.shape[1]} synapses are no whole number for each of {self.taps} taps")
+        if self.recurrent is not None:
+            object.__setattr__(self, "recurrent", _weights(self.recurrent, 1))
+            check(self.recurrent.shape == (self.n_out,) * 2, "recurrent weights of "
+                  f"{self.n_out} neurons have shape {self.recurrent.shape}")
+            check(self.weight_bits == 1 and self.input_bits == 1,
+                  "weights beside recurrent ones must have 1 bit, and their inputs too")
+
+    @property
+    def n_in(self):
+        return self.weights.shape[1] // self.taps
+
+    @property
+    def sum_range(self):
+        low, high = super().sum_range
+        own = 0 if self.recurrent is None else self.n_out
+        return low - own, high + own
 
     @property
     def n_outputs(self):
@@ -355,9 +387,11 @@ class Readout(_Row, _Layer):
     """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
 
     weights      [classes, n_in], as in :class:`Spiking`
-    bias         [classes], in units of 2**-frac synapses; at most 8 sums, those of 8 time steps
+    bias         [classes], in units of 2**-frac synapses; at most the sums of ``window`` steps
     frac         fraction bits of the scores, 0 .. 8
     input_bits, weight_bits  as in :class:`Spiking`
+    window       steps whose sums always fit: 8 of an image; of a stream, where sums saturate
+                 beyond what so many steps can give, 8 .. 65536
     """
 
     weights: np.ndarray
@@ -365,6 +399,7 @@ class Readout(_Row, _Layer):
     frac: int
     input_bits: int = 1
     weight_bits: int = 1
+    window: int = 8
 
     kind = "readout"
 
@@ -372,11 +407,18 @@ class Readout(_Row, _Layer):
         check_choice("frac", self.frac, range(MAX_FRAC + 1))
         check_choice("input_bits", self.input_bits, range(1, 9))
         object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits))
-        limit = self.bias_limit(self.n_in, self.frac, self.input_bits, self.weight_bits)
+        check_choice("window", self.window, range(8, MAX_WINDOW + 1))
+        limit = self.bias_limit(self.n_in, self.frac, self.input_bits, self.weight_bits,
+                                self.window)
         bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
 
     @staticmethod
-    def bias_limit(n_in, frac, input_bits=1, weight_bits=1):
+    def bias_limit(n_in, frac, input_bits=1, weight_bits=1, window=8):
         """Largest magnitude of a bias: follows from the shape, so that the score's width does."""
-        return (8 * n_in * ((1 << input_bits) - 1) * ((1 << weight_bits) - 1)) << frac
+        return (window * n_in * ((1 << input_bits) - 1) * ((1 << weight_bits) - 1)) << frac
+
+    @property
+    def total_limit(self):
+        """Largest magnitude of the sum over time of a stream, which saturates there."""
+        return self.window * self.n_in

@@ -28,6 +28,7 @@ from model.layers import WEIGHT_BITS
 __all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_by_maximum",
            "quantize_membrane", "quantize_weight", "standardize"]
 
+MAX_STEPS = 4096  # of a sample of a stream
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
 
 
@@ -138,11 +139,12 @@ def lif_step(u, current, quantize):
 class Config:
     """Shape and method of a network.
 
-    inputs          pixels of an image
+    inputs          pixels of an image, or spikes of a step
     hidden          neurons of each hidden layer, or its word, see :mod:`model.architecture`
     classes         classes of the output layer
     input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
-    time_steps      T, 1 to 8; the same image is shown at every step
+    time_steps      T, 1 to 8; the same image is shown at every step. In a stream: the steps of
+                    a sample, 1 to 4096
     membrane_bits   b, 2 to 8, or 0 for a float membrane (ablation only: it has no integers)
     signed          whether a membrane may be below its resting potential 0
     standardize     weight half of WS-DR
@@ -151,6 +153,7 @@ class Config:
     last_bits       bits of the output layer's weights: 1, 2, 4 or 8
     dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
                     only: it has no integers)
+    stream          each step has spikes of its own, see :mod:`model.streams`
     """
 
     inputs: int = 784
@@ -165,10 +168,12 @@ class Config:
     image: tuple | None = None
     last_bits: int = 1
     dynamic: bool = False
+    stream: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        for name, values in (("input_bits", range(1, 9)), ("time_steps", range(1, 9)),
+        steps = range(1, MAX_STEPS + 1 if self.stream else 9)
+        for name, values in (("input_bits", range(1, 9)), ("time_steps", steps),
                              ("membrane_bits", (0, *range(2, 9))), ("classes", range(2, 1025)),
                              ("inputs", range(1, 65537))):
             if getattr(self, name) not in values:
@@ -183,11 +188,21 @@ class Config:
             raise ValueError(f"last_bits must be 1, 2, 4 or 8, not {self.last_bits!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
-        layers_of(self.hidden, self.image or (self.inputs,))  # refuses what is no network
+        self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
         if self.dynamic and not self.membrane_bits:
             raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
         if self.rate_weight < 0:
             raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
+
+    def _check_stream(self, layers):
+        for index, layer in enumerate(layers):
+            if not self.stream and (layer.taps > 1 or layer.recurrent):
+                raise ValueError(f"layer {index} sees earlier steps: only a stream has those")
+            if self.stream and (layer.kernel or layer.weight_bits > 1):
+                raise ValueError(f"layer {index}: a stream has fully connected layers with "
+                                 "weights of 1 bit")
+        if self.stream and (self.image or self.input_bits > 1 or self.last_bits > 1):
+            raise ValueError("a stream has inputs and weights of 1 bit, and no image")
 
     @property
     def has_integers(self):
@@ -298,8 +313,14 @@ class _Spiking(nn.Module):
         """The membrane step of each channel, in units of the threshold."""
         return self.gain().detach().abs() * 2.0 ** self.log_step
 
-    def run(self, sums, shape):
-        """Spikes [T, B, channels, ...] of sums [T * B, channels, ...]; ``shape``: T or 1, and B."""
+    def recurrence(self, gain):
+        return None
+
+    def run(self, sums, shape, gain=None):
+        """Spikes [T, B, channels, ...] of sums [T * B, channels, ...]; ``shape``: T or 1, and B.
+
+        gain: of the layer's own spikes, where it takes them.
+        """
         current = self.normalize(sums).unflatten(0, shape)
         current = current.expand(self.time_steps, *current.shape[1:])
         step, quantize = None, lambda v: v
@@ -316,8 +337,12 @@ class _Spiking(nn.Module):
                 return quantize_membrane(v, step, low, high)
         u = torch.zeros_like(current[0])
         spikes, membranes = [], []
+        recurrence = self.recurrence(gain)
         for t in range(self.time_steps):
-            u, spike = lif_step(u, current[t], quantize)
+            now = current[t]
+            if recurrence and spikes:
+                now = now + recurrence(spikes[-1])
+            u, spike = lif_step(u, now, quantize)
             spikes.append(spike)
             if self.trace is not None:
                 membranes.append(u if step is None else torch.round(u / step).to(torch.int64))
@@ -325,9 +350,9 @@ class _Spiking(nn.Module):
             self.trace.append((rows(torch.stack(spikes)), rows(torch.stack(membranes))))
         return torch.stack(spikes)
 
-    def respond(self, sums, shape):
+    def respond(self, sums, shape, gain=None):
         """Spikes and firing rate for the sums of :meth:`run`."""
-        spikes = self.run(sums, shape)
+        spikes = self.run(sums, shape, gain)
         return spikes, (spikes if self.rate_term else spikes.detach()).mean()
 
 
@@ -345,6 +370,41 @@ class SpikingLinear(_Spiking):
     def forward(self, x):
         sums = self.synapses(rows(x))  # [T or 1, B, n_out]
         return self.respond(sums.flatten(0, 1), sums.shape[:2])
+
+
+class SpikingTemporal(_Spiking):
+    """Fully connected layer of a stream: it sees earlier inputs, and may see its own spikes.
+
+    The batch norm has the statistics of the inputs' sums alone; what the layer's own spikes add
+    is scaled as they are, so one gain still holds for all synapses of a neuron.
+    """
+
+    def __init__(self, layer, config):
+        n_in, n_out = layer.inputs[0] * layer.taps, layer.channels
+        super().__init__(BinaryLinear(n_in, n_out, config.standardize), n_out, config)
+        self.taps = layer.taps
+        self.own = BinaryLinear(n_out, n_out, config.standardize) if layer.recurrent else None
+
+    def forward(self, x):
+        steps = len(x)
+        if self.taps > 1:
+            padded = F.pad(x, (0, 0, 0, 0, self.taps - 1, 0))
+            x = torch.cat([padded[self.taps - 1 - tap:][:steps] for tap in range(self.taps)], 2)
+        sums = self.synapses(x)
+        gain = None
+        if self.own is not None:
+            gain = self.gain()
+            if self.norm.training:
+                variance = sums.detach().flatten(0, 1).var(0, unbiased=False)
+                gain = self.gamma() * torch.rsqrt(variance + self.norm.eps)
+        return self.respond(sums.flatten(0, 1), sums.shape[:2], gain)
+
+    def recurrence(self, gain):
+        """What the spikes of the last step add to the currents, as a function of them."""
+        if gain is None:
+            return None
+        weight = self.own.integer_weight().T * gain
+        return lambda spikes: spikes @ weight
 
 
 class SpikingConvolution(_Spiking):
@@ -397,6 +457,7 @@ class QSNN(nn.Module):
         super().__init__()
         self.config = config
         self.hidden = nn.ModuleList(
+            SpikingTemporal(layer, config) if config.stream else
             SpikingConvolution(layer, config) if layer.kernel else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
@@ -415,8 +476,13 @@ class QSNN(nn.Module):
         return math.log(2.0 / math.sqrt(math.prod(last.outputs)) / weight / pooled)
 
     def forward(self, pixels):
-        """Pixels 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates."""
+        """Pixels 0 .. 2**input_bits - 1, [B, inputs] -> logits [T, B, classes], rates.
+
+        Or the spikes of all steps of samples, [B, T * inputs].
+        """
         x = pixels.unsqueeze(0)  # [1, B, inputs]: direct coding, computed once
+        if self.config.stream:
+            x = pixels.unflatten(1, (self.config.time_steps, -1)).transpose(0, 1)
         if self.config.image:
             x = x.unflatten(2, self.config.image).permute(0, 1, 4, 2, 3)  # channels last in memory
         rates, outputs = [], []
