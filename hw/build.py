@@ -8,10 +8,12 @@ from hw.folding import Folding, FoldingError, default_folding, plan
 from hw.images import network_tables
 from hw.picture import draw_network
 from hw.protocol import MAX_WORDS
+from hw.serial.emit import serial_artefacts
+from hw.serial.plan import SerialFolding, default_serial, serial_plan
 from model.description import DescriptionError, load
 from model.files import write_whole
 
-__all__ = ["BuildError", "build", "choose_folding", "contents", "default_cycles",
+__all__ = ["BuildError", "build", "choose_folding", "choose_serial", "contents", "default_cycles",
            "find_network", "folding_rows", "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(__file__).parents[1] / "model" / "networks"
@@ -53,6 +55,37 @@ def default_cycles(description):
     return max(DEFAULT_CYCLES, synapses // DEFAULT_SYNAPSES) if maps else DEFAULT_CYCLES
 
 
+def choose_serial(description, *, pe=None, simd=None, dense=False, file=None, cycles=None):
+    """PE and SIMD of each layer of a stream: as text with commas, in a JSON file, or the default.
+
+    The file is a list with one ``{"pe": 4, "simd": 8}`` for each layer; there may be "sparse".
+    """
+    count = len(description.layers)
+    if file is not None:
+        if pe or simd or dense:
+            raise BuildError("a folding file takes the place of --pe, --simd and --dense: give "
+                             "one of them")
+        return [SerialFolding(**row) for row in _rows(file, {"pe", "simd"}, {"sparse"})]
+    default = default_serial(description, cycles)
+    pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
+    simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
+    return [SerialFolding(*pair, folding.sparse and not dense)
+            for *pair, folding in zip(pes, simds, default, strict=True)]
+
+
+def _rows(file, needed, allowed):
+    """The rows of a folding file."""
+    sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
+    try:
+        rows = json.loads(Path(file).read_text())
+    except (OSError, RecursionError, ValueError) as error:
+        raise BuildError(f"{sentence} ({error})") from None
+    if not isinstance(rows, list) or not all(
+            isinstance(row, dict) and needed <= row.keys() <= needed | allowed for row in rows):
+        raise BuildError(sentence)
+    return rows
+
+
 def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, cycles=None):
     """PE, SIMD and pixels of each layer: as text with commas, in a JSON file, or the default.
 
@@ -63,17 +96,7 @@ def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, c
         if pe or simd or pixels:
             raise BuildError("a folding file takes the place of --pe, --simd and --pixels: give "
                              "one of them")
-        sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
-        try:
-            rows = json.loads(Path(file).read_text())
-        except (OSError, RecursionError, ValueError) as error:
-            raise BuildError(f"{sentence} ({error})") from None
-        if not isinstance(rows, list) or not all(
-                isinstance(row, dict)
-                and {"pe", "simd"} <= row.keys() <= {"pe", "simd", "spram", "pixels"}
-                for row in rows):
-            raise BuildError(sentence)
-        return [Folding(**row) for row in rows]
+        return [Folding(**row) for row in _rows(file, {"pe", "simd"}, {"spram", "pixels"})]
     default = default_folding(description, cycles or default_cycles(description))
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
@@ -84,21 +107,20 @@ def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, c
             for pe, simd, at_once in zip(pes, simds, pixels, strict=True)]
 
 
-def build(description, foldings, name, out, *, loadable=False):
+def build(description, foldings, name, out, *, loadable=False, events=False):
     """Write ``out/<name>/`` and return its folder. Nothing is written if anything is wrong.
 
-    ``loadable`` as for :class:`hw.network.Network`.
+    ``loadable`` as for :class:`hw.network.Network`, ``events`` as for
+    :class:`hw.serial.network.StreamNetwork`.
     """
     if name in ("", "..") or Path(name).name != name:
         raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
-    stages = plan(description, foldings).stages  # refuses before there is half a circuit
-    for index, words in enumerate(stage.reads * stage.groups for stage in stages):
-        if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
-            raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
-                               f"{MAX_WORDS} can: take a larger PE or SIMD")
-    files = artefacts(description, foldings, name, loadable=loadable)
+    if description.stream:
+        serial_plan(description, foldings)
+        files = serial_artefacts(description, foldings, name, events=events)
+    else:
+        files = _image_files(description, foldings, name, loadable)
     files[DESCRIPTION] = description.tobytes()
-    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
     folder = Path(out) / name
     (folder / "memory").mkdir(parents=True, exist_ok=True)
     for stale in (folder / "memory").glob("layer*.hex"):
@@ -108,6 +130,18 @@ def build(description, foldings, name, out, *, loadable=False):
         write_whole(folder / file,
                     contents if isinstance(contents, bytes) else contents.encode())
     return folder
+
+
+def _image_files(description, foldings, name, loadable):
+    """File name -> contents, of a network for images."""
+    stages = plan(description, foldings).stages  # refuses before there is half a circuit
+    for index, words in enumerate(stage.reads * stage.groups for stage in stages):
+        if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
+            raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
+                               f"{MAX_WORDS} can: take a larger PE or SIMD")
+    files = artefacts(description, foldings, name, loadable=loadable)
+    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
+    return files
 
 
 def open_build(folder):
@@ -127,6 +161,9 @@ def open_build(folder):
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
+    if facts.get("stream"):
+        return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"])
+                for layer in facts["layers"]]
     return [Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
             for layer in facts["layers"]]
 

@@ -31,6 +31,8 @@ class NeuronUnit(wiring.Component):
         Widths and constants of the layer.
     time_steps : int
         Steps of a neuron before the next one takes its place.
+    stored : bool
+        Whether membranes come from a memory, by :py:`before`, at each step.
 
     Attributes
     ----------
@@ -43,6 +45,8 @@ class NeuronUnit(wiring.Component):
         A step; the first and the last of the neurons.
     sum : In(array of unsigned, lanes)
     threshold, bias : In(array, lanes)
+    before : In(array, lanes), if stored
+        The membranes before the step, two cycles after :py:`valid`.
     spikes_valid, spikes : Out
         After the last step: the spikes of all steps, step 0 in the lowest bit, of each lane.
     membrane_valid, membrane : Out
@@ -51,8 +55,9 @@ class NeuronUnit(wiring.Component):
 
     latency = 3
 
-    def __init__(self, *, lanes, parameters, time_steps):
+    def __init__(self, *, lanes, parameters, time_steps, stored=False):
         self.lanes = lanes
+        self.stored = stored
         self.parameters = p = parameters
         self.time_steps = time_steps
         self.q_shape = Shape(p.bits, signed=p.signed)
@@ -65,6 +70,7 @@ class NeuronUnit(wiring.Component):
             "spikes": Out(data.ArrayLayout(time_steps, lanes)),
             "membrane_valid": Out(1),
             "membrane": Out(data.ArrayLayout(self.q_shape, lanes)),
+            **({"before": In(data.ArrayLayout(self.q_shape, lanes))} if stored else {}),
         })
 
     def elaborate(self, platform):
@@ -100,7 +106,7 @@ class NeuronUnit(wiring.Component):
 
         # stage 3: the loop
         membrane = self.membrane[lane]
-        q = Mux(first, 0, membrane)
+        q = Mux(first, 0, self.before[lane] if self.stored else membrane)
         fire = Signal(name=f"fire_{lane}")
         m.d.comb += fire.eq(q >= need)
         with m.If(step):

@@ -45,12 +45,12 @@ def _layers_header(facts):
     hidden = facts["layers"][:-1]
     rows = " ".join(
         f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
-        f"{facts['time_steps']}, {layer['membrane_bits']}, {layer['positions']}, "
+        f"{max(1, facts['time_steps'])}, {layer['membrane_bits']}, {layer['positions']}, "
         f"{layer['columns']}, {layer['pool_size']})" for index, layer in enumerate(hidden))
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
     return "\n".join([
         f"#define LAYERS {rows}",
-        f"#define LATENCY {facts['latency']}",
+        f"#define LATENCY {facts.get('latency', 0)}",
         f"#define SPIKES_VALID(index) {prefix}neurons__DOT__spikes_valid",
         f"#define SPIKES(index) {prefix}neurons__DOT__spikes",
         f"#define MEMBRANE_VALID(index) {prefix}neurons__DOT__membrane_valid",
@@ -154,7 +154,8 @@ def simulate(folder, facts, description, pixels, *, waves=None, result=None,
     work = program.parent
     (work / "beats.bin").write_bytes(pack_beats(facts, pixels))
     command = [str(program.resolve()), "beats.bin", "results.bin", str(len(pixels)),
-               str(facts["ports"]["i__payload"]["beats_per_image"]), str(description.classes)]
+               str(len(pixels) * facts["ports"]["i__payload"]["beats_per_image"]),
+               str(description.classes)]
     if waves is not None:
         command.append(str(Path(waves).resolve()))
     measured = json.loads(watch(command, work, progress))

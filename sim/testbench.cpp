@@ -1,6 +1,6 @@
 // Streams images through the emitted Verilog and writes down what came out.
 //
-//   testbench BEATS RESULTS IMAGES BEATS_PER_IMAGE CLASSES [WAVES]
+//   testbench BEATS RESULTS IMAGES TOTAL_BEATS CLASSES [WAVES]
 //
 // BEATS holds the input beats, each in whole 32-bit words; RESULTS gets the output payloads, 64
 // bits each. Standard output gets one line of JSON: cycles, and for every hidden layer the CRC-32
@@ -98,7 +98,7 @@ int main(int argc, char** argv) {
     std::FILE* results = std::fopen(argv[2], "wb");
     if (!results) { std::perror(argv[2]); return 2; }
     const uint64_t images = std::strtoull(argv[3], nullptr, 10);
-    const uint64_t total_beats = images * std::strtoull(argv[4], nullptr, 10);
+    const uint64_t total_beats = std::strtoull(argv[4], nullptr, 10);
     const uint64_t classes = std::strtoull(argv[5], nullptr, 10);
     const unsigned words = beats.size() / total_beats;
 

@@ -1,0 +1,129 @@
+"""A network for streams as text: Verilog, memory images, JSON and report.
+
+The same description and folding give the same bytes, on every run and machine.
+"""
+
+import hashlib
+import json
+
+import numpy as np
+
+from hw.emit import LINT, module_name, to_verilog
+from hw.images import write_hex
+from hw.network import image_name
+from hw.serial.network import StreamNetwork
+
+__all__ = ["serial_artefacts"]
+
+
+def serial_artefacts(description, foldings, name, *, events=False):
+    """File name -> text, for a stream and its folding. Raises ``FoldingError``."""
+    network = StreamNetwork(description, foldings, files=True, events=events)
+    top = module_name(name)
+    files = {f"{top}.v": to_verilog(network, top)}
+    for index, contents in enumerate(network.tables):
+        for memory, (width, words) in contents.items():
+            files[f"memory/{image_name(index, memory)}"] = write_hex(width, words)
+    facts = _facts(description, network, top)
+    facts["verilog_sha256"] = hashlib.sha256(files[f"{top}.v"].encode()).hexdigest()
+    files[f"{top}.json"] = json.dumps(facts, indent=2) + "\n"
+    files["report.txt"] = report(name, facts)
+    files["lint.vlt"] = LINT
+    return files
+
+
+def fields_of(payload, signed=()):
+    """Where the fields of a payload lie: name -> offset and width; and the payload's width."""
+    fields, offset = {}, 0
+    for field in payload.shape().members:
+        width = len(getattr(payload, field))
+        fields[field] = {"offset": offset, "width": width, "signed": field in signed}
+        offset += width
+    return fields, offset
+
+
+def _facts(description, network, top):
+    first = network.plan.stages[0]
+    inputs, in_width = fields_of(network.i.p)
+    outputs, out_width = fields_of(network.o.p, signed=("score",))
+    return {
+        "format": 1,
+        "top": top,
+        "stream": True,
+        "events": network.events,
+        "description_sha256": description.hash,
+        "shape": description.shape,
+        "time_steps": 0,
+        "ports": {
+            "clk": {"width": 1, "direction": "input"},
+            "rst": {"width": 1, "direction": "input", "active": "high, synchronous"},
+            "i__payload": {"width": in_width, "direction": "input", "fields": inputs,
+                           "words_per_step": first.in_words},
+            "i__valid": {"width": 1, "direction": "input"},
+            "i__ready": {"width": 1, "direction": "output"},
+            "o__payload": {"width": out_width, "direction": "output", "fields": outputs,
+                           "beats_per_result": description.classes},
+            "o__valid": {"width": 1, "direction": "output"},
+            "o__ready": {"width": 1, "direction": "input"},
+        },
+        "memories": [],
+        "layers": [_layer_facts(index, layer, stage, hardware, contents)
+                   for index, (layer, stage, hardware, contents) in enumerate(
+                       zip(description.layers, network.plan.stages, network.layers,
+                           network.tables, strict=True))],
+    }
+
+
+def _layer_facts(index, layer, stage, hardware, contents):
+    entry = len(hardware.buffer.entry.as_value())
+    state = stage.neurons * (hardware.parameters.sum_max.bit_length() if stage.readout
+                             else layer.membrane_bits)
+    facts = {
+        "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out, "taps": stage.taps,
+        "recurrent": stage.recurrent, "pe": stage.pe, "simd": stage.simd, "sparse": stage.sparse,
+        "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
+        "channels": stage.n_out, "positions": 1, "columns": 1, "pool_size": 1,
+        "padded_neurons": stage.neurons,
+        "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),
+                            "without_spikes": int(stage.step_cycles(0))},
+        "frac": layer.frac,
+        "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
+                            "depth": len(words)}
+                     for name, (width, words) in contents.items()},
+        "buffer_bits": 2 * stage.words * entry,
+        "state_bits": state,
+    }
+    if not stage.readout:
+        facts |= {"membrane_bits": layer.membrane_bits, "signed": layer.signed,
+                  "shift": layer.shift}
+    return facts
+
+
+def report(name, facts):
+    """One page of text for people."""
+    lines = [
+        f"{name}: {facts['shape']}, a stream of steps, top module {facts['top']}",
+        f"description {facts['description_sha256'][:16]}",
+        "",
+        "a sparse layer reads the words of inputs that have a spike, and no others; memory in bits",
+        f"{'layer':<7}{'inputs':>8}{'taps':>6}{'own':>5}{'neurons':>9}{'PE':>5}{'SIMD':>6}"
+        f"{'sparse':>8}{'cycles a step':>20}{'weights':>10}{'params':>8}{'lists':>8}{'state':>7}",
+    ]
+    total = np.zeros(4, int)
+    for index, layer in enumerate(facts["layers"]):
+        bits = {memory: entry["width"] * entry["depth"]
+                for memory, entry in layer["memories"].items()}
+        sizes = [bits.pop("weights"), sum(bits.values()), layer["buffer_bits"],
+                 layer["state_bits"]]
+        total += sizes
+        cycles = layer["cycles_per_step"]
+        span = f"{cycles['without_spikes'] if layer['sparse'] else cycles['dense']:,} to " \
+               f"{cycles['dense']:,}"
+        lines.append(f"{index:<7}{layer['inputs']:>8}{layer['taps']:>6}"
+                     f"{'yes' if layer['recurrent'] else '-':>5}{layer['neurons']:>9}"
+                     f"{layer['pe']:>5}{layer['simd']:>6}{'yes' if layer['sparse'] else 'no':>8}"
+                     f"{span:>20}" + "".join(f"{size:>{width},}" for size, width in zip(
+                         sizes, (10, 8, 8, 7), strict=True)))
+    lines.append(f"{'sum':<74}" + "".join(f"{int(size):>{width},}" for size, width in zip(
+        total, (10, 8, 8, 7), strict=True)))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,367 @@
+"""Layers of a stream: one step at a time, state in memories."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hw.accumulator import Accumulator
+from hw.neuron import NeuronUnit
+from hw.readout import ScoreUnit
+from hw.rom import Rom
+from hw.schedule import Sequencer
+from hw.serial.buffer import StepBuffer, StepSchedule
+from hw.tree import AdderTree, tree_latency
+
+__all__ = ["ActiveSynapses", "Packer", "SerialLayer", "SerialReadout"]
+
+
+def delayed(m, value, cycles, name):
+    """``value`` so many cycles later."""
+    for index in range(cycles):
+        after = Signal.like(value, name=f"{name}_{index + 1}")
+        m.d.sync += after.eq(value)
+        value = after
+    return value
+
+
+class ActiveSynapses(wiring.Component):
+    """``pe`` neurons times ``simd`` synapses a cycle: spikes that meet a weight of +1, and spikes.
+
+    Over the words of a group. The sum of synapses is twice the one less the other, whatever words
+    without a spike are left out.
+
+    Members
+    -------
+    valid, first : In(1)
+        A word, and whether it is the first of its group.
+    x, w : In
+        Spikes; weights, those of one neuron side by side.
+    met : Out(array of unsigned, pe)
+    spikes : Out
+    """
+
+    def __init__(self, *, pe, simd, fan_in, emit):
+        self.pe, self.simd, self.emit = pe, simd, emit
+        self.latency = tree_latency(simd) + 1
+        self.count = Shape.cast(range(fan_in + 1))
+        super().__init__({
+            "valid": In(1), "first": In(1), "x": In(simd), "w": In(pe * simd),
+            "met": Out(data.ArrayLayout(self.count, pe)), "spikes": Out(self.count),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        valid, first = delayed(m, Cat(self.valid, self.first), self.latency - 1, "flags")
+        for index in range(self.pe + 1):
+            name = f"{index}" if index < self.pe else "spikes"
+            bits = self.x
+            if index < self.pe:
+                bits = bits & self.w.word_select(index, self.simd)
+            tree = m.submodules[f"tree_{name}"] = AdderTree(self.simd)
+            total = m.submodules[f"sum_{name}"] = Accumulator(self.count.width, emit=self.emit)
+            m.d.comb += [Cat(tree.i[lane] for lane in range(self.simd)).eq(bits),
+                         total.enable.eq(valid), total.first.eq(first), total.term.eq(tree.o)]
+            target = self.met[index] if index < self.pe else self.spikes
+            m.d.comb += target.eq(total.total)
+        return m
+
+
+class Packer(wiring.Component):
+    """Collects beats of ``lanes`` spikes into words of ``simd``; a step's last word may be short.
+
+    Members
+    -------
+    valid, spikes, last : In
+        A beat; the last of its step.
+    write, word, index, done : Out
+        A word, in the cycle of its last beat.
+    """
+
+    def __init__(self, *, lanes, simd, words):
+        self.lanes, self.simd = lanes, simd
+        super().__init__({
+            "valid": In(1), "spikes": In(lanes), "last": In(1),
+            "write": Out(1), "word": Out(simd), "index": Out(range(max(2, words))), "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        ratio = self.simd // self.lanes
+        position = Signal(range(max(2, ratio)))
+        held = Signal(self.simd)
+        m.d.comb += [
+            self.word.eq(held | (self.spikes << position * self.lanes) if ratio > 1
+                         else self.spikes),
+            self.write.eq(self.valid & (self.last | (position == ratio - 1))),
+            self.done.eq(self.last),
+        ]
+        with m.If(self.valid):
+            m.d.sync += [position.eq(position + 1), held.eq(self.word)]
+            with m.If(self.write):
+                m.d.sync += [position.eq(0), held.eq(0),
+                             self.index.eq(Mux(self.last, 0, self.index + 1))]
+        return m
+
+
+class _Serial(wiring.Component):
+    """What hidden layers and readouts share: the list of words, schedule, weights, synapses.
+
+    Members
+    -------
+    i : In of a step's words, see :class:`hw.serial.buffer.StepBuffer`
+    """
+
+    def __init__(self, stage, parameters, *, tables, files, members):
+        self.stage, self.parameters = stage, parameters
+        self.roms = {name: Rom(width=width, init=words, file=files and files[name])
+                     for name, (width, words) in tables.items()}
+        self.buffer = StepBuffer(stage)
+        self.schedule = StepSchedule(stage)
+        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, fan_in=stage.fan_in,
+                                       emit=files is not None)
+        self.sequencer = Sequencer(stage, stage.fan_in)
+        super().__init__({
+            "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.simd),
+            "index": In(self.buffer.index_shape), "done": In(1), "emit": In(1), "clear": In(1),
+            **members,
+        })
+
+    def _front(self, m):
+        """Everything up to the sums: (two counts of a beat of neurons, cycle of its valid)."""
+        stage = self.stage
+        m.submodules.buffer = buffer = self.buffer
+        m.submodules.schedule = schedule = self.schedule
+        m.submodules.synapses = synapses = self.synapses
+        m.submodules.sequencer = sequencer = self.sequencer
+        for name, rom in self.roms.items():
+            m.submodules[name] = rom
+        m.d.comb += [
+            self.room.eq(buffer.room), buffer.take.eq(self.take), buffer.write.eq(self.write),
+            buffer.word.eq(self.word), buffer.index.eq(self.index), buffer.done.eq(self.done),
+            buffer.emit.eq(self.emit), buffer.clear.eq(self.clear),
+            schedule.available.eq(buffer.available), buffer.begin.eq(schedule.begin),
+            schedule.count.eq(buffer.count), buffer.address.eq(schedule.word),
+        ]
+        # the address of the weights is there a cycle after the word, the weights two more
+        at_entry = StepBuffer.latency
+        valid, first, blank, initial = delayed(
+            m, Cat(schedule.valid, schedule.first, schedule.blank, schedule.initial), at_entry,
+            "flags")
+        base = delayed(m, schedule.base, at_entry, "base")
+        address, word = Signal.like(schedule.base), Signal(stage.simd)
+        m.d.sync += [address.eq(base + buffer.entry.index),
+                     word.eq(Mux(blank, 0, buffer.entry.word))]
+        m.d.comb += self.roms["weights"].address.eq(address)
+        m.d.comb += [
+            synapses.w.eq(self.roms["weights"].word),
+            synapses.x.eq(delayed(m, word, Rom.latency, "x")),
+            Cat(synapses.valid, synapses.first).eq(
+                delayed(m, Cat(valid, first), 1 + Rom.latency, "pass")),
+        ]
+        if stage.taps > 1:
+            m.d.comb += [
+                buffer.keep.eq(valid & initial & ~blank & ~buffer.clears
+                               & (buffer.entry.index < (stage.taps - 1) * stage.in_words)),
+                buffer.kept_word.eq(buffer.entry.word),
+                buffer.kept_index.eq(buffer.entry.index + stage.in_words),
+            ]
+        delay = at_entry + 1 + Rom.latency + synapses.latency - Sequencer.LEAD
+        start = delayed(m, schedule.valid & schedule.last, delay, "start")
+        m.d.comb += [sequencer.start.eq(start), sequencer.sums.eq(synapses.met)]
+        spikes = Signal.like(synapses.spikes)
+        with m.If(delayed(m, start, Sequencer.LEAD, "load")):
+            m.d.sync += spikes.eq(synapses.spikes)
+        return spikes
+
+    def _last_beat(self, m, valid):
+        """Whether a beat is the last of its step."""
+        beat = Signal(range(max(2, self.stage.neurons // self.stage.lanes)))
+        last = Signal()
+        m.d.comb += last.eq(beat == self.stage.neurons // self.stage.lanes - 1)
+        with m.If(valid):
+            m.d.sync += beat.eq(Mux(last, 0, beat + 1))
+        return last
+
+
+class SerialLayer(_Serial):
+    """Layer of spiking neurons whose membranes stay from step to step.
+
+    Parameters
+    ----------
+    stage : :class:`hw.serial.plan.SerialStage`
+    parameters : :class:`hw.parameters.NeuronParameters`
+    simd, words : int
+        Of the layer that takes the spikes.
+    tables, files :
+        Contents of the memories, and the names of their images or None.
+
+    Members
+    -------
+    o_room, o_take, o_write, o_word, o_index, o_done, o_emit, o_clear :
+        What the next layer takes.
+    """
+
+    def __init__(self, stage, parameters, *, simd, words, tables, files):
+        self.neurons = NeuronUnit(lanes=stage.lanes, parameters=parameters, time_steps=1,
+                                  stored=True)
+        self.packer = Packer(lanes=stage.lanes, simd=simd, words=words)
+        self.own = Packer(lanes=stage.lanes, simd=stage.simd, words=stage.own_words) \
+            if stage.recurrent else None
+        super().__init__(stage, parameters, tables=tables, files=files, members={
+            "o_room": In(1), "o_take": Out(1), "o_write": Out(1), "o_word": Out(simd),
+            "o_index": Out(self.packer.index.shape()), "o_done": Out(1), "o_emit": Out(1),
+            "o_clear": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        stage = self.stage
+        spikes = self._front(m)
+        m.submodules.neurons = neurons = self.neurons
+        m.submodules.packer = packer = self.packer
+        buffer, schedule, sequencer = self.buffer, self.schedule, self.sequencer
+
+        # sum + fan_in, which is never negative
+        silent = Signal.like(spikes)
+        m.d.comb += silent.eq(stage.fan_in - spikes)
+        for lane in range(stage.lanes):
+            m.d.sync += neurons.sum[lane].eq((sequencer.current[lane] << 1) + silent)
+        m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
+
+        address = delayed(m, sequencer.parameter, 1, "parameter")
+        m.d.comb += [self.roms[name].address.eq(address) for name in ("thresholds", "biases")]
+        m.d.comb += [neurons.threshold.eq(self.roms["thresholds"].word),
+                     neurons.bias.eq(self.roms["biases"].word)]
+
+        membranes = Memory(shape=len(neurons.membrane.as_value()),
+                           depth=stage.neurons // stage.lanes, init=[], attrs={"no_rw_check": 1})
+        m.submodules.membranes = membranes
+        read, write = membranes.read_port(), membranes.write_port()
+        address = delayed(m, address, 2, "membrane_at")
+        before = Signal(len(read.data), reset_less=True)
+        m.d.sync += before.eq(read.data)
+        m.d.comb += [read.addr.eq(address), neurons.before.eq(before),
+                     write.en.eq(neurons.membrane_valid), write.data.eq(neurons.membrane),
+                     write.addr.eq(delayed(m, address, 3, "membrane_to"))]
+
+        last = self._last_beat(m, neurons.spikes_valid)
+        finished, fresh = Signal(), Signal(init=1)
+        m.d.comb += [finished.eq(neurons.spikes_valid & last), neurons.first.eq(fresh),
+                     neurons.last.eq(1), schedule.finished.eq(finished)]
+        with m.If(finished):
+            m.d.sync += fresh.eq(buffer.clears)
+        m.d.comb += [
+            packer.valid.eq(neurons.spikes_valid), packer.spikes.eq(neurons.spikes),
+            packer.last.eq(last), schedule.room.eq(self.o_room), self.o_take.eq(schedule.begin),
+            self.o_write.eq(packer.write), self.o_word.eq(packer.word),
+            self.o_index.eq(packer.index), self.o_done.eq(packer.done),
+            self.o_emit.eq(buffer.emits), self.o_clear.eq(buffer.clears),
+        ]
+        if self.own is not None:
+            m.submodules.own = own = self.own
+            m.d.comb += [own.valid.eq(neurons.spikes_valid), own.spikes.eq(neurons.spikes),
+                         own.last.eq(last)]
+            # taps are kept in the first group's pass, spikes come behind it
+            with m.If(own.write):
+                m.d.comb += [buffer.keep.eq(~buffer.clears), buffer.kept_word.eq(own.word),
+                             buffer.kept_index.eq(own.index + stage.taps * stage.in_words)]
+        return m
+
+
+class SerialReadout(_Serial):
+    """Output layer: totals over the steps, and at each step that emits scores and label.
+
+    Parameters as for :class:`SerialLayer`, with :class:`hw.serial.plan.TotalParameters`.
+
+    Members
+    -------
+    o : Out(stream), see :class:`hw.readout.ScoreUnit`
+    """
+
+    def __init__(self, stage, parameters, *, tables, files):
+        self.scores = ScoreUnit(classes=stage.n_out, neurons=stage.neurons, parameters=parameters)
+        super().__init__(stage, parameters, tables=tables, files=files,
+                         members={"o": Out(self.scores.o.signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        stage, p = self.stage, self.parameters
+        spikes = self._front(m)
+        m.submodules.scores = scores = self.scores
+        buffer, schedule, sequencer = self.buffer, self.schedule, self.sequencer
+        wiring.connect(m, scores.o, wiring.flipped(self.o))
+
+        width = Shape.cast(range(p.sum_max + 1)).width
+        totals = Memory(shape=width, depth=stage.neurons, init=[], attrs={"no_rw_check": 1})
+        m.submodules.totals = totals
+        read, write = totals.read_port(), totals.write_port()
+        # the sum, then the new total, which then saturates
+        address = delayed(m, sequencer.parameter, 1, "parameter")
+        before, fresh = Signal(width, reset_less=True), Signal(init=1)
+        change = Signal(signed(len(spikes) + 2), reset_less=True)
+        total = Signal(signed(width + 2), reset_less=True)
+        m.d.comb += read.addr.eq(address)
+        m.d.sync += [before.eq(read.data), change.eq((sequencer.current[0] << 1) - spikes),
+                     total.eq(Mux(fresh, p.limit, before) + change),
+                     scores.sum.eq(Mux(total < 0, 0, Mux(total > p.sum_max, p.sum_max, total)))]
+        written = delayed(m, sequencer.valid, 3, "valid")
+        m.d.comb += [
+            write.en.eq(written), write.data.eq(scores.sum),
+            write.addr.eq(delayed(m, address, 4, "total_to")),
+            self.roms["biases"].address.eq(delayed(m, address, 2, "bias_at")),
+            scores.bias.eq(self.roms["biases"].word),
+            scores.valid.eq(written & buffer.emits),
+        ]
+        last, finished = self._last_beat(m, written), Signal()
+        m.d.comb += [finished.eq(written & last), schedule.finished.eq(finished),
+                     schedule.room.eq(scores.room), scores.take.eq(finished & buffer.emits)]
+        with m.If(finished):
+            m.d.sync += fresh.eq(buffer.emits | buffer.clears)
+        return m
+
+
+class StepInput(wiring.Component):
+    """Takes steps from outside: frames of all words in order, or events.
+
+    Members
+    -------
+    i : In(stream)
+        A word of SIMD spikes with the commands ``emit`` and ``clear`` of its step, which count
+        with the step's last word. As events: with the index of the word, and ``end`` where it is
+        the step's last one. An index may come once in a step; a step without a spike is one beat
+        of a word 0 that ends it.
+    room, take, write, word, index, done, emit, clear :
+        The writing side of a :class:`hw.serial.buffer.StepBuffer`.
+    """
+
+    def __init__(self, stage, *, events):
+        self.stage, self.events = stage, events
+        index = range(max(2, stage.in_words))
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "word": stage.simd, "emit": 1, "clear": 1,
+                **({"index": index, "end": 1} if events else {})}))),
+            "room": In(1), "take": Out(1), "write": Out(1), "word": Out(stage.simd),
+            "index": Out(index), "done": Out(1), "emit": Out(1), "clear": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        inside = Signal()  # a step, whose credit is taken
+        beat = self.i.p
+        m.d.comb += [
+            self.i.ready.eq(inside | self.room), self.write.eq(self.i.valid & self.i.ready),
+            self.take.eq(self.write & ~inside), self.word.eq(beat.word),
+            self.emit.eq(beat.emit), self.clear.eq(beat.clear),
+        ]
+        if self.events:
+            m.d.comb += [self.index.eq(beat.index), self.done.eq(beat.end)]
+        else:
+            index = Signal.like(self.index)
+            m.d.comb += [self.index.eq(index), self.done.eq(index == self.stage.in_words - 1)]
+            with m.If(self.write):
+                m.d.sync += index.eq(Mux(self.done, 0, index + 1))
+        with m.If(self.write):
+            m.d.sync += inside.eq(~self.done)
+        return m
