@@ -1,7 +1,8 @@
 """Data sets as NumPy arrays: found on this machine, or downloaded and checked.
 
 A file is looked for in these folders, in this order, as ``FOLDER/<dataset>/<file>`` and as
-``FOLDER/<file>``, with or without its ``.gz``; ``digits`` also as ``FOLDER/small/<file>``:
+``FOLDER/<file>``, with or without its ``.gz``; some sets also in another folder below it, as
+``digits`` in ``FOLDER/small/<file>``:
 
 1. the folder given (``--data-dir``),
 2. the folder in the environment variable ``QSNN_DATA``,
@@ -22,6 +23,9 @@ published MD5. The sets:
     50,000 images for training and 10,000 for test, 32 x 32 in 3 colours, 0 .. 255. A file with the
     arrays ``x_train`` [50000, 3, 32, 32], ``y_train``, ``x_test`` and ``y_test``, ``cifar10.npz``,
     does as well as the release.
+
+Those of :mod:`model.recordings` are streams of spikes. They have no download, and no published
+MD5: a file counts if its arrays are what :data:`model.recordings.TASKS` says.
 """
 
 import hashlib
@@ -37,14 +41,15 @@ import numpy as np
 
 from model.cifar import CIFAR_FILES, CifarError, read_cifar
 from model.files import write_whole
+from model.recordings import TASKS, RecordingError, read_recordings, remedy
 
-__all__ = ["DATASETS", "IMAGES", "DataError", "load", "quantize_pixels"]
+__all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
     "cifar-10": (32, 32, 3),
 }
-DATASETS = tuple(IMAGES)
+DATASETS = (*IMAGES, *TASKS)
 PACKAGED = Path(__file__).parent / "datasets"
 SYSTEM = Path("/usr/share/datasets")
 MAX_FILE = 1 << 28  # bytes: compressed or not, none of these sets has more
@@ -71,6 +76,7 @@ DIGITS = ("optdigits.tes", "sklearn_digits.npz", "digits.npz")  # UCI's text, or
 DIGITS_MD5 = "265453a2439934797bb770ce205b6fad"  # of the 1,797 x 65 bytes: 64 pixels and the label
 DIGITS_TRAIN = 1437
 REMEDY = {"fashion-mnist": "apt install dataset-fashion-mnist, or "}
+FOLDERS = {"digits": "small"} | {name: task.folder for name, task in TASKS.items()}
 
 
 class DataError(Exception):
@@ -80,7 +86,8 @@ class DataError(Exception):
 def load(dataset, split, data_dir=None):
     """Images uint8 [N, pixels], 0 .. 255, and labels int64 [N], 0 .. 9.
 
-    The colours of a pixel are side by side, then come the pixels of a row, then the rows.
+    The colours of a pixel are side by side, then come the pixels of a row, then the rows. Of a
+    stream: spikes, 0 or 1, [N, steps * inputs].
     dataset: one of :data:`DATASETS`; split: ``train`` or ``test``. Raises :class:`DataError`.
     """
     if dataset not in DATASETS or split not in FILES:
@@ -97,6 +104,9 @@ def load(dataset, split, data_dir=None):
     if dataset == "cifar-10":
         images, labels = _find(dataset, CIFAR_FILES, lambda raw: _cifar(raw, split), folders)
         return images, labels.astype(np.int64)
+    if dataset in TASKS:
+        return _find(dataset, (TASKS[dataset].file,),
+                     lambda raw: _recordings(dataset, raw, split), folders)
     images, labels = (
         _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
         for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
@@ -106,6 +116,11 @@ def load(dataset, split, data_dir=None):
 def quantize_pixels(images, bits):
     """The leading bits of 8-bit pixels: 0 .. 2**bits - 1."""
     return images >> (8 - bits)
+
+
+def input_values(dataset, samples, bits):
+    """What a network takes of samples that :func:`load` gave: spikes, or leading bits of pixels."""
+    return samples if dataset in TASKS else quantize_pixels(samples, bits)
 
 
 def _folders(data_dir):
@@ -128,10 +143,15 @@ def _find(dataset, files, decode, folders):
                 return decode(_read(path))
             except (DataError, OSError) as error:
                 refused.append(f"{path}: {error}")
+    looked = ", ".join(str(folder) for folder in folders)
+    if dataset in TASKS:
+        raise DataError("; ".join([
+            f"{dataset}: no {files[0]} in {looked}", *refused, "there is no download: "
+            f"{remedy(dataset)}, put it into one of these folders, or name its folder with "
+            "--data-dir or QSNN_DATA"]))
     try:
         return _download(dataset, files[0], decode)
     except DataError as error:
-        looked = ", ".join(str(folder) for folder in folders)
         raise DataError("; ".join([
             f"{dataset}: no {' or '.join(files)} in {looked}", *refused,
             f"the download failed ({error})",
@@ -141,8 +161,8 @@ def _find(dataset, files, decode, folders):
 
 def _candidates(dataset, files, folders):
     for folder in folders:
-        for inner in (folder / dataset, *([folder / "small"] if dataset == "digits" else []),
-                      folder):
+        for inner in dict.fromkeys((folder / dataset, folder / FOLDERS.get(dataset, dataset),
+                                    folder)):
             for file in files:
                 yield inner / file
                 if file.endswith(".gz"):
@@ -208,6 +228,13 @@ def _cifar(raw, split):
     try:
         return read_cifar(raw, split)
     except CifarError as error:
+        raise DataError(str(error)) from None
+
+
+def _recordings(dataset, raw, split):
+    try:
+        return read_recordings(dataset, split, raw)
+    except RecordingError as error:
         raise DataError(str(error)) from None
 
 

@@ -14,6 +14,7 @@ from model.description import save as save_description
 from model.equality import compare, save_net
 from model.export import fold
 from model.files import write_whole
+from model.recordings import TASKS
 from model.training import CHECKPOINT, Training, TrainingError
 
 __all__ = ["RESULT", "run"]
@@ -30,7 +31,8 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     # everything that can be refused is, before hours of training
     images, labels = data.load(recipe.dataset, "train", data_dir)
     test = data.load(recipe.dataset, "test", data_dir)
-    if images.shape[1] != config.inputs:
+    _check_stream(config, recipe)
+    if not config.stream and images.shape[1] != config.inputs:
         raise TrainingError(f"images of {recipe.dataset} have {images.shape[1]} pixels, the "
                             f"network {config.inputs} inputs")
     if recipe.validation >= len(images):
@@ -42,18 +44,34 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         training = Training.start(config, recipe, out / CHECKPOINT, device)
         before = _commands_before(recipe)
         kept = len(images) - recipe.validation
-        pixels = data.quantize_pixels(images, config.input_bits)
+        pixels = data.input_values(recipe.dataset, images, config.input_bits)
         for epoch in training.epochs(pixels[:kept], labels[:kept]):
             training.save(out / CHECKPOINT)
             report(epoch)
         result = before | {"command": command(config, recipe), "config": config.asdict(),
                   "recipe": asdict(recipe), "versions": versions()}
         result |= measure(training.net.cpu(), {"validation": (images[kept:], labels[kept:]),
-                                         "test": test}, out)
+                                         "test": test}, out, recipe.dataset)
         write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
     return result
+
+
+def _check_stream(config, recipe):
+    """Whether the network takes what the data set gives, as far as streams are concerned."""
+    task = TASKS.get(recipe.dataset)
+    if config.stream != (task is not None):
+        kinds = ("images", "streams of spikes")
+        raise TrainingError(f"{recipe.dataset} has {kinds[task is not None]}, the network takes "
+                            f"{kinds[config.stream]}")
+    if task is None:
+        return
+    has = task.steps, task.inputs, len(task.classes)
+    takes = config.time_steps, config.inputs, config.classes
+    if has != takes:
+        raise TrainingError("{} has {} steps of {} inputs and {} classes, the network {}, {} "
+                            "and {}".format(recipe.dataset, *has, *takes))
 
 
 def _commands_before(recipe):
@@ -70,16 +88,17 @@ def _commands_before(recipe):
 def command(config, recipe):
     """The command that trains this network, with the options that are not the default."""
     words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
-             f"--arch {'-'.join(map(str, config.hidden))}" if config.image else
+             f"--arch {'-'.join(map(str, config.hidden))}" if config.image or config.stream else
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
-               "start": recipe}
+               "balance": recipe, "draws": recipe, "start": recipe}
+    given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     for name, where in options.items():
         value = getattr(where, name)
-        if value != getattr(type(where), name):
+        if value != getattr(type(where), name) and name not in given:
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
              "no-standardize": not config.standardize}
@@ -92,15 +111,16 @@ def versions():
             "torch": torch.__version__}
 
 
-def measure(net, sets, out):
+def measure(net, sets, out, dataset=None):
     """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
 
-    A network for ablation alone has no integers: torch is measured instead.
+    A network for ablation alone has no integers: torch is measured instead. dataset: its name;
+    streams are measured by class too.
     """
     net.compile_neurons(False)
     net = net.double().eval()  # in float64 torch and the integers agree to the last spike
     if not net.config.has_integers:
-        return {name: _accuracy(_float_labels(net, images), labels)
+        return {name: _accuracy(_float_labels(net, images, dataset), labels)
                 for name, (images, labels) in sets.items() if len(labels)}
     description = fold(net)
     save_description(description, out / "network.qsnn")
@@ -108,11 +128,13 @@ def measure(net, sets, out):
     result = {"shape": description.shape, "sha256": description.hash}
     for name, (images, labels) in sets.items():
         if len(labels):
-            pixels = data.quantize_pixels(images, description.input_bits)
-            found = golden.infer(description, pixels)
+            found = golden.infer(description, data.input_values(
+                dataset, images, description.input_bits))
             result[name] = _accuracy(found.labels, labels) | {
                 "rates": [round(rate, 4) for rate in found.rates]}
-    pixels = data.quantize_pixels(sets["test"][0], description.input_bits)
+            if dataset in TASKS:
+                result[name] |= by_class(found.labels, labels, TASKS[dataset].classes)
+    pixels = data.input_values(dataset, sets["test"][0], description.input_bits)
     comparison = compare(net, description, pixels)
     result["equality"] = asdict(comparison) | {"equal": comparison.equal}
     return result
@@ -124,7 +146,29 @@ def _accuracy(found, labels):
             "accuracy": round(100 * correct / len(labels), 4)}
 
 
+def by_class(found, labels, names):
+    """What a result says of each class, in percent; of a class that nothing is, 0.
+
+    sensitivity  of the samples of a class, those that are found
+    precision    of those that are found to be of a class, those that are
+    f1           harmonic mean of both; macro_f1: the mean over the classes that have samples
+    confusion    rows: what samples are, columns: what they are found to be
+    """
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (labels, found), 1)
+    hits, there = np.diag(confusion), confusion.sum(axis=1)
+    named = confusion.sum(axis=0)
+    f1 = 100 * 2 * hits / np.maximum(there + named, 1)
+
+    def percent(part):
+        return dict(zip(names, np.round(part, 2).tolist(), strict=True))
+    return {"sensitivity": percent(100 * hits / np.maximum(there, 1)),
+            "precision": percent(100 * hits / np.maximum(named, 1)), "f1": percent(f1),
+            "macro_f1": round(float(f1[there > 0].mean()), 2), "confusion": confusion.tolist()}
+
+
 @torch.no_grad()
-def _float_labels(net, images):
-    pixels = torch.tensor(data.quantize_pixels(images, net.config.input_bits), dtype=torch.float64)
+def _float_labels(net, images, dataset):
+    pixels = torch.tensor(data.input_values(dataset, images, net.config.input_bits),
+                          dtype=torch.float64)
     return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()

@@ -19,9 +19,11 @@ from safetensors.torch import save as to_safetensors
 
 from model.files import write_whole
 from model.qsnn import QSNN, Config
+from model.recordings import TASKS
 
-__all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "erase_squares",
-           "fast_products", "flip_images", "shift_images", "warp_images"]
+__all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "draw_balanced",
+           "erase_squares", "fast_products", "flip_images", "shift_images", "shift_steps",
+           "warp_images"]
 
 MAX_MOVE = 1000  # pixels
 WARMUP = 200  # steps until the learning rate is reached
@@ -45,12 +47,16 @@ class Recipe:
     epochs       times that every image is shown
     batch_size   images of a step
     lr           largest learning rate of Adam; warm-up, then a cosine down to 0
-    shift        images are moved by up to so many pixels, each way
+    shift        images are moved by up to so many pixels, each way; samples of a stream by steps,
+                 all steps as images where the task has a map
     warp         images are also scaled, sheared and turned by up to this fraction
     flip         every second image is mirrored, left to right
     erase        side of a square that is erased from every image; 0: none
     smoothing    part of a label that is spread over all classes
     compiled     by torch.compile, see :meth:`model.qsnn.QSNN.compile_neurons`
+    balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
+                 its share to the power of 1 - balance
+    draws        samples of an epoch, drawn at random; 0: each once, or as many as there are
     start        folder or checkpoint of a training with the same layers, whose network is the
                  first one here; other bits, time steps or images are what it is for
     seed         of everything random
@@ -67,12 +73,14 @@ class Recipe:
     erase: int = 0
     smoothing: float = 0.0
     compiled: bool = False
+    balance: float = 0.0
+    draws: int = 0
     start: str = ""
     seed: int = 0
 
     def __post_init__(self):
         for name, low in (("validation", 0), ("epochs", 1), ("batch_size", 2), ("shift", 0),
-                          ("erase", 0), ("seed", 0)):
+                          ("erase", 0), ("draws", 0), ("seed", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
         for name in ("shift", "erase"):
@@ -80,6 +88,11 @@ class Recipe:
                 raise ValueError(f"{name} must be at most {MAX_MOVE}, not {getattr(self, name)}")
         if not 0 < self.lr < 1:
             raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
+        if not 0 <= self.balance <= 1:
+            raise ValueError(f"balance must be 0 to 1, not {self.balance}")
+        if self.dataset in TASKS and (self.warp or self.flip or self.erase):
+            raise ValueError("warp, flip and erase change images, and "
+                             f"{self.dataset} has streams of spikes")
         for name in ("warp", "smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, "
@@ -119,6 +132,23 @@ def shift_images(pixels, limit, generator, image=None):
     rows, columns = (torch.arange(height) + dy).unsqueeze(2), (torch.arange(width) + dx)[:, None]
     # indices around the channels put those last
     return padded[torch.arange(count)[:, None, None], :, rows, columns].flatten(1)
+
+
+def shift_steps(spikes, limit, generator, steps):
+    """Move samples of a stream by -limit .. limit steps, filling with 0: [B, n] -> [B, n]."""
+    samples = spikes.unflatten(1, (steps, -1))
+    moves = torch.randint(-limit, limit + 1, (len(samples), 1), generator=generator)
+    source = torch.arange(steps) - moves
+    there = (source >= 0) & (source < steps)
+    chosen = source.clamp(0, steps - 1).unsqueeze(2).expand_as(samples)
+    return (samples.gather(1, chosen) * there.unsqueeze(2)).flatten(1)
+
+
+def draw_balanced(labels, balance, count, generator):
+    """Indices of ``count`` samples, drawn with replacement, see :class:`Recipe`."""
+    shares = torch.bincount(labels).float().clamp(min=1)
+    return torch.multinomial((shares ** -balance)[labels], count, replacement=True,
+                             generator=generator)
 
 
 def flip_images(pixels, generator, image=None):
@@ -194,14 +224,18 @@ class Training:
         recipe, net = self.recipe, self.net
         pixels = torch.tensor(pixels, dtype=torch.uint8)
         labels = torch.tensor(labels, dtype=torch.long)
-        steps = len(pixels) // recipe.batch_size
+        drawn = recipe.draws or len(pixels)
+        steps = drawn // recipe.batch_size
         if not steps:
-            raise TrainingError(f"a batch of {recipe.batch_size} images, but only {len(pixels)} to "
+            raise TrainingError(f"a batch of {recipe.batch_size} images, but only {drawn} to "
                                 "train on: choose a smaller --batch-size")
         while self.done < recipe.epochs:
             part = self.done / recipe.epochs
             generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.done)
-            order = torch.randperm(len(pixels), generator=generator)
+            if recipe.balance or recipe.draws:
+                order = draw_balanced(labels, recipe.balance, drawn, generator)
+            else:
+                order = torch.randperm(len(pixels), generator=generator)
             self._prepare(part)
             loss_sum, correct, rates_sum = 0.0, 0, 0.0
             for step in range(steps):
@@ -228,12 +262,25 @@ class Training:
         if recipe.warp:
             x = warp_images(x, recipe.warp, generator, image)
         if recipe.shift:
-            x = shift_images(x, recipe.shift, generator, image)
+            x = self._shift(x, generator)
         if recipe.flip:
             x = flip_images(x, generator, image)
         if recipe.erase:
             x = erase_squares(x, recipe.erase, generator, image)
         return x
+
+    def _shift(self, x, generator):
+        limit, config = self.recipe.shift, self.config
+        if not config.stream:
+            return shift_images(x, limit, generator, config.image)
+        task = TASKS.get(self.recipe.dataset)
+        if not (task and task.map):
+            return shift_steps(x, limit, generator, config.time_steps)
+        # the steps of a sample are colours of one image
+        maps = x.unflatten(1, (config.time_steps, *task.map)).permute(0, 2, 3, 1, 4).flatten(3)
+        moved = shift_images(maps.flatten(1), limit, generator, tuple(maps.shape[1:]))
+        moved = moved.unflatten(1, (*task.map[:2], config.time_steps, task.map[2]))
+        return moved.permute(0, 3, 1, 2, 4).flatten(1)
 
     def _prepare(self, part):
         """Put the network into the state of the schedules at this part of the epochs."""

@@ -12,6 +12,10 @@ Convolutions are named by --arch, whose words model/architecture.py explains:
 
   python scripts/train.py --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
 
+Streams of spikes, see model/recordings.py, have layers that see earlier steps, and recurrent ones:
+
+  python scripts/train.py --dataset pendigits --arch fc128t4-fc64r --epochs 20
+
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
 
@@ -32,6 +36,7 @@ from model.architecture import NAMED
 from model.data import DataError
 from model.experiment import run
 from model.qsnn import Config
+from model.recordings import TASKS
 from model.training import Recipe, TrainingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -40,19 +45,22 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(help=__doc__)
 def main(
     dataset: Annotated[str, typer.Option(
-        help="mnist, fashion-mnist, cifar-10 or digits")] = "mnist",
+        help="mnist, fashion-mnist, cifar-10 or digits; as streams ecg, spoken-digits, pendigits "
+             "or n-mnist")] = "mnist",
     hidden: Annotated[str, typer.Option(
         help="widths of fully connected hidden layers, first to last; 256,256 if neither this nor "
              "--arch is there")] = "",
     arch: Annotated[str, typer.Option(
         help="hidden layers as words, in place of --hidden: c16k3 is a convolution with 16 "
              "channels and kernels of 3 x 3, p2 and a2 pool, r64 is a residual block, fc64 is "
-             "fully connected; or vgg-11 or resnet-19")] = "",
+             "fully connected, in a stream fc64t8 with 8 taps and fc64r recurrent; or vgg-11 or "
+             "resnet-19")] = "",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
-    time_steps: Annotated[int, typer.Option(
-        min=1, max=8, help="T: how often an image is shown")] = 4,
-    input_bits: Annotated[int, typer.Option(
-        min=1, max=8, help="leading bits of a pixel that the network sees")] = 8,
+    time_steps: Annotated[int | None, typer.Option(
+        min=1, max=8, help="T: how often an image is shown; 4 if not given")] = None,
+    input_bits: Annotated[int | None, typer.Option(
+        min=1, max=8,
+        help="leading bits of a pixel that the network sees; 8 if not given")] = None,
     signed: Annotated[bool, typer.Option(
         "--signed", help="membranes may fall below 0, with half the range on each side")] = False,
     standardize: Annotated[bool, typer.Option(
@@ -65,7 +73,8 @@ def main(
     lr: Annotated[float, typer.Option(
         help="largest learning rate of Adam; it warms up, then falls to 0")] = Recipe.lr,
     shift: Annotated[int, typer.Option(
-        help="images are moved by up to so many pixels each way; 0: not")] = Recipe.shift,
+        help="images are moved by up to so many pixels each way, streams without maps by steps; "
+             "0: not")] = Recipe.shift,
     warp: Annotated[float, typer.Option(
         help="images are scaled, sheared and turned by up to this fraction")] = Recipe.warp,
     flip: Annotated[bool, typer.Option(
@@ -74,6 +83,10 @@ def main(
         help="side of a square that is erased from each image; 0: none")] = Recipe.erase,
     smoothing: Annotated[float, typer.Option(
         help="part of a label that is spread over all classes")] = Recipe.smoothing,
+    balance: Annotated[float, typer.Option(
+        help="0: a class is shown as often as it occurs, 1: as often as the others")] = 0.0,
+    draws: Annotated[int, typer.Option(
+        help="samples of an epoch, drawn at random; 0: as many as there are")] = 0,
     last_bits: Annotated[int, typer.Option(
         help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
     threads: Annotated[int, typer.Option(
@@ -100,15 +113,24 @@ def main(
             raise ValueError("this PyTorch sees no GPU: leave out --device")
         if arch and hidden:
             raise ValueError("--arch takes the place of --hidden: give one of them")
-        image = data.IMAGES.get(dataset, (28, 28, 1))
         layers = NAMED.get(arch, arch).split("-") if arch else _widths(hidden or "256,256")
-        config = Config(inputs=math.prod(image), image=image if arch else None,
-                        hidden=layers, last_bits=last_bits,
-                        input_bits=input_bits, time_steps=time_steps, membrane_bits=bits,
-                        signed=signed, standardize=standardize, rate_weight=rate_weight)
+        if dataset in TASKS:
+            if time_steps or input_bits:
+                raise ValueError(f"{dataset} has streams of spikes: leave out "
+                                 f"{'--time-steps' if time_steps else '--input-bits'}")
+            task = TASKS[dataset]
+            shape = dict(stream=True, inputs=task.inputs, classes=len(task.classes), input_bits=1,
+                         time_steps=task.steps)
+        else:
+            image = data.IMAGES.get(dataset, (28, 28, 1))
+            shape = dict(inputs=math.prod(image), image=image if arch else None,
+                         input_bits=input_bits or 8, time_steps=time_steps or 4)
+        config = Config(hidden=layers, last_bits=last_bits, membrane_bits=bits, signed=signed,
+                        standardize=standardize, rate_weight=rate_weight, **shape)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
-                        erase=erase, smoothing=smoothing, compiled=compiled,
+                        erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
+                        draws=draws,
                         start=start and str(Path(start)),
                         seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
@@ -156,6 +178,9 @@ def _print(result, out):
             rates = " ".join(f"{rate:.3f}" for rate in found["rates"])
             print(f"integers of {result['shape']}, {name}: {found['accuracy']:.2f} % "
                   f"({found['correct']} of {found['images']}), firing rates {rates}")
+            for of in found.get("sensitivity", {}):
+                print(f"  {of}: sensitivity {found['sensitivity'][of]:.2f} %, precision "
+                      f"{found['precision'][of]:.2f} %")
     equality = result["equality"]
     print(f"torch and integers on {equality['images']} test images: "
           f"{sum(equality['spikes'])} spikes, {sum(equality['membranes'])} membranes and "

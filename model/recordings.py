@@ -1,0 +1,179 @@
+"""Recorded signals and events as streams of spikes: what each data set is, and how it is encoded.
+
+========================  =======================================================================
+``ecg``                   MIT-BIH heart beats in the five classes of AAMI. A beat is 64 steps of
+                          two samples (180 Hz): the level crossings of the lead, and at every step
+                          whether the beat came early or late. Training and test are de Chazal's
+                          DS1 and DS2 (2004): no patient is in both. The training beats of the
+                          patients :data:`HELD_OUT` come last, for ``--validation``
+``pendigits``             UCI's pen-based digits: 8 points of the pen, one a step
+``n-mnist``               the first 1,000 and 100 digits before an event camera: 30 steps of 10 ms
+========================  =======================================================================
+
+A file is an .npz of arrays, without pickles; :data:`TASKS` names it and says what the arrays are.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.encoders import Rhythm, crossings, events, pairs, thermometer
+
+__all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "read_recordings",
+           "remedy"]
+
+HELD_OUT = (118, 203, 207, 220, 223)  # patients of DS1, all classes among them
+LEVELS = (1, 2, 4, 8, 16)  # of a heart beat
+SHIFT = 3
+MAX_BYTES = 1 << 29  # of the arrays of a file
+
+
+class RecordingError(ValueError):
+    """A file is not what its task says."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set of streams.
+
+    steps    of a sample
+    inputs   spikes of a step
+    classes  their names
+    file     that holds it
+    folder   where it lies below a folder of data, if not in one named as the set
+    arrays   name -> (dtype, shape) of all arrays in the file; a letter is any length
+    encode   arrays of the file, and ``train`` or ``test`` -> spikes [N, steps, inputs], labels
+    map      height, width and channels of a step, where it is a picture
+    """
+
+    steps: int
+    inputs: int
+    classes: tuple
+    file: str
+    folder: str
+    arrays: dict
+    encode: Callable
+    map: tuple | None = None
+
+
+def read_recordings(dataset, split, raw):
+    """Spikes uint8 [N, steps * inputs] and labels int64 [N] of the file of a data set."""
+    task = TASKS[dataset]
+    arrays = _arrays(task, raw)
+    spikes, labels = task.encode(arrays, split)
+    if len(labels) and labels.max() >= len(task.classes):
+        raise RecordingError(f"a label of {labels.max()}, but there are {len(task.classes)} "
+                             "classes")
+    return spikes.reshape(len(spikes), task.steps * task.inputs), labels.astype(np.int64)
+
+
+def _arrays(task, raw):
+    """The arrays of a file, of the types and shapes that they must have."""
+    arrays, lengths = {}, {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
+            if sum(part.file_size for part in packed.infolist()) > MAX_BYTES:
+                raise RecordingError(f"more than {MAX_BYTES} bytes inside")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+            for name, (kind, shape) in task.arrays.items():
+                if name not in file:
+                    raise RecordingError(f"no array {name} inside")
+                array = file[name]
+                expected = tuple(lengths.setdefault(length, found) if isinstance(length, str)
+                                 else length for length, found in zip(shape, array.shape,
+                                                                      strict=False))
+                if array.dtype != kind or array.shape != expected or array.ndim != len(shape):
+                    raise RecordingError(f"{name} is {array.dtype} {list(array.shape)}, it must "
+                                         f"be {_said(kind, shape)}")
+                arrays[name] = array
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
+            OverflowError) as error:
+        if isinstance(error, RecordingError):
+            raise
+        raise RecordingError(f"not an .npz of arrays ({error})") from None
+    return arrays
+
+
+def _said(kind, shape):
+    return f"{np.dtype(kind)} [{', '.join(map(str, shape))}]"
+
+
+def remedy(dataset):
+    """What to do where the file is not there."""
+    task = TASKS[dataset]
+    arrays = ", ".join(f"{name} {_said(*of)}" for name, of in task.arrays.items())
+    return f"make {task.file} with the arrays {arrays}"
+
+
+def encode_beats(samples, intervals, records):
+    """Heart beats as spikes [N, 64, 16]: samples [N, 128], intervals before [N], records [N].
+
+    The beats of a record follow each other in time: the mean interval goes on from beat to beat.
+    """
+    steps = crossings(pairs(samples), shift=SHIFT, levels=LEVELS)
+    rhythm, record, early = None, None, []
+    for interval, of in zip(intervals.tolist(), records.tolist(), strict=True):
+        if of != record:
+            rhythm, record = Rhythm(), of
+        early.append(rhythm(interval))
+    early = np.array(early, np.uint8).reshape(len(steps), 1, -1)
+    return np.concatenate([steps, early.repeat(steps.shape[1], axis=1)], axis=2)
+
+
+def _beats(arrays, split):
+    records = arrays[f"rec_{split}"]
+    spikes = encode_beats(arrays[f"x_{split}"], arrays[f"rr_{split}"][:, 0], records)
+    order = np.argsort(np.isin(records, HELD_OUT), kind="stable")
+    return spikes[order], arrays[f"y_{split}"][order]
+
+
+def _pen(arrays, split):
+    points = arrays[f"x_{split}"]
+    return thermometer(points, PEN_LEVELS).reshape(*points.shape[:2], -1), arrays[f"y_{split}"]
+
+
+def _camera(arrays, split):
+    offset, task = arrays[f"{split}_offset"].astype(np.int64), TASKS["n-mnist"]
+    parts = [arrays[f"{split}_{name}"] for name in ("x", "y", "p", "t_us")]
+    if offset[0] or (np.diff(offset) < 0).any() or offset[-1] != len(parts[0]):
+        raise RecordingError(f"{split}_offset must rise from 0 to {len(parts[0])}")
+    height, width, _ = task.map
+    spikes = [events(*(part[first:end] for part in parts), height=height, width=width,
+                     ticks=10_000, steps=task.steps)
+              for first, end in zip(offset, offset[1:], strict=False)]
+    labels = arrays[f"{split}_label"]
+    if len(labels) != len(spikes):
+        raise RecordingError(f"{len(labels)} labels of {len(spikes)} recordings")
+    return np.stack(spikes), labels
+
+
+def _both(of):
+    """The arrays of ``train`` and ``test``; lengths are letters that each split has."""
+    return {name.format(split): (kind, tuple(f"{length}_{split}" if isinstance(length, str)
+                                             else length for length in shape))
+            for split in ("train", "test") for name, (kind, shape) in of.items()}
+
+
+PEN_LEVELS = tuple(range(6, 100, 6))  # of 0 .. 100
+DIGITS = tuple("0123456789")
+TASKS = {
+    "ecg": Task(
+        steps=64, inputs=16, classes=tuple("NSVFQ"), file="mitbih_beats_180.npz", folder="mitbih",
+        arrays=_both({"x_{}": ("int16", ("n", 128)), "y_{}": ("uint8", ("n",)),
+                      "rec_{}": ("uint16", ("n",)), "rr_{}": ("uint16", ("n", 2))}),
+        encode=_beats),
+    "pendigits": Task(
+        steps=8, inputs=2 * len(PEN_LEVELS), classes=DIGITS, file="pendigits.npz", folder="small",
+        arrays=_both({"x_{}": ("uint8", ("n", 8, 2)), "y_{}": ("uint8", ("n",))}), encode=_pen),
+    "n-mnist": Task(
+        steps=30, inputs=34 * 34 * 2, classes=DIGITS, file="nmnist_small.npz",
+        folder="nmnist_small", map=(34, 34, 2),
+        arrays=_both({"{}_x": ("uint8", ("events",)), "{}_y": ("uint8", ("events",)),
+                      "{}_p": ("uint8", ("events",)), "{}_t_us": ("uint32", ("events",)),
+                      "{}_offset": ("uint32", ("ends",)), "{}_label": ("uint8", ("n",))}),
+        encode=_camera),
+}
