@@ -55,7 +55,7 @@ def crossings(samples, *, shift, levels, width=16, state=None):
     count, length = samples.shape
     spikes = np.zeros((count, length, 2, len(levels)), np.uint8)
     if not length:
-        return spikes.reshape(count, 0, -1)
+        return spikes.reshape(count, 0, 2 * len(levels))
     p = samples[:, 0].copy() if state is None else state
     for t in range(length):
         d = samples[:, t] - p
