@@ -107,17 +107,17 @@ def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, c
             for pe, simd, at_once in zip(pes, simds, pixels, strict=True)]
 
 
-def build(description, foldings, name, out, *, loadable=False, events=False):
+def build(description, foldings, name, out, *, loadable=False, events=False, encoder=""):
     """Write ``out/<name>/`` and return its folder. Nothing is written if anything is wrong.
 
-    ``loadable`` as for :class:`hw.network.Network`, ``events`` as for
+    ``loadable`` as for :class:`hw.network.Network`, ``events`` and ``encoder`` as for
     :class:`hw.serial.network.StreamNetwork`.
     """
     if name in ("", "..") or Path(name).name != name:
         raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
     if description.stream:
         serial_plan(description, foldings)
-        files = serial_artefacts(description, foldings, name, events=events)
+        files = serial_artefacts(description, foldings, name, events=events, encoder=encoder)
     else:
         files = _image_files(description, foldings, name, loadable)
     files[DESCRIPTION] = description.tobytes()

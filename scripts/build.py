@@ -20,6 +20,10 @@ and memory layout, and report.txt, which is printed too. Examples:
 
   python scripts/build.py --model mnist-128-b2 --board icebreaker --fit --bitstream --link spi
 
+A network for streams has cycles a step in place of cycles an image, and:
+
+  python scripts/build.py --model ecg-64-b3 --pe 8,4,1 --simd 8,8,8 --dense
+
 With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed design, logs,
 result.json and report.txt. --doctor says which tools that takes and where they are.
 """
@@ -36,7 +40,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from hw.boards import BoardError, find_board
-from hw.build import BuildError, build, choose_folding, find_network
+from hw.build import BuildError, build, choose_folding, choose_serial, find_network
 from hw.filling import FillError
 from hw.fit import FitError, check_fit, choose_for_board, found_text
 from hw.flow import FlowError, Options, implement
@@ -54,7 +58,9 @@ def main(
     name: Annotated[str, typer.Option(help="name of the build folder")] = "",
     out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
     cycles: Annotated[int, typer.Option(min=0, help="cycles an image to aim at; 0: 800, or more "
-                                                    "for convolutions")] = 0,
+                                                    "for convolutions; of a stream, at most so "
+                                                    "many a step if all inputs spike; 0: "
+                                                    "any")] = 0,
     pe: Annotated[str, typer.Option(help="neurons at once, one number a layer")] = "",
     simd: Annotated[str, typer.Option(help="synapses at once, one number a layer")] = "",
     pixels: Annotated[str, typer.Option(
@@ -62,7 +68,13 @@ def main(
              "is not all channels")] = "",
     folding: Annotated[Path | None, typer.Option(
         help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer; "pixels" may be '
-             'there')] = None,
+             'there, or "sparse" of a stream')] = None,
+    dense: Annotated[bool, typer.Option("--dense", help="a stream's layers read all words of "
+                                        "inputs, those without a spike too")] = False,
+    events: Annotated[bool, typer.Option("--events", help="a stream comes as events, words with "
+                                         "their index, and not as frames")] = False,
+    encoder: Annotated[str, typer.Option(help="what turns a signal into a stream's steps, as a part "
+                                              "of the Verilog: ecg")] = "",
     board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f or "
                                             "tang-nano-9k")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="the fastest folding that fits the "
@@ -107,7 +119,15 @@ def main(
         description = load(path)
         hz = round(clock * 1e6) or (target.core_hz if target else 0)
         found = None
-        if fit or target_fps:
+        if not description.stream and (dense or events or encoder):
+            raise BuildError("--dense, --events and --encoder are for networks of streams, "
+                             f"{description.shape} takes images")
+        if description.stream:
+            _refuse_for_streams(pixels=pixels, fit=fit, target_fps=target_fps, loadable=loadable,
+                                patchable=patchable, bitstream=bitstream)
+            foldings = choose_serial(description, pe=pe, simd=simd, dense=dense, file=folding,
+                                     cycles=cycles)
+        elif fit or target_fps:
             if not target:
                 raise BuildError("--fit and --target-fps need a --board")
             if pe or simd or pixels or folding or fit and target_fps:
@@ -122,7 +142,8 @@ def main(
             if target:
                 check_fit(target, description, foldings, bare=bare, loadable=loadable,
                           link=link)
-        folder = build(description, foldings, name, out, loadable=loadable)
+        folder = build(description, foldings, name, out, loadable=loadable, events=events,
+                       encoder=encoder)
         if bitstream:
             options = Options(target, hz, baud, seeds, bare,
                               loadable, patchable, link)
@@ -135,6 +156,12 @@ def main(
     if found:
         print(f"{found_text(found, target, hz)}\n")
     print(f"written to {folder}/")
+
+
+def _refuse_for_streams(**options):
+    for name, value in options.items():
+        if value:
+            raise BuildError(f"--{name.replace('_', '-')} is for networks of images: leave it out")
 
 
 def place(folder, description, foldings, options):

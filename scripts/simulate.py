@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from hw.build import BuildError, open_build
@@ -20,7 +21,8 @@ from model.data import DATASETS, DataError, load, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from sim.compiled import compile_model, simulate
-from sim.report import Bar, table
+from sim.report import Bar, steps_table, table
+from sim.steps import simulate_steps
 from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -41,6 +43,10 @@ def main(
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), "mnist")
         pixels, labels = load(dataset, "test", data_dir)
         pixels, labels = pixels[:images or None], labels[:images or None]
+        if description.stream:
+            outcome = _stream(folder, facts, description, pixels, waves)
+            print(steps_table(description, facts, labels, outcome))
+            raise typer.Exit(0 if outcome.ok else 1)
         pixels = quantize_pixels(pixels, description.input_bits)
         result = infer(description, pixels, trace=True)
         print(f"compiling {folder} ...", flush=True)
@@ -61,6 +67,19 @@ def main(
         for path in draw(folder, description, pixels, labels, result, outcome):
             print(path)
     raise typer.Exit(0 if outcome.ok else 1)
+
+
+def _stream(folder, facts, description, samples, waves):
+    """Send samples [N, T * n_in] through the Verilog, each with a result and a clear behind it."""
+    steps = samples.shape[1] // description.n_in
+    last = np.tile(np.arange(steps) == steps - 1, len(samples))
+    print(f"compiling {folder} ...", flush=True)
+    compile_model(folder, facts, waves=waves is not None)
+    print(f"streaming {len(samples):,} samples of {steps} steps ...", flush=True)
+    with Bar(len(samples)) as bar:
+        return simulate_steps(folder, facts, description,
+                              samples.reshape(-1, description.n_in), last, last, waves=waves,
+                              progress=bar)
 
 
 if __name__ == "__main__":

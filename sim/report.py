@@ -2,7 +2,7 @@
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-__all__ = ["CLOCK", "Bar", "table"]
+__all__ = ["CLOCK", "Bar", "steps_table", "table"]
 
 CLOCK = 50e6  # Hz, for images a second
 
@@ -34,6 +34,26 @@ def table(description, facts, labels, result, outcome):
                              f" (planned {facts['cycles_per_image']:g})"),
         ("latency in cycles", f"{outcome.latency:,} (planned {facts['latency']:,})"),
         ("images/s at 50 MHz", f"{CLOCK / outcome.cycles_per_image:,.0f}"),
+    ]
+    lines = [f"{name:<26}{value}" for name, value in rows]
+    lines.append("equal: every label, score, spike and membrane" if outcome.ok
+                 else "NOT EQUAL: the Verilog differs from the golden model")
+    return "\n".join(lines)
+
+
+def steps_table(description, facts, labels, outcome):
+    """The result of :func:`sim.steps.simulate_steps` on samples with these labels, as text."""
+    right = int((outcome.labels == labels).sum())
+    rows = [
+        ("network", f"{description.shape}, {description.hidden[0].membrane_bits}-bit membranes"),
+        ("samples", f"{len(labels):,}, {outcome.steps:,} steps"),
+        ("accuracy, Verilog", f"{right / len(labels):.2%}"),
+        ("mismatches", ""),
+        *((f"  {name}", f"{count:,}") for name, count in outcome.mismatches.items()),
+        ("firing rates", " ".join(f"{rate:.3f}" for rate in outcome.rates)),
+        ("words read a step", ", ".join(f"{read:.1f} of {words}" for read, words in outcome.reads)),
+        ("cycles per step", f"{outcome.cycles / outcome.steps:.1f} (planned "
+                            f"{outcome.planned / outcome.steps:.1f})"),
     ]
     lines = [f"{name:<26}{value}" for name, value in rows]
     lines.append("equal: every label, score, spike and membrane" if outcome.ok

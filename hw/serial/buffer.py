@@ -133,7 +133,8 @@ class StepSchedule(wiring.Component):
         There is a step; there is a place for what it gives.
     finished : In(1)
         The step's last result is there.
-    begin : Out(1)
+    begin, busy : Out(1)
+        A step begins; it is under way.
     count : In
         Words of the step, from the second cycle after :py:`begin` on.
     valid, first, last : Out(1)
@@ -151,6 +152,7 @@ class StepSchedule(wiring.Component):
         super().__init__({
             "available": In(1), "room": In(1), "finished": In(1), "begin": Out(1),
             "count": In(range(stage.words + 1)),
+            "busy": Out(1),
             "valid": Out(1), "first": Out(1), "last": Out(1), "blank": Out(1), "initial": Out(1),
             "word": Out(range(max(2, stage.words))),
             "base": Out(range(max(2, stage.words * stage.groups))),
@@ -160,7 +162,7 @@ class StepSchedule(wiring.Component):
         m = Module()
         stage = self.stage
         shortest = stage.beats  # cycles of a group
-        busy, active = Signal(), Signal()
+        busy, active = self.busy, Signal()
         wait = Signal(2)
         cycle = Signal(range(max(stage.words, shortest) + 1))
         group = Signal(range(max(2, stage.groups)))

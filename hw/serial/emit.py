@@ -16,15 +16,15 @@ from hw.serial.network import StreamNetwork
 __all__ = ["serial_artefacts"]
 
 
-def serial_artefacts(description, foldings, name, *, events=False):
+def serial_artefacts(description, foldings, name, *, events=False, encoder=""):
     """File name -> text, for a stream and its folding. Raises ``FoldingError``."""
-    network = StreamNetwork(description, foldings, files=True, events=events)
+    network = StreamNetwork(description, foldings, files=True, events=events, encoder=encoder)
     top = module_name(name)
     files = {f"{top}.v": to_verilog(network, top)}
     for index, contents in enumerate(network.tables):
         for memory, (width, words) in contents.items():
             files[f"memory/{image_name(index, memory)}"] = write_hex(width, words)
-    facts = _facts(description, network, top)
+    facts = _facts(description, network, top) | {"encoder": encoder}
     facts["verilog_sha256"] = hashlib.sha256(files[f"{top}.v"].encode()).hexdigest()
     files[f"{top}.json"] = json.dumps(facts, indent=2) + "\n"
     files["report.txt"] = report(name, facts)
@@ -44,7 +44,7 @@ def fields_of(payload, signed=()):
 
 def _facts(description, network, top):
     first = network.plan.stages[0]
-    inputs, in_width = fields_of(network.i.p)
+    inputs, in_width = fields_of(network.i.p, signed=("sample",))
     outputs, out_width = fields_of(network.o.p, signed=("score",))
     return {
         "format": 1,
@@ -65,6 +65,7 @@ def _facts(description, network, top):
                            "beats_per_result": description.classes},
             "o__valid": {"width": 1, "direction": "output"},
             "o__ready": {"width": 1, "direction": "input"},
+            "busy": {"width": 1, "direction": "output"},
         },
         "memories": [],
         "layers": [_layer_facts(index, layer, stage, hardware, contents)

@@ -109,7 +109,10 @@ class _Serial(wiring.Component):
 
     Members
     -------
-    i : In of a step's words, see :class:`hw.serial.buffer.StepBuffer`
+    room, take, write, word, index, done, emit, clear :
+        The writing side of the :class:`hw.serial.buffer.StepBuffer`.
+    busy : Out(1)
+        A step is under way or waits.
     """
 
     def __init__(self, stage, parameters, *, tables, files, members):
@@ -124,7 +127,7 @@ class _Serial(wiring.Component):
         super().__init__({
             "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.simd),
             "index": In(self.buffer.index_shape), "done": In(1), "emit": In(1), "clear": In(1),
-            **members,
+            "busy": Out(1), **members,
         })
 
     def _front(self, m):
@@ -141,6 +144,7 @@ class _Serial(wiring.Component):
             buffer.word.eq(self.word), buffer.index.eq(self.index), buffer.done.eq(self.done),
             buffer.emit.eq(self.emit), buffer.clear.eq(self.clear),
             schedule.available.eq(buffer.available), buffer.begin.eq(schedule.begin),
+            self.busy.eq(buffer.available | schedule.busy),
             schedule.count.eq(buffer.count), buffer.address.eq(schedule.word),
         ]
         # the address of the weights is there a cycle after the word, the weights two more
@@ -333,6 +337,8 @@ class StepInput(wiring.Component):
         of a word 0 that ends it.
     room, take, write, word, index, done, emit, clear :
         The writing side of a :class:`hw.serial.buffer.StepBuffer`.
+    busy : Out(1)
+        A step has come in part.
     """
 
     def __init__(self, stage, *, events):
@@ -343,7 +349,7 @@ class StepInput(wiring.Component):
                 "word": stage.simd, "emit": 1, "clear": 1,
                 **({"index": index, "end": 1} if events else {})}))),
             "room": In(1), "take": Out(1), "write": Out(1), "word": Out(stage.simd),
-            "index": Out(index), "done": Out(1), "emit": Out(1), "clear": Out(1),
+            "index": Out(index), "done": Out(1), "emit": Out(1), "clear": Out(1), "busy": Out(1),
         })
 
     def elaborate(self, platform):
@@ -353,7 +359,7 @@ class StepInput(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(inside | self.room), self.write.eq(self.i.valid & self.i.ready),
             self.take.eq(self.write & ~inside), self.word.eq(beat.word),
-            self.emit.eq(beat.emit), self.clear.eq(beat.clear),
+            self.emit.eq(beat.emit), self.clear.eq(beat.clear), self.busy.eq(inside),
         ]
         if self.events:
             m.d.comb += [self.index.eq(beat.index), self.done.eq(beat.end)]

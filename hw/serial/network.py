@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.network import image_name
+from hw.serial.encoders import make_encoder
 from hw.serial.layer import SerialLayer, SerialReadout, StepInput
 from hw.serial.plan import layer_parameters, serial_plan, serial_tables
 
@@ -26,14 +27,20 @@ class StreamNetwork(wiring.Component):
         Whether :py:`i` takes events; else frames, see :class:`hw.serial.layer.StepInput`. Events
         are for a first layer that is sparse.
 
+    encoder : str
+        Name in :data:`hw.serial.encoders.ENCODERS` of what stands before the network and takes
+        its place at :py:`i`; or "", and steps come from outside.
+
     Members
     -------
-    i : In(stream), see :class:`hw.serial.layer.StepInput`
+    busy : Out(1)
+        A step is under way or waits, or a result does.
+    i : In(stream), see :class:`hw.serial.layer.StepInput`, or that of the encoder
     o : Out(stream of {score, label, last})
         One beat a class for each step that emits, see :class:`hw.readout.ScoreUnit`.
     """
 
-    def __init__(self, description, foldings, *, files=False, events=False):
+    def __init__(self, description, foldings, *, files=False, events=False, encoder=""):
         self.description, self.events = description, events
         self.plan = serial_plan(description, foldings)
         stages = self.plan.stages
@@ -52,13 +59,23 @@ class StreamNetwork(wiring.Component):
                                                words=taker.in_words, tables=contents,
                                                files=names))
         self.input = StepInput(stages[0], events=events)
-        super().__init__({"i": In(self.input.i.signature.flip()),
+        self.encoder = make_encoder(encoder, description, stages[0].simd, events)
+        first = self.encoder or self.input
+        super().__init__({"i": In(first.i.signature.flip()), "busy": Out(1),
                           "o": Out(self.layers[-1].o.signature)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.input = self.input
-        wiring.connect(m, wiring.flipped(self.i), self.input.i)
+        busy = [self.input.busy, *(layer.busy for layer in self.layers), self.o.valid]
+        if self.encoder is None:
+            wiring.connect(m, wiring.flipped(self.i), self.input.i)
+        else:
+            m.submodules.encoder = encoder = self.encoder
+            wiring.connect(m, wiring.flipped(self.i), encoder.i)
+            wiring.connect(m, encoder.o, self.input.i)
+            busy.append(encoder.busy)
+        m.d.comb += self.busy.eq(Cat(busy).any())
         for index, layer in enumerate(self.layers):
             m.submodules[f"layer{index}"] = layer
             source, prefix = (self.layers[index - 1], "o_") if index else (self.input, "")
