@@ -7,10 +7,11 @@ import numpy as np
 from cocotb_tools.runner import get_runner
 
 from hw.emit import artefacts, module_name
+from hw.serial.emit import serial_artefacts
 from model.description import save
 from sim.tools import SimulationError, need, verilator_environment
 
-__all__ = ["simulate", "simulator"]
+__all__ = ["simulate", "simulate_stream", "simulator"]
 
 TIMESCALE = ("1ns", "1ps")
 SIMULATORS = ("verilator", "icarus")
@@ -36,19 +37,29 @@ def simulate(folder, description, foldings, pixels, *, waves=False):
     What they need to know lies beside its sources in ``folder``; so do the waves: ``dump.vcd`` of
     Verilator, ``<top>.fst`` of Icarus.
     """
+    _simulate(folder, description, artefacts(description, foldings, "net"), "sim.tb_network",
+              waves, pixels=pixels, foldings=[astuple(folding) for folding in foldings])
+
+
+def simulate_stream(folder, description, foldings, x, emit, clear, *, events=False, waves=False):
+    """Run the tests of :mod:`sim.tb_stream` on a network for streams, likewise."""
+    _simulate(folder, description, serial_artefacts(description, foldings, "net", events=events),
+              "sim.tb_stream", waves, x=x, emit=emit, clear=clear)
+
+
+def _simulate(folder, description, files, module, waves, **arrays):
     name = simulator()
     top = module_name("net")
-    for file, text in artefacts(description, foldings, "net").items():
+    for file, text in files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     save(description, folder / "net.qsnn")
-    np.savez(folder / "net.npz", pixels=pixels,
-             foldings=[astuple(folding) for folding in foldings])
+    np.savez(folder / "net.npz", **arrays)
 
     args = ["-Wno-fatal", "-Wno-lint"] if name == "verilator" else []
     runner = get_runner(name)
     runner.build(sources=[folder / f"{top}.v"], hdl_toplevel=top, build_dir=folder / "build",
                  timescale=TIMESCALE, build_args=args, waves=waves, log_file=folder / "build.log")
-    runner.test(hdl_toplevel=top, test_module="sim.tb_network", build_dir=folder / "build",
+    runner.test(hdl_toplevel=top, test_module=module, build_dir=folder / "build",
                 test_dir=folder, seed=0, timescale=TIMESCALE, waves=waves)

@@ -1,0 +1,125 @@
+"""The emitted Verilog of networks for streams: random ones, long ones, committed ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hw.build import NETWORKS, build, choose_serial, open_build
+from hw.serial.plan import SerialFolding
+from model import data
+from model.description import Description, load
+from model.layers import FullyConnected
+from sim.runner import simulate_stream
+from sim.steps import simulate_steps
+from sim.tools import SimulationError
+from tests.streams import random_serial, random_steps, random_stream
+
+COCOTB = 8
+COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn") if load(path).stream)
+CYCLES = 8_000_000  # of a test: as many samples as they allow
+
+
+@pytest.mark.parametrize("seed", [
+    pytest.param(seed, marks=[pytest.mark.smoke] if seed < 3 else []) for seed in range(COCOTB)])
+def test_random(folder, waves, seed):
+    """In cocotb, with gaps, stalls and resets."""
+    rng = np.random.default_rng(seed)
+    description = random_stream(rng)
+    foldings = random_serial(rng, description)
+    x, emit, clear = random_steps(rng, description, 25)
+    simulate_stream(folder, description, foldings, x, emit, clear,
+                    events=foldings[0].sparse and seed % 2 == 1, waves=waves)
+
+
+def built(folder, description, foldings, **options):
+    return open_build(build(description, foldings, "stream", folder, **options))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("words", [[(20, 4, True), (12, 1, False)], [(16, 1, False), (9, 2, True)]])
+def test_without_an_end(tmp_path, sparse, words):
+    """20,000 steps and never a clear: spikes, membranes, scores, and the planned cycles."""
+    rng = np.random.default_rng(len(words[0]) + sparse)
+    description = random_stream(rng, words=words)
+    foldings = [SerialFolding(4, 4, sparse), SerialFolding(3, 4, sparse),
+                SerialFolding(1, 3, sparse)]
+    facts, description = built(tmp_path, description, foldings)
+    x, emit, clear = random_steps(rng, description, 20_000, clears=0)
+    outcome = simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+    assert outcome.steps == 20_000 and not clear.any()
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles == outcome.planned
+    assert all(0.01 < rate < 0.99 for rate in outcome.rates)
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_events(tmp_path, seed):
+    """Frames and events are the same stream; events take fewer beats."""
+    rng = np.random.default_rng(seed)
+    description = random_stream(rng)
+    foldings = [SerialFolding(folding.pe, folding.simd, True)
+                for folding in random_serial(rng, description)]
+    x, emit, clear = random_steps(rng, description, 2000)
+    outcomes = []
+    for events in (False, True):
+        facts, description = built(tmp_path / str(events), description, foldings, events=events)
+        outcomes.append(simulate_steps(tmp_path / str(events) / "stream", facts, description, x,
+                                       emit, clear))
+    frames, events = outcomes
+    assert frames.ok and events.ok
+    assert (frames.scores == events.scores).all()
+    assert events.cycles <= frames.cycles and events.cycles == events.planned
+
+
+def test_a_difference_is_seen(tmp_path):
+    """One threshold, weight or recurrent weight that is not the Verilog's is a mismatch."""
+    rng = np.random.default_rng(9)
+    description = random_stream(rng, words=[(20, 2, True)])
+    facts, _ = built(tmp_path, description, choose_serial(description))
+    x, emit, clear = random_steps(rng, description, 3000, clears=0)
+    layer = description.hidden[0]
+    fields = {name: getattr(layer, name) for name in (
+        "weights", "threshold", "bias", "input_bits", "membrane_bits", "signed", "shift", "frac",
+        "taps", "recurrent")}
+    busy = int(np.argmin(abs(layer.threshold - np.median(layer.threshold))))
+    for name in ("threshold", "weights", "recurrent"):
+        changed = fields[name].copy()
+        if name == "threshold":
+            changed[busy] += 1 if changed[busy] < layer.threshold_range[1] else -1
+        else:
+            changed[busy] *= -1
+        other = Description(time_steps=0, layers=(
+            FullyConnected(**fields | {name: changed}), description.readout))
+        outcome = simulate_steps(tmp_path / "stream", facts, other, x, emit, clear)
+        assert outcome.mismatches["layer 0 membranes"], name
+
+
+def test_last_step_must_emit(tmp_path):
+    rng = np.random.default_rng(1)
+    description = random_stream(rng)
+    facts, _ = built(tmp_path, description, choose_serial(description))
+    x, emit, clear = random_steps(rng, description, 10)
+    emit[-1] = False
+    with pytest.raises(SimulationError, match="must emit"):
+        simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed(tmp_path, name):
+    """Test samples of real recordings through the Verilog: as many as minutes allow."""
+    measured = json.loads((NETWORKS / f"{name}.json").read_text())
+    description = load(NETWORKS / f"{name}.qsnn")
+    facts, description = built(tmp_path, description, choose_serial(description))
+    samples, labels = data.load(measured["recipe"]["dataset"], "test")
+    steps = samples.shape[1] // description.n_in
+    dense = max(layer["cycles_per_step"]["dense"] for layer in facts["layers"])
+    count = max(30, min(len(samples), CYCLES // (dense * steps)))
+    samples, labels = samples[:count], labels[:count]
+    last = np.tile(np.arange(steps) == steps - 1, len(samples))
+    outcome = simulate_steps(tmp_path / "stream", facts, description,
+                             samples.reshape(-1, description.n_in), last, last)
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles == outcome.planned
+    if len(labels) == measured["test"]["images"]:
+        assert (outcome.labels == labels).sum() == measured["test"]["correct"]

@@ -1,0 +1,61 @@
+"""Random small networks for streams whose neurons are neither silent nor always on."""
+
+import numpy as np
+
+from hw.serial.plan import SerialFolding
+from model.description import Description
+from model.golden import synaptic_sum
+from model.layers import FullyConnected, Readout
+
+__all__ = ["random_serial", "random_steps", "random_stream"]
+
+PROBES = 200  # steps that the thresholds are fitted to
+
+
+def random_stream(rng, *, words=None):
+    """Draw a valid description of a stream; ``words`` are (n_out, taps, recurrent) a layer."""
+    n_in = int(rng.integers(1, 20))
+    if words is None:
+        words = [(int(rng.integers(1, 14)), int(rng.choice([1, 1, 2, 3])), bool(rng.integers(2)))
+                 for _ in range(rng.integers(1, 4))]
+    layers = []
+    for n_out, taps, own in words:
+        fields = dict(
+            weights=rng.choice(np.array([-1, 1], np.int8), (n_out, taps * n_in)), taps=taps,
+            recurrent=rng.choice(np.array([-1, 1], np.int8), (n_out, n_out)) if own else None,
+            input_bits=1, membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
+            shift=int(rng.integers(1, 4)), frac=int(rng.integers(0, 3)))
+        # about what accumulators come to, at a third of all inputs spiking
+        x = (rng.random((PROBES, taps * n_in)) < 0.3).astype(np.uint8)
+        seen = synaptic_sum(fields["weights"], x)[rng.integers(PROBES, size=n_out),
+                                                  np.arange(n_out)] << fields["frac"]
+        layer = FullyConnected(threshold=np.zeros(n_out, int), bias=np.zeros(n_out, int), **fields)
+        low, high = layer.threshold_range
+        threshold = np.clip(seen + rng.integers(0, 3, n_out), low, high)
+        rare = rng.random(n_out)
+        threshold[rare < 0.06], threshold[rare > 0.94] = low, high
+        bias = np.clip(rng.integers(-4, 8, n_out), *layer.bias_range)
+        layers.append(FullyConnected(threshold=threshold, bias=bias, **fields))
+        n_in = n_out
+    classes, window = int(rng.integers(2, 6)), int(rng.integers(8, 20))
+    weights = rng.choice(np.array([-1, 1], np.int8), (classes, n_in))
+    if rng.integers(2):
+        weights[-1] = weights[0]  # ties
+    layers.append(Readout(weights=weights, bias=np.where(rng.random(classes) < 0.5, 0, 3),
+                          frac=int(rng.integers(0, 3)), window=window))
+    return Description(time_steps=0, layers=layers)
+
+
+def random_serial(rng, description):
+    """Any PE and SIMD, sparse and dense."""
+    return [SerialFolding(int(rng.integers(1, layer.n_out + 1)), int(rng.integers(1, 10)),
+                          bool(rng.random() < 0.6)) for layer in description.layers]
+
+
+def random_steps(rng, description, count, *, clears=0.05):
+    """Steps [count, n_in], and which of them emit and clear; the last one emits."""
+    rate = rng.choice([0.02, 0.1, 0.5])
+    x = (rng.random((count, description.n_in)) < rate).astype(np.uint8)
+    emit, clear = rng.random(count) < 0.2, rng.random(count) < clears
+    emit[-1] = True
+    return x, emit, clear

@@ -1,0 +1,236 @@
+"""Streams in the golden model: by hand, in pieces, in torch, in files."""
+
+import numpy as np
+import pytest
+import torch
+
+from model import golden, streams
+from model.description import Description, DescriptionError, load, save
+from model.equality import compare, load_net, save_net
+from model.export import fold
+from model.layers import FullyConnected, Readout
+from model.qsnn import QSNN, Config
+from tests.networks import random_description
+from tests.streams import random_steps, random_stream
+
+
+def by_hand(description, x, emit, clear):
+    """Every spike, membrane and score of one stream, neuron by neuron as the page says it."""
+    hidden = description.hidden
+    seen, q, fired = {}, [[0] * layer.n_out for layer in hidden], {}
+    total = [0] * description.classes
+    spikes, membranes = [[] for _ in hidden], [[] for _ in hidden]
+    scores, begin = [], 0
+    for t in range(len(x)):
+        now = x[t].tolist()
+        for index, layer in enumerate(hidden):
+            seen[index, t] = now
+            row, state = [], []
+            for neuron in range(layer.n_out):
+                total_in = 0
+                for tap in range(layer.taps):
+                    if t - tap >= begin:
+                        for i, spike in enumerate(seen[index, t - tap]):
+                            total_in += int(layer.weights[neuron, tap * layer.n_in + i]) * spike
+                if layer.recurrent is not None and t - 1 >= begin:
+                    for other, spike in enumerate(fired[index]):
+                        total_in += int(layer.recurrent[neuron, other]) * spike
+                acc = (q[index][neuron] << layer.shift - 1) + (total_in << layer.frac)
+                fire = acc >= int(layer.threshold[neuron])
+                low, high = layer.q_range
+                kept = min(max((acc + int(layer.bias[neuron])) >> layer.shift, low), high)
+                row.append(int(fire))
+                state.append(0 if fire else kept)
+            q[index], fired[index] = state, row
+            spikes[index].append(row)
+            membranes[index].append(state)
+            now = row
+        readout = description.readout
+        for c in range(description.classes):
+            total[c] += sum(int(w) * s for w, s in zip(readout.weights[c], now, strict=True))
+            total[c] = min(max(total[c], -readout.total_limit), readout.total_limit)
+        if emit[t]:
+            scores.append([(total[c] << readout.frac) + int(readout.bias[c])
+                           for c in range(description.classes)])
+        if emit[t] or clear[t]:
+            total = [0] * description.classes
+        if clear[t]:
+            q, begin = [[0] * layer.n_out for layer in hidden], t + 1
+    return spikes, membranes, scores
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_by_hand(seed):
+    rng = np.random.default_rng(seed)
+    description = random_stream(rng)
+    x, emit, clear = random_steps(rng, description, 60)
+    found = streams.run(description, x[None], emit=np.flatnonzero(emit),
+                        clear=np.flatnonzero(clear), trace=True)
+    spikes, membranes, scores = by_hand(description, x, emit, clear)
+    for index in range(len(description.hidden)):
+        assert found.spikes[index][0].tolist() == spikes[index]
+        assert found.membranes[index][0].tolist() == membranes[index]
+    assert found.scores[0].tolist() == scores
+    assert found.labels[0].tolist() == [row.index(max(row)) for row in scores]
+
+
+def test_random_streams_are_lively():
+    rates = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        description = random_stream(rng)
+        x, _, _ = random_steps(rng, description, 200)
+        rates += streams.run(description, x[None]).rates
+    assert 0.1 < np.mean(rates) < 0.6 and np.mean(np.array(rates) > 0.02) > 0.7
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pieces(seed):
+    """A stream cut anywhere, its state carried on, gives what the whole one gives."""
+    rng = np.random.default_rng(seed)
+    description = random_stream(rng)
+    samples = [random_steps(rng, description, 300) for _ in range(3)]
+    x, (_, emit, clear) = np.stack([sample[0] for sample in samples]), samples[0]
+    whole = streams.run(description, x, emit=np.flatnonzero(emit),
+                        clear=np.flatnonzero(clear), trace=True)
+    cuts = [0, 1, 2, *sorted(rng.integers(3, 300, 5).tolist()), 300]
+    state, parts = None, []
+    for first, end in zip(cuts, cuts[1:], strict=False):
+        part = streams.run(description, x[:, first:end], emit=np.flatnonzero(emit[first:end]),
+                           clear=np.flatnonzero(clear[first:end]), state=state, trace=True)
+        state = part.state
+        parts.append(part)
+    for name in ("spikes", "membranes"):
+        for index in range(len(description.hidden)):
+            pieces = np.concatenate([getattr(part, name)[index] for part in parts], axis=1)
+            assert (pieces == getattr(whole, name)[index]).all()
+    assert (np.concatenate([part.scores for part in parts], axis=1) == whole.scores).all()
+    assert all((a == b).all() for a, b in zip(state.membranes, whole.state.membranes, strict=True))
+
+
+def test_clear_forgets_everything():
+    rng = np.random.default_rng(1)
+    description = random_stream(rng, words=[(9, 3, True), (6, 2, True)])
+    x, _, _ = random_steps(rng, description, 50)
+    alone = streams.run(description, x[None, 20:], emit=[29], trace=True)
+    after = streams.run(description, x[None], emit=[49], clear=[19], trace=True)
+    assert (after.spikes[1][0, 20:] == alone.spikes[1][0]).all()
+    assert (after.scores == alone.scores).all()
+    kept = streams.run(description, x[None], emit=[49], trace=True)
+    assert (kept.spikes[0][0, 20:] != alone.spikes[0][0]).any()
+
+
+def test_total_saturates():
+    rng = np.random.default_rng(2)
+    fields = dict(input_bits=1, membrane_bits=2, signed=False, shift=1, frac=0)
+    always = FullyConnected(weights=np.ones((3, 2), np.int8), threshold=np.full(3, -2),
+                            bias=np.zeros(3, int), **fields)
+    readout = Readout(weights=np.array([[1, 1, 1], [-1, -1, -1]], np.int8), bias=np.array([0, 5]),
+                      frac=1, window=9)
+    description = Description(time_steps=0, layers=(always, readout))
+    x = rng.integers(0, 2, (1, 40, 2)).astype(np.uint8)
+    found = streams.run(description, x, emit=[5, 39])
+    assert found.scores[0].tolist() == [[36, -31], [54, -49]]  # six steps; then 27, the limit
+
+
+@pytest.mark.parametrize("words", [("24t4", "16r"), ("fc20r", "12t3r"), ("30",)])
+def test_torch(tmp_path, words):
+    """A network that trained a little: torch and the integers agree in every spike."""
+    torch.manual_seed(0)
+    config = Config(inputs=10, hidden=words, classes=4, input_bits=1, time_steps=15,
+                    membrane_bits=3, stream=True)
+    net = QSNN(config)
+    x, y = (torch.rand(64, 150) < 0.3).float(), torch.randint(0, 4, (64,))
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+    for _ in range(20):
+        loss, _, _ = net.loss(x, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    if net.hidden[0].own is not None:
+        assert net.hidden[0].own.weight.grad.abs().sum() > 0
+    net.double().eval()
+    description, samples = fold(net), x.numpy().astype(np.uint8)
+    assert description.stream and compare(net, description, samples).equal
+    save(description, tmp_path / "net.qsnn")
+    assert load(tmp_path / "net.qsnn").hash == description.hash
+    save_net(net, tmp_path / "net.safetensors")
+    assert compare(load_net(tmp_path / "net.safetensors"), description, samples).equal
+    result = golden.infer(description, samples, trace=True)
+    assert result.spikes[0].shape == (64, 15, description.hidden[0].n_out)
+    assert all(0 < rate < 1 for rate in result.rates)
+
+
+def test_recurrence_is_not_the_identity():
+    """The layer's own spikes make a difference; a network without them fires otherwise."""
+    rng = np.random.default_rng(3)
+    description = random_stream(rng, words=[(12, 1, True)])
+    layer = description.hidden[0]
+    fields = {name: getattr(layer, name) for name in (
+        "weights", "threshold", "bias", "input_bits", "membrane_bits", "signed", "shift", "frac")}
+    other = Description(time_steps=0, layers=(
+        FullyConnected(recurrent=-layer.recurrent, **fields), description.readout))
+    x, _, _ = random_steps(rng, description, 100)
+    a, b = (streams.run(net, x[None], trace=True).spikes[0] for net in (description, other))
+    assert (a != b).any()
+
+
+def layer(**changes):
+    fields = dict(weights=np.ones((3, 4), np.int8), threshold=np.ones(3, int),
+                  bias=np.zeros(3, int), input_bits=1, membrane_bits=2, signed=False, shift=1,
+                  frac=0)
+    return FullyConnected(**fields | changes)
+
+
+READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
+
+
+@pytest.mark.parametrize("make, sentence", [
+    (lambda: layer(taps=3), "4 synapses are no whole number for each of 3 taps"),
+    (lambda: layer(taps=0), "taps must be 1 .. 256, not 0"),
+    (lambda: layer(recurrent=np.ones((3, 2), np.int8)),
+     "recurrent weights of 3 neurons have shape (3, 2)"),
+    (lambda: layer(recurrent=np.zeros((3, 3), np.int8)), "weights must be -1 or +1"),
+    (lambda: layer(recurrent=np.ones((3, 3), np.int8), input_bits=2), "must have 1 bit"),
+    (lambda: Readout(window=7, **READOUT), "window must be 8 .. 65536, not 7"),
+    (lambda: Description(time_steps=4, layers=(layer(taps=2), Readout(**READOUT))),
+     "layer 0 sees earlier steps"),
+    (lambda: Description(time_steps=4, layers=(layer(), Readout(window=9, **READOUT))),
+     "only a stream has a window"),
+    (lambda: Description(time_steps=0, layers=(layer(input_bits=2), Readout(**READOUT))),
+     "layer 0: inputs and weights have 1 bit in a stream"),
+])
+def test_wrong_networks(make, sentence):
+    with pytest.raises(DescriptionError) as caught:
+        make()
+    assert sentence in str(caught.value)
+
+
+def test_wrong_steps():
+    description = random_stream(np.random.default_rng(0))
+    for steps, sentence in (
+            (np.zeros((1, 5, description.n_in + 1), np.uint8), "steps must have shape"),
+            (np.full((1, 5, description.n_in), 2), "0 or 1"),
+            (np.zeros((1, 5, description.n_in)), "0 or 1")):
+        with pytest.raises(ValueError, match=sentence):
+            streams.run(description, steps)
+    with pytest.raises(ValueError, match="beyond"):
+        streams.run(description, np.zeros((1, 5, description.n_in), np.uint8), emit=[5])
+    with pytest.raises(ValueError, match="has no stream"):
+        streams.run(random_description(np.random.default_rng(0)), np.zeros((1, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match="samples must have shape"):
+        golden.infer(description, np.zeros((2, description.n_in * 2 + 1), np.uint8)
+                     if description.n_in > 1 else np.zeros((2, 0), np.uint8))
+
+
+def test_wrong_configs():
+    good = dict(inputs=4, hidden=("fc8",), input_bits=1, stream=True)
+    for changes, sentence in (
+            (dict(stream=False, hidden=("fc8r",)), "only a stream"),
+            (dict(hidden=("fc8w2",)), "weights of 1 bit"),
+            (dict(input_bits=2), "inputs and weights of 1 bit"),
+            (dict(time_steps=4097), "time_steps must be 1 to 4096"),
+            (dict(hidden=("fc8t257",)), "1 to 256 taps"),
+            (dict(hidden=("c8k3",)), "needs images")):
+        with pytest.raises(ValueError, match=sentence):
+            Config(**good | changes)
