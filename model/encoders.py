@@ -10,7 +10,7 @@ A **thermometer** of a number ``n`` with the levels ``l0 < l1 < ...`` are the sp
 
 import numpy as np
 
-__all__ = ["Rhythm", "crossings", "events", "pairs", "thermometer"]
+__all__ = ["Rhythm", "Usual", "crossings", "events", "pairs", "thermometer"]
 
 
 def thermometer(values, levels):
@@ -103,6 +103,40 @@ class Rhythm:
         spikes += [scaled >= m * self.mean for m in self.LATE]
         self.mean += interval - (self.mean >> self.shift)
         return np.array(spikes, np.uint8)
+
+
+class Usual:
+    """What is unlike before? Pieces of a signal against the mean of the pieces before them.
+
+    A piece is a number of samples around an event, such as a heart beat. A memory ``m`` has a word
+    for each sample of a piece: ``2**shift`` times its mean. For sample ``t`` of a piece::
+
+        y = x - x0                            x0: the first sample of the piece
+        m[t] = y << shift                     where it is the first piece of the stream
+        e = y - (m[t] >> shift)
+        m[t] += y - (m[t] >> shift)           behind the spikes
+
+    The spikes are the thermometer of ``e``, then that of ``-e``. With samples of ``b`` bits, a word
+    has ``b + 1 + shift`` bits, signed, and cannot overflow; ``e`` has ``b + 2``.
+    """
+
+    def __init__(self, *, levels, shift=4):
+        self.levels, self.shift = _levels(levels), shift
+        self.memory = None
+
+    def __call__(self, pieces):
+        """Pieces of one stream, in their order, [N, T] -> spikes uint8 [N, T, 2 * len(levels)]."""
+        pieces = _integers("pieces", pieces)
+        spikes = np.empty((*pieces.shape, 2 * len(self.levels)), np.uint8)
+        for number, piece in enumerate(pieces):
+            y = piece - piece[0]
+            if self.memory is None:
+                self.memory = y << self.shift
+            e = y - (self.memory >> self.shift)
+            spikes[number, :, :len(self.levels)] = thermometer(e, self.levels)
+            spikes[number, :, len(self.levels):] = thermometer(-e, self.levels)
+            self.memory += e
+        return spikes
 
 
 def events(x, y, polarity, time, *, height, width, ticks, steps):

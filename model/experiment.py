@@ -94,7 +94,8 @@ def command(config, recipe):
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
-               "balance": recipe, "draws": recipe, "start": recipe}
+               "balance": recipe, "draws": recipe,
+               "drop": recipe, "start": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     for name, where in options.items():
         value = getattr(where, name)

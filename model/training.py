@@ -52,6 +52,7 @@ class Recipe:
     warp         images are also scaled, sheared and turned by up to this fraction
     flip         every second image is mirrored, left to right
     erase        side of a square that is erased from every image; 0: none
+    drop         part of the spikes of a stream that are left out, at random
     smoothing    part of a label that is spread over all classes
     compiled     by torch.compile, see :meth:`model.qsnn.QSNN.compile_neurons`
     balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
@@ -71,6 +72,7 @@ class Recipe:
     warp: float = 0.0
     flip: bool = False
     erase: int = 0
+    drop: float = 0.0
     smoothing: float = 0.0
     compiled: bool = False
     balance: float = 0.0
@@ -93,7 +95,9 @@ class Recipe:
         if self.dataset in TASKS and (self.warp or self.flip or self.erase):
             raise ValueError("warp, flip and erase change images, and "
                              f"{self.dataset} has streams of spikes")
-        for name in ("warp", "smoothing"):
+        if self.dataset not in TASKS and self.drop:
+            raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
+        for name in ("warp", "smoothing", "drop"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, "
                                  f"not {getattr(self, name)}")
@@ -265,6 +269,8 @@ class Training:
             x = self._shift(x, generator)
         if recipe.flip:
             x = flip_images(x, generator, image)
+        if recipe.drop:
+            x = x * (torch.rand(x.shape, generator=generator) >= recipe.drop)
         if recipe.erase:
             x = erase_squares(x, recipe.erase, generator, image)
         return x

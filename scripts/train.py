@@ -81,6 +81,8 @@ def main(
         "--flip", help="images are mirrored, left to right, by chance")] = False,
     erase: Annotated[int, typer.Option(
         help="side of a square that is erased from each image; 0: none")] = Recipe.erase,
+    drop: Annotated[float, typer.Option(
+        help="part of the spikes of a stream that are left out, at random")] = Recipe.drop,
     smoothing: Annotated[float, typer.Option(
         help="part of a label that is spread over all classes")] = Recipe.smoothing,
     balance: Annotated[float, typer.Option(
@@ -130,7 +132,7 @@ def main(
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
                         erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
-                        draws=draws,
+                        draws=draws, drop=drop,
                         start=start and str(Path(start)),
                         seed=seed)
         out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
