@@ -17,18 +17,20 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
-__all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "read_recordings",
-           "remedy"]
+__all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt",
+           "read_recordings", "remedy"]
 
 HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses stay
 BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to 45 behind it
 CROSSED = (1, 2, 4, 8, 16)  # levels of 8 units
 UNUSUAL = (32, 64, 128, 256)  # units
+EXCERPT = Path(__file__).parent / "datasets" / "ecg" / "record-233.npz"
 MAX_BYTES = 1 << 29  # of the arrays of a file
 
 
@@ -135,6 +137,16 @@ def encode_beats(samples, intervals, records):
         rhythm.append(np.concatenate([spikes, before], axis=1))
     constant = np.concatenate(rhythm)[:, None].repeat(steps.shape[1], axis=1)
     return np.concatenate([*parts, np.concatenate(unusual), constant], axis=2)
+
+
+def excerpt():
+    """The first 1,000 beats of record 233, of DS2, which come along with this package.
+
+    Samples int16 [1000, 128], intervals before uint16 [1000] and labels uint8 [1000]; they and a
+    record number for all are what :func:`encode_beats` takes.
+    """
+    with np.load(EXCERPT, allow_pickle=False) as arrays:
+        return arrays["x"], arrays["rr"], arrays["y"]
 
 
 def _runs(records):
