@@ -28,8 +28,8 @@ __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excer
 
 HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses stay
 BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to 45 behind it
-CROSSED = (1, 2, 4, 8, 16)  # levels of 8 units
-UNUSUAL = (32, 64, 128, 256)  # units
+CROSSED, CROSSED_SHIFT = (1, 2, 4, 8, 16), 3  # levels of 8 units
+UNUSUAL, UNUSUAL_SHIFT = (32, 64, 128, 256), 4  # units; of the mean
 EXCERPT = Path(__file__).parent / "datasets" / "ecg" / "record-233.npz"
 MAX_BYTES = 1 << 29  # of the arrays of a file
 
@@ -127,10 +127,10 @@ def encode_beats(samples, intervals, records):
     ======  =======================================================================================
     """
     steps = pairs(samples[:, BEAT])
-    parts = [crossings(steps, shift=3, levels=CROSSED)]
+    parts = [crossings(steps, shift=CROSSED_SHIFT, levels=CROSSED)]
     unusual, rhythm = [], []
     for start, end in _runs(records):
-        unusual.append(Usual(levels=UNUSUAL)(steps[start:end]))
+        unusual.append(Usual(levels=UNUSUAL, shift=UNUSUAL_SHIFT)(steps[start:end]))
         beat = Rhythm()
         spikes = np.array([beat(interval) for interval in intervals[start:end]])
         before = np.concatenate([np.zeros_like(spikes[:1]), spikes[:-1]])

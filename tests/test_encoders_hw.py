@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.serial.encoders import BeatEncoder, Crossings, RhythmEncoder
-from model.encoders import Rhythm, crossings, pairs
+from hw.serial.encoders import BeatEncoder, Crossings, RhythmEncoder, Unusual
+from model.encoders import Rhythm, Usual, crossings
+from model.recordings import BEAT, TASKS, encode_beats
 
 
 def run(component, bench):
@@ -69,36 +70,59 @@ def test_rhythm():
     assert found == expected and len(set(found)) > 4
 
 
+def test_unusual():
+    rng = np.random.default_rng(1)
+    pieces, length = 9, 5
+    x = np.cumsum(rng.integers(-30, 31, (pieces, length)), axis=1)
+    x[4], x[6] = -4096, [4095, -4096, 4095, -4096, 4095]
+    expected = np.concatenate([Usual(levels=(3, 20, 90), shift=2)(part) for part in (x[:7], x[7:])])
+    dut = Unusual(levels=(3, 20, 90), shift=2, width=13, length=length)
+    found = []
+
+    async def bench(ctx):
+        for number, piece in enumerate(x.tolist()):
+            for at, value in enumerate(piece):
+                for _ in range(int(rng.integers(0, 3))):
+                    ctx.set(dut.valid, 0)
+                    await ctx.tick()
+                ctx.set(dut.valid, 1)
+                ctx.set(dut.begin, int(at == 0))
+                ctx.set(dut.fresh, int(at == 0 and number == 7))
+                ctx.set(dut.x, value)
+                await ctx.tick()
+                found.append(ctx.get(dut.o))
+    run(dut, bench)
+    assert found == (expected.reshape(-1, 6) @ (1 << np.arange(6))).tolist()
+    assert len(set(found)) > 4
+
+
 @pytest.mark.parametrize("simd", [4, 8, 16, 7])
 def test_beats(simd):
-    """Samples of beats become the frames of their steps, with gaps on both sides."""
+    """Samples of two patients become the frames of their steps, with gaps on both sides."""
     rng = np.random.default_rng(simd)
-    length, beats = 12, 5
-    samples = rng.integers(0, 2048, (beats, length))
-    intervals = rng.integers(100, 500, beats)
-    rhythm = Rhythm()
-    steps = crossings(pairs(samples), shift=3, levels=(1, 2, 4, 8, 16), width=17)
-    early = np.stack([rhythm(interval) for interval in intervals.tolist()])
-    steps = np.concatenate([steps, early[:, None].repeat(length // 2, axis=1)], axis=2)
-    dut = BeatEncoder(shift=3, levels=(1, 2, 4, 8, 16), simd=simd)
-    words = -(-16 // simd)
-    padded = np.zeros((*steps.shape[:2], words * simd), int)
-    padded[:, :, :16] = steps
-    expected = []
-    for beat in range(beats):
-        for step in range(length // 2):
-            for word in padded[beat, step].reshape(words, simd):
-                expected.append((int(word @ (1 << np.arange(simd))), step == length // 2 - 1))
+    beats, steps = 4, TASKS["ecg"].steps
+    samples = 1000 + np.cumsum(rng.integers(-60, 61, (beats, 128)), axis=1)
+    intervals, records = rng.integers(100, 500, beats), np.array([7, 7, 7, 9])
+    spikes = encode_beats(samples, intervals, records)
+    samples = samples[:, BEAT]
+    words = -(-spikes.shape[2] // simd)
+    padded = np.zeros((*spikes.shape[:2], words * simd), int)
+    padded[:, :, :spikes.shape[2]] = spikes
+    expected = [(int(word @ (1 << np.arange(simd))), step == steps - 1) for beat in padded
+                for step, row in enumerate(beat) for word in row.reshape(words, simd)]
+    dut = BeatEncoder(simd=simd)
     found = []
 
     async def feed(ctx):
         for beat in range(beats):
-            for at in range(length):
+            for at in range(2 * steps):
                 while rng.random() < 0.3:
                     await ctx.tick()
                 ctx.set(dut.i.payload, {
-                    "sample": int(samples[beat, at]), "begin": int(at == 0), "fresh": 0,
-                    "end": int(at == length - 1), "interval": int(intervals[beat])})
+                    "sample": int(samples[beat, at]), "begin": int(at == 0),
+                    "fresh": int(beat in (0, 3)),
+                    "end": int(at == 2 * steps - 1),
+                    "interval": int(intervals[beat])})
                 ctx.set(dut.i.valid, 1)
                 await ctx.tick().until(dut.i.ready)
                 ctx.set(dut.i.valid, 0)

@@ -2,13 +2,17 @@
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.folding import FoldingError
 from model.encoders import Rhythm
-from model.recordings import LEVELS, SHIFT
+from model.recordings import CROSSED, CROSSED_SHIFT, TASKS, UNUSUAL, UNUSUAL_SHIFT
 
-__all__ = ["ENCODERS", "BeatEncoder", "Crossings", "RhythmEncoder", "make_encoder", "thermometer"]
+BEAT_STEPS = TASKS["ecg"].steps
+
+__all__ = ["ENCODERS", "BeatEncoder", "Crossings", "RhythmEncoder",
+           "Unusual", "make_encoder", "thermometer"]
 
 
 def thermometer(number, levels):
@@ -119,21 +123,78 @@ def _times(value, number):
     return sum(value << place for place in range(high) if number >> place & 1)
 
 
+class Unusual(wiring.Component):
+    """What is unlike the mean of the pieces before, :class:`model.encoders.Usual`.
+
+    Parameters
+    ----------
+    levels, shift :
+        As there.
+    width, length : int
+        Bits of a sample, signed; samples of a piece.
+
+    Members
+    -------
+    valid, begin, fresh, x : In
+        A sample; whether it is the first of its piece, and the piece the first of a stream.
+    o : Out(2 * len(levels))
+        A cycle later.
+    """
+
+    def __init__(self, *, levels, shift, width, length):
+        self.levels, self.shift, self.length = list(levels), shift, length
+        super().__init__({
+            "valid": In(1), "begin": In(1), "fresh": In(1), "x": In(signed(width)),
+            "o": Out(2 * len(self.levels)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        width, shift = len(self.x), self.shift
+        memory = Memory(shape=signed(width + 1 + shift), depth=self.length, init=[],
+                        attrs={"no_rw_check": 1})
+        m.submodules.memory = memory
+        read, write = memory.read_port(), memory.write_port()
+        # the next sample's word is read while it is awaited
+        place, following = Signal(range(self.length)), Signal(range(self.length))
+        first, started = Signal(signed(width)), Signal()
+        fresh, new = Signal(), Signal()
+        x0, y = Signal(signed(width)), Signal(signed(width + 1))
+        mean, e = Signal(signed(width + 1)), Signal(signed(width + 2))
+        m.d.comb += [
+            following.eq(Mux(place == self.length - 1, 0, place + 1)),
+            write.addr.eq(place), read.addr.eq(Mux(self.valid, following, place)),
+            new.eq(Mux(self.begin, self.fresh | ~started, fresh)),
+            x0.eq(Mux(self.begin, self.x, first)), y.eq(self.x - x0),
+            mean.eq(Mux(new, y, read.data >> shift)), e.eq(y - mean),
+            write.en.eq(self.valid),
+            write.data.eq(Mux(new, y << shift, read.data + e)),
+        ]
+        with m.If(self.valid):
+            m.d.sync += [started.eq(1), first.eq(x0), fresh.eq(new), place.eq(following),
+                         self.o.eq(Cat(*(e >= level for level in self.levels),
+                                       *(-e >= level for level in self.levels)))]
+        return m
+
+
 class BeatEncoder(wiring.Component):
     """An ECG as steps, :func:`model.recordings.encode_beats`: a step is two samples.
 
     Parameters
     ----------
-    shift, levels : of :class:`Crossings`
     simd : int
         Inputs of a word of the network's first layer.
+    steps : int
+        Of a beat.
+    width : int
+        Bits of a sample.
 
     Members
     -------
     i : In(stream of {sample, begin, end, fresh, interval})
         A sample, signed. With the first one of a beat ``begin`` and the interval to the beat
-        before, in samples of 360 Hz, and ``fresh`` where the rhythm begins anew, with another
-        patient; with the last one ``end``.
+        before, in samples of 360 Hz, and ``fresh`` where all begins anew, with another patient;
+        with the last one ``end``.
     o : Out(stream of {word, emit, clear})
         Frames for :class:`hw.serial.network.StreamNetwork`: the label and a fresh start behind
         each beat.
@@ -141,11 +202,12 @@ class BeatEncoder(wiring.Component):
         A step waits to be taken.
     """
 
-    def __init__(self, *, shift, levels, simd, width=16):
-        self.crossings = Crossings(shift=shift, levels=levels, width=width + 1)
+    def __init__(self, *, simd, steps=BEAT_STEPS, width=12):
+        self.crossings = Crossings(shift=CROSSED_SHIFT, levels=CROSSED, width=width + 1)
+        self.unusual = Unusual(levels=UNUSUAL, shift=UNUSUAL_SHIFT, width=width + 1, length=steps)
         self.rhythm = RhythmEncoder(Rhythm())
         self.simd = simd
-        self.inputs = len(self.crossings.o) + len(self.rhythm.o)
+        self.inputs = len(self.crossings.o) + len(self.unusual.o) + 2 * len(self.rhythm.o)
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
                 "sample": signed(width), "begin": 1, "end": 1, "fresh": 1, "interval": 16}))),
@@ -157,38 +219,45 @@ class BeatEncoder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.crossings = crossings = self.crossings
+        m.submodules.unusual = unusual = self.unusual
         m.submodules.rhythm = rhythm = self.rhythm
         sample = self.i.p
         words = -(-self.inputs // self.simd)
-        second, begins, ends, taken = Signal(), Signal(), Signal(), Signal()
-        first, spikes = Signal.like(sample.sample), Signal(words * self.simd)
+        second, begins, fresh, ends = Signal(), Signal(), Signal(), Signal()
+        taken, summed = Signal(), Signal()
+        first, total = Signal.like(sample.sample), Signal(signed(len(sample.sample) + 1))
+        before, spikes = Signal.like(rhythm.o), Signal(words * self.simd)
         left = Signal(range(words + 1))
         m.d.comb += [
             taken.eq(self.i.valid & self.i.ready),
-            self.i.ready.eq((left == 0) & ~crossings.o_valid),
-            crossings.x.eq(first + sample.sample), crossings.begin.eq(begins),
-            crossings.valid.eq(taken & second & ~sample.begin),
+            self.i.ready.eq((left == 0) & ~summed & ~crossings.o_valid),
             rhythm.valid.eq(taken & sample.begin), rhythm.interval.eq(sample.interval),
             rhythm.begin.eq(sample.fresh),
             self.o.valid.eq(left != 0), self.o.p.word.eq(spikes),
             self.o.p.emit.eq(ends), self.o.p.clear.eq(ends),
-            self.busy.eq(crossings.o_valid | (left != 0)),
+            self.busy.eq(summed | crossings.o_valid | (left != 0)),
+            *(stage.valid.eq(summed) for stage in (crossings, unusual)),
+            *(stage.begin.eq(begins) for stage in (crossings, unusual)),
+            *(stage.x.eq(total) for stage in (crossings, unusual)), unusual.fresh.eq(fresh),
         ]
+        m.d.sync += summed.eq(taken & second & ~sample.begin)
         with m.If(taken):
             # a beat begins a pair, whatever came before
-            m.d.sync += [first.eq(sample.sample), second.eq(~second | sample.begin)]
+            m.d.sync += [first.eq(sample.sample), second.eq(~second | sample.begin),
+                         total.eq(first + sample.sample), ends.eq(sample.end)]
             with m.If(sample.begin):
-                m.d.sync += begins.eq(1)
-            with m.Elif(second):
-                m.d.sync += [begins.eq(0), ends.eq(sample.end)]
+                m.d.sync += [begins.eq(1), fresh.eq(sample.fresh),
+                             before.eq(Mux(sample.fresh, 0, rhythm.o))]
+        with m.If(summed):
+            m.d.sync += begins.eq(0)
         with m.If(crossings.o_valid):
-            m.d.sync += [spikes.eq(Cat(crossings.o, rhythm.o)), left.eq(words)]
+            m.d.sync += [spikes.eq(Cat(crossings.o, unusual.o, rhythm.o, before)), left.eq(words)]
         with m.Elif(self.o.valid & self.o.ready):
             m.d.sync += [spikes.eq(spikes >> self.simd), left.eq(left - 1)]
         return m
 
 
-ENCODERS = {"ecg": lambda simd: BeatEncoder(shift=SHIFT, levels=LEVELS, simd=simd)}
+ENCODERS = {"ecg": lambda simd: BeatEncoder(simd=simd)}
 
 
 def make_encoder(name, description, simd, events=False):
