@@ -41,9 +41,10 @@ import numpy as np
 
 from model.cifar import CIFAR_FILES, CifarError, read_cifar
 from model.files import write_whole
-from model.recordings import TASKS, RecordingError, read_recordings, remedy
+from model.recordings import TASKS, RecordingError, read_beats, read_recordings, remedy
 
-__all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "quantize_pixels"]
+__all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "load_beats",
+           "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
@@ -111,6 +112,19 @@ def load(dataset, split, data_dir=None):
         _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
         for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
     return images.reshape(len(images), -1), labels.astype(np.int64)
+
+
+def load_beats(split, data_dir=None):
+    """The heart beats of ``ecg`` before they are encoded, see :func:`model.recordings.read_beats`.
+
+    In the order of :func:`load` where ``split`` is ``test``.
+    """
+    def decode(raw):
+        try:
+            return read_beats(split, raw)
+        except RecordingError as error:
+            raise DataError(str(error)) from None
+    return _find("ecg", (TASKS["ecg"].file,), decode, _folders(data_dir))
 
 
 def quantize_pixels(images, bits):

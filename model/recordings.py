@@ -23,7 +23,7 @@ import numpy as np
 
 from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
-__all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt",
+__all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
            "read_recordings", "remedy"]
 
 HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses stay
@@ -153,6 +153,13 @@ def _runs(records):
     """Start and end of each run of the same record."""
     bounds = [0, *np.flatnonzero(np.diff(records.astype(np.int64))) + 1, len(records)]
     return list(zip(bounds, bounds[1:], strict=False)) if len(records) else []
+
+
+def read_beats(split, raw):
+    """Heart beats as they were sampled: what :func:`encode_beats` takes, and labels int64 [N]."""
+    arrays = _arrays(TASKS["ecg"], raw)
+    return (arrays[f"x_{split}"], arrays[f"rr_{split}"][:, 0], arrays[f"rec_{split}"],
+            arrays[f"y_{split}"].astype(np.int64))
 
 
 def _beats(arrays, split):

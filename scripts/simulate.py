@@ -17,12 +17,12 @@ import numpy as np
 import typer
 
 from hw.build import BuildError, open_build
-from model.data import DATASETS, DataError, load, quantize_pixels
+from model.data import DATASETS, DataError, load, load_beats, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from sim.compiled import compile_model, simulate
 from sim.report import Bar, steps_table, table
-from sim.steps import simulate_steps
+from sim.steps import pack_beats, simulate_steps
 from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -44,7 +44,12 @@ def main(
         pixels, labels = load(dataset, "test", data_dir)
         pixels, labels = pixels[:images or None], labels[:images or None]
         if description.stream:
-            outcome = _stream(folder, facts, description, pixels, waves)
+            signal = None
+            if facts["encoder"]:
+                samples, intervals, records, labels = (part[:images or None]
+                                                       for part in load_beats("test", data_dir))
+                signal = pack_beats(facts, samples, intervals, records)
+            outcome = _stream(folder, facts, description, pixels, signal, waves)
             print(steps_table(description, facts, labels, outcome))
             raise typer.Exit(0 if outcome.ok else 1)
         pixels = quantize_pixels(pixels, description.input_bits)
@@ -69,7 +74,7 @@ def main(
     raise typer.Exit(0 if outcome.ok else 1)
 
 
-def _stream(folder, facts, description, samples, waves):
+def _stream(folder, facts, description, samples, signal, waves):
     """Send samples [N, T * n_in] through the Verilog, each with a result and a clear behind it."""
     steps = samples.shape[1] // description.n_in
     last = np.tile(np.arange(steps) == steps - 1, len(samples))
@@ -78,7 +83,8 @@ def _stream(folder, facts, description, samples, waves):
     print(f"streaming {len(samples):,} samples of {steps} steps ...", flush=True)
     with Bar(len(samples)) as bar:
         return simulate_steps(folder, facts, description,
-                              samples.reshape(-1, description.n_in), last, last, waves=waves,
+                              samples.reshape(-1, description.n_in), last, last,
+                              signal=signal, waves=waves,
                               progress=bar)
 
 

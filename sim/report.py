@@ -52,8 +52,8 @@ def steps_table(description, facts, labels, outcome):
         *((f"  {name}", f"{count:,}") for name, count in outcome.mismatches.items()),
         ("firing rates", " ".join(f"{rate:.3f}" for rate in outcome.rates)),
         ("words read a step", ", ".join(f"{read:.1f} of {words}" for read, words in outcome.reads)),
-        ("cycles per step", f"{outcome.cycles / outcome.steps:.1f} (planned "
-                            f"{outcome.planned / outcome.steps:.1f})"),
+        ("cycles per step", f"{outcome.cycles / outcome.steps:.1f}" + (
+            f" (planned {outcome.planned / outcome.steps:.1f})" if outcome.planned else "")),
     ]
     lines = [f"{name:<26}{value}" for name, value in rows]
     lines.append("equal: every label, score, spike and membrane" if outcome.ok
