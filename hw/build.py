@@ -169,7 +169,9 @@ def foldings_of(facts):
 
 
 def folding_rows(facts):
-    """PE, SIMD and pixels of each layer, as result.json of a board has them."""
+    """PE, SIMD and pixels of each layer, or sparse, as result.json of a board has them."""
+    if facts.get("stream"):
+        return [[folding.pe, folding.simd, folding.sparse] for folding in foldings_of(facts)]
     return [[folding.pe, folding.simd, folding.pixels] for folding in foldings_of(facts)]
 
 

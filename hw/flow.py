@@ -39,6 +39,7 @@ from hw.images import write_hex
 from hw.network import image_name
 from hw.pll import pll_settings
 from hw.routed import critical_path, fmax_mhz, parts, path_text, utilisation
+from hw.serial.core import StreamBoard, StreamHarness
 from hw.spi import SCK_CYCLES
 from hw.toolchain import Job, ToolError, find, run
 from hw.top import BoardTop
@@ -67,6 +68,7 @@ class Options:
     loadable  a host can write the memories
     patchable scripts/patch.py can put other contents into the bitstream: takes more block RAM
     link      of the host: uart or spi
+    encoder   before a network for streams, see :class:`hw.serial.network.StreamNetwork`
     """
 
     board: object
@@ -77,6 +79,7 @@ class Options:
     loadable: bool = False
     patchable: bool = False
     link: str = "uart"
+    encoder: str = ""
 
 
 def implement(folder, description, foldings, options, *, command="", say=print,
@@ -96,16 +99,7 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     settings = pll_settings(board, options.clock_hz)
     hz = round(settings.hz) if settings else board.clock_hz
     tools = {name: find(name) for name in TOOLS[board.family]}
-    if options.bare:
-        core = Harness(description, foldings, files=True)
-    else:
-        try:
-            if options.link == "uart":
-                divisor(hz, options.baud)
-        except ValueError as error:
-            raise FlowError(str(error)) from None
-        core = AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud,
-                               link=options.link, files=True, loadable=options.loadable)
+    core = _core(description, foldings, hz, options)
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{board.name}."))
     failed = folder / f"{board.name}.failed"
     try:
@@ -126,6 +120,26 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def _core(description, foldings, hz, options):
+    """What goes into the board's top."""
+    if not options.bare and options.link == "uart":
+        try:
+            divisor(hz, options.baud)
+        except ValueError as error:
+            raise FlowError(str(error)) from None
+    if description.stream:
+        if options.loadable or options.patchable or options.link != "uart":
+            raise FlowError("a network for streams has a serial line, and its weights stay")
+        if options.bare:
+            return StreamHarness(description, foldings, encoder=options.encoder, files=True)
+        return StreamBoard(description, foldings, clock_hz=hz, baud=options.baud,
+                           encoder=options.encoder, files=True)
+    if options.bare:
+        return Harness(description, foldings, files=True)
+    return AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud,
+                           link=options.link, files=True, loadable=options.loadable)
 
 
 def _replace(work, target):
@@ -257,7 +271,15 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
 
 
 def _facts(core, hz, options, name, description, command, tools):
-    cycles = float(core.network.plan.cycles_per_image)
+    plan = core.network.plan
+    if description.stream:
+        pace = {"folding": [[stage.pe, stage.simd, stage.sparse] for stage in plan.stages],
+                "cycles_per_step": plan.cycles_per_step,
+                "steps_per_s": round(hz / plan.cycles_per_step), "encoder": options.encoder}
+    else:
+        cycles = float(plan.cycles_per_image)
+        pace = {"folding": [[stage.pe, stage.simd, stage.pixels] for stage in plan.stages],
+                "cycles_per_image": cycles, "images_per_s": round(hz / cycles)}
     return {
         "format": 1,
         "network": name,
@@ -269,9 +291,7 @@ def _facts(core, hz, options, name, description, command, tools):
         "command": command,
         "tools": {tool: found.version for tool, found in tools.items()},
         "clock_mhz": round(hz / 1e6, 6),
-        "folding": [[stage.pe, stage.simd, stage.pixels] for stage in core.network.plan.stages],
-        "cycles_per_image": cycles,
-        "images_per_s": round(hz / cycles),
+        **pace,
     }
 
 
@@ -286,6 +306,12 @@ def _core_text(hz, options):
 def report(result):
     """The result as a page of text."""
     fmax = result["fmax_mhz"]
+    if "cycles_per_step" in result:
+        pace = [f"cycles per step   {result['cycles_per_step']} at most",
+                f"steps/s           {result['steps_per_s']:,} at this clock, at least"]
+    else:
+        pace = [f"cycles per image  {result['cycles_per_image']:g}",
+                f"images/s          {result['images_per_s']:,} at this clock, in the core"]
     lines = [
         f"{result['network']} ({result['shape']}) on {result['board']}: {result['core']}",
         "",
@@ -293,8 +319,7 @@ def report(result):
         f"Fmax              {fmax['best']:g} MHz with seed {result['seed']}"
         + f"; median {fmax['median']:g}, minimum {fmax['minimum']:g} of {len(fmax['seeds'])}"
         * (len(fmax["seeds"]) > 1),
-        f"cycles per image  {result['cycles_per_image']:g}",
-        f"images/s          {result['images_per_s']:,} at this clock, in the core",
+        *pace,
         "",
         *(f"{kind:<16}{used:>8,} of {available:>8,}{used / available:>7.0%}"
           for kind, (used, available) in result["used"].items() if available > 1),

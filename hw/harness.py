@@ -132,11 +132,16 @@ class Harness(wiring.Component):
             self._load(m, network.load, transfer & self.load)
             transfer &= ~self.load
         self._collect(m, network.i, transfer)
+        self._give(m)
+        m.d.comb += self.busy.eq(network.o.valid)
+        return m
 
-        # a class waits while the bytes of the one before leave
+    def _give(self, m):
+        """Classes and digests to their pins; a class waits while the last one's bytes leave."""
+        network = self.network
         beat = Signal(len(network.o.payload.as_value()))
         left = Signal(range(self.result_bytes + 1))
-        m.d.comb += [network.o.ready.eq(left == 0), self.busy.eq(network.o.valid),
+        m.d.comb += [network.o.ready.eq(left == 0),
                      self.result.eq(beat), self.result_valid.eq(left != 0)]
         with m.If(left != 0):
             m.d.sync += [beat.eq(beat >> 8), left.eq(left - 1)]
@@ -147,7 +152,6 @@ class Harness(wiring.Component):
         for index in reversed(range(len(network.layers) - 1)):
             chain = self._watch(m, index, chain)
         m.d.comb += self.digest.eq(chain)
-        return m
 
     def _load(self, m, port, transfer):
         """Bytes into the memory that has no contents."""

@@ -124,7 +124,7 @@ def main(
                              f"{description.shape} takes images")
         if description.stream:
             _refuse_for_streams(pixels=pixels, fit=fit, target_fps=target_fps, loadable=loadable,
-                                patchable=patchable, bitstream=bitstream)
+                                patchable=patchable)
             foldings = choose_serial(description, pe=pe, simd=simd, dense=dense, file=folding,
                                      cycles=cycles)
         elif fit or target_fps:
@@ -146,7 +146,7 @@ def main(
                        encoder=encoder)
         if bitstream:
             options = Options(target, hz, baud, seeds, bare,
-                              loadable, patchable, link)
+                              loadable, patchable, link, encoder)
             folder = place(folder, description, foldings, options)
     except (BoardError, BuildError, DescriptionError, FillError, FitError, FlowError, FoldingError,
             ToolError, OSError) as error:

@@ -25,11 +25,14 @@ from rich.console import Console
 from hw.boards import BoardError, find_board
 from hw.build import BuildError, folding_rows, foldings_of, open_build
 from hw.folding import FoldingError, plan
+from hw.serial.plan import serial_plan
 from hw.toolchain import ToolError
 from model.data import DATASETS, DataError, load, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
-from sim.stages import STAGES, check
+from model.recordings import encode_beats, excerpt
+from sim.stages import STAGES, check, check_stream
+from sim.steps import pack_beats, pack_steps
 from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -55,16 +58,21 @@ def main(
         facts, description = open_build(folder)
         built = open_result(folder, target, facts)
         chosen = choose_stages(target, stages)
-        layout = plan(description, foldings_of(facts))
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
-        pixels = choose_images(description, dataset, images, seed, data_dir)
-        result = infer(description, pixels, trace=True)
+        if description.stream:
+            layout, compare = serial_plan(description, foldings_of(facts)), check_stream
+            sent, samples = choose_samples(facts, built, description, dataset, images, seed,
+                                           data_dir)
+        else:
+            layout, compare = plan(description, foldings_of(facts)), check
+            sent = samples = choose_images(description, dataset, images, seed, data_dir)
+        result = infer(description, samples, trace=True)
         with tempfile.TemporaryDirectory() as temporary, Console(stderr=True).status("") as status:
             print(f"{'stage':<12}{'images':>8}{'labels':>9}{'scores':>9}{'digests':>9}"
                   f"{'seconds':>10}")
             found = []
-            for comparison in check(
-                    folder / board, target, facts, description, layout, pixels, result,
+            for comparison in compare(
+                    folder / board, target, facts, description, layout, sent, result,
                     bitstream=folder / board / built["bitstream"]["file"], stages=chosen,
                     work=keep or Path(temporary),
                     progress=lambda stage, done: status.update(f"{stage}: {done} images")):
@@ -123,6 +131,26 @@ def choose_images(description, dataset, count, seed, data_dir):
     if len(order) < count:
         raise DataError(f"{dataset} has {len(order)} distinct test images, not {count}")
     return pixels[order[:count]]
+
+
+def choose_samples(facts, built, description, dataset, count, seed, data_dir):
+    """What goes into a network for streams, and its samples as the golden model takes them."""
+    facts = facts | {"encoder": built["encoder"]}
+    if facts["encoder"]:
+        samples, intervals, _ = (part[:count] for part in excerpt())
+        records = np.zeros(len(samples), np.int64)
+        steps = encode_beats(samples, intervals, records)
+        if len(steps) < count:
+            raise DataError(f"there are {len(steps)} beats, not {count}")
+        return pack_beats(facts, samples, intervals, records), steps.reshape(count, -1)
+    if dataset == RANDOM:
+        rng = np.random.default_rng(seed)
+        steps = (rng.random((count, 20 * description.n_in)) < 0.2).astype(np.uint8)
+    else:
+        steps = load(dataset, "test", data_dir)[0][:count]
+    last = np.arange(steps.size // description.n_in) % (steps.shape[1] // description.n_in) == (
+        steps.shape[1] // description.n_in - 1)
+    return pack_steps(facts, steps.reshape(-1, description.n_in), last, last)[0], steps
 
 
 def row(comparison):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from sim.icebox import unpacked_verilog
 from sim.netlist import load_netlist, pads, save_netlist, simulable
 from sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["STAGES", "Comparison", "check"]
+__all__ = ["STAGES", "Comparison", "check", "check_stream"]
 
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
@@ -171,22 +172,48 @@ def _compare(description, facts, result, expected, raw, images, stage, seconds):
     return Comparison(stage, images, mismatches, found, round(seconds, 1))
 
 
-def check(folder, board, facts, description, layout, pixels, result, *, bitstream, stages, work,
-          progress=lambda stage, images: None):
+def check_stream(folder, board, facts, description, layout, signal, result, **options):
+    """As :func:`check`, for a network for streams: ``signal`` are the beats of its :py:`i`.
+
+    signal  bytes of :func:`sim.steps.pack_beats` or :func:`sim.steps.pack_steps`, of samples that
+            have as many beats each; ``result`` is that of :func:`model.streams.classify`.
+    """
+    width = facts["ports"]["i__payload"]["width"]
+    words = np.frombuffer(signal, np.uint8).reshape(-1, -(-width // 32) * 4)[:, :-(-width // 8)]
+    beats, rest = divmod(words.size, len(result.labels))
+    if rest:
+        raise SimulationError("samples of different lengths")
+    # steps follow each other as images do, with one time step each
+    rows = SimpleNamespace(**{name: tuple(values.reshape(-1, 1, values.shape[2])
+                                          for values in getattr(result, name))
+                              for name in ("spikes", "membranes")})
+    yield from _check(folder, board, facts, description, digests(description, layout, rows),
+                      words.astype("<u4").tobytes(), beats, b"", 0, result, **options)
+
+
+def check(folder, board, facts, description, layout, pixels, result, **options):
     """Yield a :class:`Comparison` for each stage of a harness that was built in a folder.
 
     folder       ``build/<name>/<board>``, from :func:`hw.flow.implement` with ``bare``
     facts, layout  of the build folder; the folding's :class:`hw.stages.Plan`
     result       golden result of the pixels, with its trace
-    work         a folder for what is made on the way
+    options      bitstream, its file; stages, their names; work, a folder for what is made on the
+                 way; progress, called with a stage and the images done
     Raises :class:`SimulationError` or :class:`hw.toolchain.ToolError`.
     """
-    expected = digests(description, layout, result)
     lanes, beats = input_beats(layout)
     bits = layout.stages[0].bits
-    size = -(-sum(field["width"] for field in facts["ports"]["o__payload"]["fields"].values()) // 8)
-    load = _contents(folder, facts, layout)
     port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes, "beats_per_image": beats}
+    yield from _check(folder, board, facts, description, digests(description, layout, result),
+                      pack_beats({"ports": {"i__payload": port}}, pixels), beats,
+                      _contents(folder, facts, layout), layout.latency, result, **options)
+
+
+def _check(folder, board, facts, description, expected, signal, beats, load, latency, result, *,
+           bitstream, stages, work, progress=lambda stage, images: None):
+    """The stages, with ``beats`` beats of ``signal`` an image, and ``load`` before the first."""
+    size = -(-sum(field["width"] for field in facts["ports"]["o__payload"]["fields"].values()) // 8)
+    images = len(result.labels)
     translate = {"rtl": _rtl, "synth": _synth, "routed": _routed, "bitstream": _bitstream}
     for stage in stages:
         start = time.monotonic()
@@ -196,13 +223,13 @@ def check(folder, board, facts, description, layout, pixels, result, *, bitstrea
         translate[stage](folder, place, bitstream)
         _compile(place, board.family, stage, folder / "memory", len(load))
         (place / "load.bin").write_bytes(load)
-        (place / "beats.bin").write_bytes(pack_beats({"ports": {"i__payload": port}}, pixels))
+        (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
-                   str(len(pixels)), str(beats), str(size * description.classes),
-                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * layout.latency),
+                   str(images), str(beats), str(size * description.classes),
+                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * latency),
                    "+verilator+rand+reset+2",
                    "+verilator+seed+1"]
         watch(command, place, partial(progress, stage))
         raw = np.fromfile(place / "results.bin", np.uint8)
-        yield _compare(description, facts, result, expected, raw, len(pixels), stage,
+        yield _compare(description, facts, result, expected, raw, images, stage,
                        time.monotonic() - start)

@@ -6,7 +6,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["StepBuffer", "StepSchedule"]
+__all__ = ["RAM", "StepBuffer", "StepSchedule"]
+
+# a word is never read and written at once, which saves the logic that would define it; as
+# flip-flops, even small ones would take more logic than all else
+RAM = {"no_rw_check": 1, "ram_style": "block"}
 
 
 class StepBuffer(wiring.Component):
@@ -101,7 +105,7 @@ class StepBuffer(wiring.Component):
         """A memory of two lists; (the word at an address of the list that is read, lengths)."""
         bits = ceil_log2(depth)
         memory = Memory(shape=len(entry), depth=(1 << bits) + depth, init=[],
-                        attrs={"no_rw_check": 1})
+                        attrs=RAM)
         m.submodules[name] = memory
         write, read = memory.write_port(), memory.read_port()
         counts = [Signal(range(depth + 1), name=f"{name}_{index}") for index in range(2)]

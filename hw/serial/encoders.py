@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.folding import FoldingError
+from hw.serial.buffer import RAM
 from model.encoders import Rhythm
 from model.recordings import CROSSED, CROSSED_SHIFT, TASKS, UNUSUAL, UNUSUAL_SHIFT
 
@@ -152,7 +153,7 @@ class Unusual(wiring.Component):
         m = Module()
         width, shift = len(self.x), self.shift
         memory = Memory(shape=signed(width + 1 + shift), depth=self.length, init=[],
-                        attrs={"no_rw_check": 1})
+                        attrs=RAM)
         m.submodules.memory = memory
         read, write = memory.read_port(), memory.write_port()
         # the next sample's word is read while it is awaited

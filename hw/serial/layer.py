@@ -10,7 +10,7 @@ from hw.neuron import NeuronUnit
 from hw.readout import ScoreUnit
 from hw.rom import Rom
 from hw.schedule import Sequencer
-from hw.serial.buffer import StepBuffer, StepSchedule
+from hw.serial.buffer import RAM, StepBuffer, StepSchedule
 from hw.tree import AdderTree, tree_latency
 
 __all__ = ["ActiveSynapses", "Packer", "SerialLayer", "SerialReadout"]
@@ -204,6 +204,8 @@ class SerialLayer(_Serial):
     -------
     o_room, o_take, o_write, o_word, o_index, o_done, o_emit, o_clear :
         What the next layer takes.
+    spikes_valid, spikes, membrane_valid, membrane : Out
+        What the tests watch.
     """
 
     def __init__(self, stage, parameters, *, simd, words, tables, files):
@@ -216,6 +218,8 @@ class SerialLayer(_Serial):
             "o_room": In(1), "o_take": Out(1), "o_write": Out(1), "o_word": Out(simd),
             "o_index": Out(self.packer.index.shape()), "o_done": Out(1), "o_emit": Out(1),
             "o_clear": Out(1),
+            "spikes_valid": Out(1), "spikes": Out(stage.lanes),
+            "membrane_valid": Out(1), "membrane": Out(stage.lanes * parameters.bits),
         })
 
     def elaborate(self, platform):
@@ -239,7 +243,7 @@ class SerialLayer(_Serial):
                      neurons.bias.eq(self.roms["biases"].word)]
 
         membranes = Memory(shape=len(neurons.membrane.as_value()),
-                           depth=stage.neurons // stage.lanes, init=[], attrs={"no_rw_check": 1})
+                           depth=stage.neurons // stage.lanes, init=[], attrs=RAM)
         m.submodules.membranes = membranes
         read, write = membranes.read_port(), membranes.write_port()
         address = delayed(m, address, 2, "membrane_at")
@@ -249,6 +253,10 @@ class SerialLayer(_Serial):
                      write.en.eq(neurons.membrane_valid), write.data.eq(neurons.membrane),
                      write.addr.eq(delayed(m, address, 3, "membrane_to"))]
 
+        m.d.comb += [
+            self.spikes_valid.eq(neurons.spikes_valid), self.spikes.eq(neurons.spikes),
+            self.membrane_valid.eq(neurons.membrane_valid), self.membrane.eq(neurons.membrane),
+        ]
         last = self._last_beat(m, neurons.spikes_valid)
         finished, fresh = Signal(), Signal(init=1)
         m.d.comb += [finished.eq(neurons.spikes_valid & last), neurons.first.eq(fresh),
@@ -297,7 +305,7 @@ class SerialReadout(_Serial):
         wiring.connect(m, scores.o, wiring.flipped(self.o))
 
         width = Shape.cast(range(p.sum_max + 1)).width
-        totals = Memory(shape=width, depth=stage.neurons, init=[], attrs={"no_rw_check": 1})
+        totals = Memory(shape=width, depth=stage.neurons, init=[], attrs=RAM)
         m.submodules.totals = totals
         read, write = totals.read_port(), totals.write_port()
         # the sum, then the new total, which then saturates

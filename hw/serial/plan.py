@@ -14,7 +14,7 @@ thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + l
 biases      the same; in a readout one class a word, and half the range of the total is part of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 
 import numpy as np
@@ -27,6 +27,8 @@ from hw.tree import tree_latency
 
 __all__ = ["SerialFolding", "SerialPlan", "SerialStage", "TotalParameters", "default_serial",
            "serial_plan", "serial_tables"]
+
+SPARED = 4  # a sparse layer reads one word in so many, or more
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class SerialStage:
     lanes: int
     readout: bool
 
-    pixels = steps = sequence = 1  # for hw.schedule.Sequencer: one sum of a neuron and step
+    # as hw.stages.StagePlan has them: one sum of a neuron and step, one position, no SPRAM
+    pixels = steps = sequence = 1
+    places = np.zeros(1, int)
+    spram = False
 
     @property
     def in_words(self):
@@ -118,6 +123,11 @@ class SerialPlan:
 
     stages: tuple
 
+    @property
+    def cycles_per_step(self):
+        """Cycles from one step to the next where every word has a spike: the slowest layer's."""
+        return int(max(stage.step_cycles(stage.words) for stage in self.stages))
+
 
 @dataclass(frozen=True)
 class TotalParameters:
@@ -174,10 +184,16 @@ def _stage(layer, folding, following):
     readout = layer.kind == "readout"
     own = not readout and layer.recurrent is not None
     takers = [folding.simd] * own + ([following.simd] if following else [])
-    return SerialStage(
+    stage = SerialStage(
         n_in=layer.n_in, n_out=layer.n_out, taps=1 if readout else layer.taps, recurrent=own,
-        pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout,
-        lanes=1 if readout else gcd(folding.pe, *takers))
+        pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1)
+    if readout:
+        return stage
+    most = gcd(folding.pe, *takers)
+    # as few as keep up with the words, of which a sparse layer may read but some
+    usual = max(1, stage.words // SPARED if folding.sparse else stage.words)
+    lanes = [lanes for lanes in range(1, most + 1) if most % lanes == 0]
+    return replace(stage, lanes=next((n for n in lanes if folding.pe // n <= usual), most))
 
 
 def default_serial(description, cycles=None, rates=None):
