@@ -5,6 +5,10 @@
                           :func:`encode_beats`. Training and test are de Chazal's DS1 and DS2
                           (2004): no patient is in both. The training beats of the patients
                           :data:`HELD_OUT` come last, for ``--validation``
+``spoken-digits``         Free Spoken Digits, 8,000 samples a second: 50 steps of 20 ms, see
+                          :mod:`model.audio`; what is longer is cut off, behind what is shorter is
+                          silence. Recordings 0 to 4 of each speaker and digit are the test, as
+                          the set has it; 5 to 9 come last in training, for ``--validation 300``
 ``pendigits``             UCI's pen-based digits: 8 points of the pen, one a step
 ``n-mnist``               the first 1,000 and 100 digits before an event camera: 30 steps of 10 ms
 ========================  =======================================================================
@@ -21,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model import audio
 from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
@@ -169,6 +174,24 @@ def _beats(arrays, split):
     return spikes[order], arrays[f"y_{split}"][order]
 
 
+def _spoken(arrays, split):
+    offset, sound = arrays["offset"].astype(np.int64), arrays["audio"]
+    _check_offset("offset", offset, len(sound), len(arrays["label"]))
+    chosen = np.flatnonzero(arrays["is_test"] == (split == "test"))
+    chosen = chosen[np.argsort(np.isin(arrays["index"][chosen], range(5, 10)), kind="stable")]
+    samples = np.zeros((len(chosen), TASKS["spoken-digits"].steps * audio.FRAME), np.int16)
+    for row, which in zip(samples, chosen, strict=True):
+        part = sound[offset[which]:offset[which + 1]][:len(row)]
+        row[:len(part)] = part
+    return audio.sound(samples), arrays["label"][chosen]
+
+
+def _check_offset(name, offset, length, count):
+    if len(offset) != count + 1 or offset[0] or (np.diff(offset) < 0).any() \
+            or offset[-1] != length:
+        raise RecordingError(f"{name} must be {count + 1} numbers that rise from 0 to {length}")
+
+
 def _pen(arrays, split):
     points = arrays[f"x_{split}"]
     return thermometer(points, PEN_LEVELS).reshape(*points.shape[:2], -1), arrays[f"y_{split}"]
@@ -177,15 +200,12 @@ def _pen(arrays, split):
 def _camera(arrays, split):
     offset, task = arrays[f"{split}_offset"].astype(np.int64), TASKS["n-mnist"]
     parts = [arrays[f"{split}_{name}"] for name in ("x", "y", "p", "t_us")]
-    if offset[0] or (np.diff(offset) < 0).any() or offset[-1] != len(parts[0]):
-        raise RecordingError(f"{split}_offset must rise from 0 to {len(parts[0])}")
     height, width, _ = task.map
+    labels = arrays[f"{split}_label"]
+    _check_offset(f"{split}_offset", offset, len(parts[0]), len(labels))
     spikes = [events(*(part[first:end] for part in parts), height=height, width=width,
                      ticks=10_000, steps=task.steps)
               for first, end in zip(offset, offset[1:], strict=False)]
-    labels = arrays[f"{split}_label"]
-    if len(labels) != len(spikes):
-        raise RecordingError(f"{len(labels)} labels of {len(spikes)} recordings")
     return np.stack(spikes), labels
 
 
@@ -204,6 +224,13 @@ TASKS = {
         arrays=_both({"x_{}": ("int16", ("n", 128)), "y_{}": ("uint8", ("n",)),
                       "rec_{}": ("uint16", ("n",)), "rr_{}": ("uint16", ("n", 2))}),
         encode=_beats),
+    "spoken-digits": Task(
+        steps=50, inputs=len(audio.BANDS) * len(audio.LEVELS), classes=DIGITS, file="fsdd_8k.npz",
+        folder="fsdd",
+        arrays={"audio": ("int16", ("samples",)), "offset": ("uint32", ("ends",)),
+                "label": ("uint8", ("n",)), "index": ("uint8", ("n",)),
+                "is_test": ("bool", ("n",))},
+        encode=_spoken),
     "pendigits": Task(
         steps=8, inputs=2 * len(PEN_LEVELS), classes=DIGITS, file="pendigits.npz", folder="small",
         arrays=_both({"x_{}": ("uint8", ("n", 8, 2)), "y_{}": ("uint8", ("n",))}), encode=_pen),

@@ -12,15 +12,16 @@ import torch
 from model import data, golden
 from model.description import Description, load
 from model.equality import compare, load_net, save_net, trace
-from model.experiment import command
+from model.experiment import by_class, command
 from model.export import fold
 from model.qsnn import Config
+from model.recordings import TASKS
 from model.training import Recipe
 from tests.test_export import images, random_maps_net, random_net
 
 torch.set_num_threads(1)
 
-CONVOLUTIONS = 500  # images through them; their training compared all 10,000
+CONVOLUTIONS = 500  # images through them, and samples of streams; their training compared all
 NETWORKS = sorted(Path(data.__file__).parent.glob("networks/*.qsnn"))
 
 
@@ -35,7 +36,7 @@ def test_set(dataset, input_bits):
         pixels, labels = data.load(dataset, "test")
     except data.DataError as error:
         pytest.fail(str(error), pytrace=False)
-    return data.quantize_pixels(pixels, input_bits), labels
+    return data.input_values(dataset, pixels, input_bits), labels
 
 
 test_set.__test__ = False
@@ -55,8 +56,10 @@ def test_networks_are_there():
 def test_every_spike_and_membrane(path):
     description, net = load(path), load_net(path.with_suffix(".safetensors"))
     pixels, labels = test_set(result_of(path)["recipe"]["dataset"], description.input_bits)
-    assert len(pixels) == 10_000
-    count = CONVOLUTIONS if description.input_map else len(pixels)
+    assert description.stream or len(pixels) == 10_000
+    count = len(pixels)
+    if description.input_map or description.stream:
+        count = min(count, CONVOLUTIONS)
     comparison = compare(net, description, pixels[:count])
     zeros = (0,) * len(description.hidden)
     assert (comparison.images, comparison.spikes, comparison.membranes, comparison.sums) == (
@@ -71,10 +74,14 @@ def test_result(path):
     description, result = load(path), result_of(path)
     pixels, labels = test_set(result["recipe"]["dataset"], description.input_bits)
     found = golden.infer(description, pixels)
-    correct = int((found.labels == labels).sum())
-    assert result["test"] == {"images": 10_000, "correct": correct, "accuracy": correct / 100,
-                              "rates": [round(rate, 4) for rate in found.rates]}
-    assert result["equality"]["equal"] and result["equality"]["images"] == 10_000
+    count, correct = len(labels), int((found.labels == labels).sum())
+    expected = {"images": count, "correct": correct,
+                "accuracy": round(100 * correct / count, 4),
+                "rates": [round(rate, 4) for rate in found.rates]}
+    if description.stream:
+        expected |= by_class(found.labels, labels, TASKS[result["recipe"]["dataset"]].classes)
+    assert result["test"] == expected
+    assert result["equality"]["equal"] and result["equality"]["images"] == count
     assert (result["sha256"], result["shape"]) == (description.hash, description.shape)
     config, recipe = Config(**result["config"]), Recipe(**result["recipe"])
     assert load_net(path.with_suffix(".safetensors")).config == replace(config, standardize=False)
