@@ -71,7 +71,10 @@ def read_recordings(dataset, split, raw):
     """Spikes uint8 [N, steps * inputs] and labels int64 [N] of the file of a data set."""
     task = TASKS[dataset]
     arrays = _arrays(task, raw)
-    spikes, labels = task.encode(arrays, split)
+    try:
+        spikes, labels = task.encode(arrays, split)
+    except ValueError as error:
+        raise RecordingError(str(error)) from None
     if len(labels) and labels.max() >= len(task.classes):
         raise RecordingError(f"a label of {labels.max()}, but there are {len(task.classes)} "
                              "classes")
