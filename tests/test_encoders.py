@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.encoders import Rhythm, crossings, events, pairs, thermometer
+from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 
 def crossings_of_one(samples, shift, levels):
@@ -105,6 +105,31 @@ def test_rhythm_of_even_beats():
     assert rhythm(450).tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(ValueError, match="^an interval is 0 or more, not -1$"):
         rhythm(-1)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 4])
+def test_usual(shift):
+    rng = np.random.default_rng(shift)
+    levels = (1, 20, 300)
+    shapes = rng.integers(-400, 401, size=7)
+    pieces = np.concatenate([shapes + rng.integers(-30, 31, size=(20, 7)),
+                             rng.choice([-2048, 0, 2047], size=(20, 7))])
+    usual, memory = Usual(levels=levels, shift=shift), None
+    spikes = usual(pieces)
+    assert spikes.dtype == np.uint8 and not spikes[0].any()
+    for piece, found in zip(pieces.tolist(), spikes, strict=True):
+        y = [x - piece[0] for x in piece]
+        memory = memory or [value << shift for value in y]
+        for t, value in enumerate(y):
+            e = value - (memory[t] >> shift)
+            assert found[t].tolist() == [int(e >= level) for level in levels] + [
+                int(-e >= level) for level in levels]
+            memory[t] += e
+            assert -1 << 12 + shift <= memory[t] < 1 << 12 + shift  # samples have 12 bits
+    assert usual.memory.tolist() == memory
+    again = Usual(levels=levels, shift=shift)
+    parts = [again(pieces[:0]), again(pieces[:9]), again(pieces[9:])]
+    np.testing.assert_array_equal(np.concatenate(parts), spikes)
 
 
 def test_events():
