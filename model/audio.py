@@ -6,15 +6,17 @@ sample and at the one before. For each sample ``x``, of 16 bits::
 
     d  = x - x2                                     x2: the sample before the last, 0 at the start
     y  = (d << 4 >> (k + 1)) + a(y1) - y2 + (y2 >> k)
-    y  = clamp(y, -LIMIT, LIMIT)                    LIMIT = 2**22 - 1; no sound was seen to need it
     y2 = y1, y1 = y
+
+Nothing saturates: the responses of all these filters to one unit, added up without their signs, are
+below 1.3, so that no sound brings ``y`` beyond -2**20 .. 2**20 - 1, 21 bits.
 
 ``a(y1)`` is ``y1`` times the coefficient of the band, a sum of three shifts with signs: one to the
 left (``y1 << 1``) is exact, those to the right round each for itself. Such a filter is a resonator
 ``2 r cos(w)``, ``r**2 = 1 - 2**-k``, whose gain is about 1 at its centre and 0 at both ends of the
 spectrum. Behind each sample its size is added up::
 
-    s += abs(y) >> 4                                26 bits
+    s += abs(y) >> 4                                24 bits
 
 and behind the last one of a frame of :data:`FRAME` samples, ``s`` gives the spikes of a step and is
 0 again; the filters go on. The size is taken as a logarithm with one bit behind the point::
@@ -34,7 +36,6 @@ from model.encoders import thermometer
 __all__ = ["BANDS", "FRAME", "LEVELS", "Band", "levels_of", "loudness", "sound"]
 
 FRAME = 160  # samples: 20 ms
-LIMIT = (1 << 22) - 1
 POINT = 4  # bits of a filter behind the point
 LEVELS = (18, 22, 25, 28, 31, 34)
 
@@ -90,7 +91,7 @@ def loudness(samples):
             for sign, shift in band.terms:
                 part = y1[row] << 1 if shift < 0 else y1[row] >> shift
                 y = y + part if sign > 0 else y - part
-            y2[row] = np.clip(y, -LIMIT, LIMIT)
+            y2[row] = y
         y1, y2 = y2, y1
         s += abs(y1) >> POINT
         if t % FRAME == FRAME - 1:
