@@ -73,6 +73,17 @@ def choose_serial(description, *, pe=None, simd=None, dense=False, file=None, cy
             for *pair, folding in zip(pes, simds, default, strict=True)]
 
 
+def _folding(file, row):
+    """The folding of a layer of a network for images; ``serial`` makes it time-serial."""
+    serial = row.get("serial", False)
+    beside = {"spram", "pixels"} if serial else {"sparse"}
+    if type(serial) is not bool or beside & row.keys():
+        raise BuildError(f"{file}: serial is true or false, and {', '.join(sorted(beside))} "
+                         f"{'not for serial layers' if serial else 'for serial layers only'}")
+    fields = {name: value for name, value in row.items() if name != "serial"}
+    return SerialFolding(**fields) if serial else Folding(**fields)
+
+
 def _rows(file, needed, allowed):
     """The rows of a folding file."""
     sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
@@ -89,14 +100,16 @@ def _rows(file, needed, allowed):
 def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, cycles=None):
     """PE, SIMD and pixels of each layer: as text with commas, in a JSON file, or the default.
 
-    The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer; there may be "pixels".
+    The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer; there may be "pixels",
+    or ``"serial": true`` for a layer that takes the time steps one after the other.
     """
     count = len(description.layers)
     if file is not None:
         if pe or simd or pixels:
             raise BuildError("a folding file takes the place of --pe, --simd and --pixels: give "
                              "one of them")
-        return [Folding(**row) for row in _rows(file, {"pe", "simd"}, {"spram", "pixels"})]
+        rows = _rows(file, {"pe", "simd"}, {"spram", "pixels", "serial", "sparse"})
+        return [_folding(file, row) for row in rows]
     default = default_folding(description, cycles or default_cycles(description))
     pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
     simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
@@ -134,11 +147,12 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
 
 def _image_files(description, foldings, name, loadable):
     """File name -> contents, of a network for images."""
-    stages = plan(description, foldings).stages  # refuses before there is half a circuit
-    for index, words in enumerate(stage.reads * stage.groups for stage in stages):
-        if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
-            raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
-                               f"{MAX_WORDS} can: take a larger PE or SIMD")
+    if not any(isinstance(folding, SerialFolding) for folding in foldings):
+        stages = plan(description, foldings).stages  # refuses before there is half a circuit
+        for index, words in enumerate(stage.reads * stage.groups for stage in stages):
+            if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
+                raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
+                                   f"{MAX_WORDS} can: take a larger PE or SIMD")
     files = artefacts(description, foldings, name, loadable=loadable)
     files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
     return files
@@ -164,7 +178,8 @@ def foldings_of(facts):
     if facts.get("stream"):
         return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"])
                 for layer in facts["layers"]]
-    return [Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
+    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"]) if layer.get("serial") else
+            Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
             for layer in facts["layers"]]
 
 

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from amaranth.back import verilog
 
+from hw.folding import FoldingError
 from hw.images import write_hex
 from hw.network import Network, image_name
+from hw.serial.facts import image_facts, serial_facts
+from hw.serial.mixed import MixedNetwork
+from hw.serial.plan import SerialFolding, SerialStage
 
 __all__ = ["artefacts", "module_name", "to_verilog", "utilisation"]
 
@@ -43,8 +47,13 @@ def to_verilog(component, top):
 
 def artefacts(description, foldings, name, *, loadable=False):
     """File name -> text, for a network and its folding. Raises ``FoldingError``."""
-    loadable |= any(folding.spram for folding in foldings)
-    network = Network(description, foldings, files=True, loadable=loadable)
+    loadable |= any(getattr(folding, "spram", False) for folding in foldings)
+    if any(isinstance(folding, SerialFolding) for folding in foldings):
+        if loadable:
+            raise FoldingError("memories of serial layers cannot be loaded: leave out --loadable")
+        network = MixedNetwork(description, foldings, files=True)
+    else:
+        network = Network(description, foldings, files=True, loadable=loadable)
     top = module_name(name)
     files = {f"{top}.v": to_verilog(network, top)}
     for index, contents in enumerate(network.tables):
@@ -90,7 +99,8 @@ def _facts(description, network, top):
         "memories": [f"layer{index}_{name}" for index, name, *_ in network.memories],
         "cycles_per_image": float(plan.cycles_per_image),
         "latency": plan.latency,
-        "layers": [_layer_facts(index, layer, stage, hardware, contents)
+        "at_most": isinstance(network, MixedNetwork),  # of the cycles
+        "layers": [_layer_facts(index, layer, stage, hardware, contents, description.time_steps)
                    for index, (layer, stage, hardware, contents) in enumerate(
                        zip(description.layers, plan.stages, network.layers, network.tables,
                            strict=True))],
@@ -104,7 +114,10 @@ def _load_ports(port):
             for name in ("select", "hold", "at", "column", "data", "write", "byte")}
 
 
-def _layer_facts(index, layer, stage, hardware, contents):
+def _layer_facts(index, layer, stage, hardware, contents, time_steps):
+    if isinstance(stage, SerialStage):
+        return image_facts(serial_facts(index, layer, stage, hardware, contents), layer, stage,
+                           time_steps)
     facts = {
         "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out,
         "pe": stage.pe, "simd": stage.simd, "spram": stage.spram, "pixels": stage.pixels,
@@ -158,8 +171,8 @@ def report(name, facts):
         f"{name}: {facts['shape']}, {facts['time_steps']} time steps, top module {facts['top']}",
         f"description {facts['description_sha256'][:16]}",
         "",
-        f"cycles per image  {facts['cycles_per_image']:g}",
-        f"latency           {facts['latency']} cycles",
+        f"cycles per image  {facts['cycles_per_image']:g}" + " at most" * facts["at_most"],
+        f"latency           {facts['latency']} cycles" + " at most" * facts["at_most"],
         f"images/s          {50e6 / facts['cycles_per_image']:,.0f} at 50 MHz",
         "",
         "memory in bits; in use: share of the PE x SIMD x pixels x cycles that meet a synapse",

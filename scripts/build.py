@@ -45,6 +45,7 @@ from hw.filling import FillError
 from hw.fit import FitError, check_fit, choose_for_board, found_text
 from hw.flow import FlowError, Options, implement
 from hw.folding import FoldingError
+from hw.serial.plan import SerialFolding
 from hw.toolchain import ToolError, doctor
 from model.description import DescriptionError, load
 
@@ -68,7 +69,8 @@ def main(
              "is not all channels")] = "",
     folding: Annotated[Path | None, typer.Option(
         help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer; "pixels" may be '
-             'there, or "sparse" of a stream')] = None,
+             'there, or "serial": true for one step after the other, or "sparse" of such a '
+             'layer or a stream')] = None,
     dense: Annotated[bool, typer.Option("--dense", help="a stream's layers read all words of "
                                         "inputs, those without a spike too")] = False,
     events: Annotated[bool, typer.Option("--events", help="a stream comes as events, words with "
@@ -139,6 +141,9 @@ def main(
         else:
             foldings = choose_folding(description, pe=pe, simd=simd, pixels=pixels, file=folding,
                                       cycles=cycles)
+            if target and any(isinstance(folding, SerialFolding) for folding in foldings):
+                raise BuildError("layers that are serial are for the Verilog alone: leave out "
+                                 "--board")
             if target:
                 check_fit(target, description, foldings, bare=bare, loadable=loadable,
                           link=link)

@@ -45,8 +45,9 @@ def _layers_header(facts):
     hidden = facts["layers"][:-1]
     rows = " ".join(
         f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
-        f"{max(1, facts['time_steps'])}, {layer['membrane_bits']}, {layer['positions']}, "
-        f"{layer['columns']}, {layer['pool_size']})" for index, layer in enumerate(hidden))
+        f"{layer.get('steps', facts['time_steps'] or 1)}, {layer['membrane_bits']}, "
+        f"{layer['positions']}, {layer['columns']}, {layer['pool_size']})"
+        for index, layer in enumerate(hidden))
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
     return "\n".join([
         f"#define LAYERS {rows}",

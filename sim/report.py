@@ -22,6 +22,7 @@ def table(description, facts, labels, result, outcome):
     """The result of :func:`sim.compiled.simulate` as text."""
     golden = (result.labels == labels).mean()
     rtl = (outcome.labels == labels).mean()
+    planned = "at most" if facts.get("at_most") else "planned"
     rows = [
         ("network", f"{description.shape}, T = {description.time_steps}, "
                     f"{description.hidden[0].membrane_bits}-bit membranes"),
@@ -31,8 +32,8 @@ def table(description, facts, labels, result, outcome):
         ("mismatches", ""),
         *((f"  {name}", f"{count:,}") for name, count in outcome.mismatches.items()),
         ("cycles per image", f"{outcome.cycles_per_image:g}"
-                             f" (planned {facts['cycles_per_image']:g})"),
-        ("latency in cycles", f"{outcome.latency:,} (planned {facts['latency']:,})"),
+                             f" ({planned} {facts['cycles_per_image']:g})"),
+        ("latency in cycles", f"{outcome.latency:,} ({planned} {facts['latency']:,})"),
         ("images/s at 50 MHz", f"{CLOCK / outcome.cycles_per_image:,.0f}"),
     ]
     lines = [f"{name:<26}{value}" for name, value in rows]

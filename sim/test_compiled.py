@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from hw.build import NETWORKS, build, choose_folding, open_build
+from hw.build import NETWORKS, build, choose_folding, foldings_of, open_build
+from hw.serial.plan import SerialFolding
 from model.data import load, quantize_pixels
 from model.description import Description
 from model.description import load as load_description
@@ -136,3 +137,36 @@ def test_broken_verilog(small, tmp_path):
     source.write_text(source.read_text().replace("endmodule", "endmodul", 1))
     with pytest.raises(SimulationError, match="verilator failed, see .*verilator.log"):
         simulate(folder, facts, description, pixels)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_serial_layers(tmp_path, seed):
+    """Layers that take all time steps at once, then layers that take them one after the other."""
+    rng = np.random.default_rng(seed)
+    description = random_description(rng, widths=(12, 9, 7, 5, 4) if seed % 2 else (20, 13, 3))
+    foldings = random_foldings(rng, description)
+    parallel = int(rng.integers(1, len(foldings)))
+    foldings[parallel:] = [
+        SerialFolding(folding.pe, min(folding.simd, layer.n_in), bool(rng.integers(2)))
+        for folding, layer in zip(foldings[parallel:], description.layers[parallel:], strict=True)]
+    facts, description = open_build(build(description, foldings, "mixed", tmp_path))
+    assert foldings_of(facts) == foldings and facts["at_most"]
+    outcome = simulate(tmp_path / "mixed", facts, description,
+                       random_pixels(rng, description, 100))
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles_per_image <= facts["cycles_per_image"]
+    assert outcome.latency <= facts["latency"]
+
+
+def test_serial_committed(tmp_path):
+    """The second layer and the readout of a committed network, one step after the other."""
+    description = load_description(NETWORKS / "mnist-256-256-b2.qsnn")
+    file = tmp_path / "folding.json"
+    file.write_text('[{"pe": 16, "simd": 16}, {"pe": 16, "simd": 8, "serial": true}, '
+                    '{"pe": 1, "simd": 8, "serial": true, "sparse": false}]')
+    folder = build(description, choose_folding(description, file=file), "serial", tmp_path)
+    facts, description = open_build(folder)
+    pixels, labels = load("mnist", "test")
+    outcome = simulate(folder, facts, description, pixels[:300])
+    assert outcome.ok, outcome.mismatches
+    assert (outcome.labels == labels[:300]).mean() > 0.95

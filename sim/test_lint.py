@@ -8,13 +8,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hw.build import NETWORKS, choose_folding
+from hw.build import NETWORKS, choose_folding, choose_serial
 from hw.emit import artefacts, to_verilog
 from hw.folding import Folding
+from hw.serial.emit import serial_artefacts
+from hw.serial.plan import SerialFolding
 from model.description import load
 from sim.test_network import COMMITTED
 from sim.tools import need, verilator_environment
 from tests.networks import random_description, random_foldings, random_small_maps
+from tests.streams import random_serial, random_stream
 
 RANDOM = 8
 
@@ -42,6 +45,34 @@ def test_random(tmp_path, seed):
     rng = np.random.default_rng(seed)
     description = random_description(rng)
     write(tmp_path, description, random_foldings(rng, description))
+    assert lint(tmp_path) == [(0, ""), (0, "")]
+
+
+@pytest.mark.parametrize("seed", range(RANDOM))
+def test_streams(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    description = random_stream(rng)
+    foldings = random_serial(rng, description)
+    (tmp_path / "memory").mkdir()
+    for file, text in serial_artefacts(description, foldings, "net",
+                                       events=foldings[0].sparse and seed % 2 == 1).items():
+        (tmp_path / file).write_text(text)
+    assert lint(tmp_path) == [(0, ""), (0, "")]
+
+
+def test_encoders(tmp_path):
+    description = load(NETWORKS / "ecg-32t24-32t4-b2.qsnn")
+    (tmp_path / "memory").mkdir()
+    for file, text in serial_artefacts(description, choose_serial(description), "net",
+                                       encoder="ecg").items():
+        (tmp_path / file).write_text(text)
+    assert lint(tmp_path) == [(0, ""), (0, "")]
+
+
+def test_serial_layers(tmp_path):
+    rng = np.random.default_rng(0)
+    description = random_description(rng, widths=(12, 9, 7, 4))
+    write(tmp_path, description, [Folding(4, 3), SerialFolding(3, 4), SerialFolding(2, 3, False)])
     assert lint(tmp_path) == [(0, ""), (0, "")]
 
 

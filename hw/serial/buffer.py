@@ -178,7 +178,7 @@ class StepSchedule(wiring.Component):
             self.last.eq(self.blank | (cycle + 1 == self.count)),
             self.valid.eq(active & (self.first | (cycle < self.count))),
             self.initial.eq(group == 0), self.word.eq(cycle),
-            over.eq((cycle + 1 >= self.count) & (cycle >= shortest - 1)),
+            over.eq((cycle + 1 >= self.count) & (cycle >= shortest - 1 if shortest > 1 else 1)),
         ]
         m.d.sync += wait.eq(Cat(self.begin, wait[0]))
         with m.If(self.begin):

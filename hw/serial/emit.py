@@ -11,6 +11,7 @@ import numpy as np
 from hw.emit import LINT, module_name, to_verilog
 from hw.images import write_hex
 from hw.network import image_name
+from hw.serial.facts import serial_facts
 from hw.serial.network import StreamNetwork
 
 __all__ = ["serial_artefacts"]
@@ -68,36 +69,11 @@ def _facts(description, network, top):
             "busy": {"width": 1, "direction": "output"},
         },
         "memories": [],
-        "layers": [_layer_facts(index, layer, stage, hardware, contents)
+        "layers": [serial_facts(index, layer, stage, hardware, contents)
                    for index, (layer, stage, hardware, contents) in enumerate(
                        zip(description.layers, network.plan.stages, network.layers,
                            network.tables, strict=True))],
     }
-
-
-def _layer_facts(index, layer, stage, hardware, contents):
-    entry = len(hardware.buffer.entry.as_value())
-    state = stage.neurons * (hardware.parameters.sum_max.bit_length() if stage.readout
-                             else layer.membrane_bits)
-    facts = {
-        "kind": layer.kind, "inputs": layer.n_in, "neurons": layer.n_out, "taps": stage.taps,
-        "recurrent": stage.recurrent, "pe": stage.pe, "simd": stage.simd, "sparse": stage.sparse,
-        "words": stage.words, "groups": stage.groups, "lanes": stage.lanes,
-        "channels": stage.n_out, "positions": 1, "columns": 1, "pool_size": 1,
-        "padded_neurons": stage.neurons,
-        "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),
-                            "without_spikes": int(stage.step_cycles(0))},
-        "frac": layer.frac,
-        "memories": {name: {"file": f"memory/{image_name(index, name)}", "width": width,
-                            "depth": len(words)}
-                     for name, (width, words) in contents.items()},
-        "buffer_bits": 2 * stage.words * entry,
-        "state_bits": state,
-    }
-    if not stage.readout:
-        facts |= {"membrane_bits": layer.membrane_bits, "signed": layer.signed,
-                  "shift": layer.shift}
-    return facts
 
 
 def report(name, facts):

@@ -243,7 +243,7 @@ class SerialLayer(_Serial):
                      neurons.bias.eq(self.roms["biases"].word)]
 
         membranes = Memory(shape=len(neurons.membrane.as_value()),
-                           depth=stage.neurons // stage.lanes, init=[], attrs=RAM)
+                           depth=max(2, stage.neurons // stage.lanes), init=[], attrs=RAM)
         m.submodules.membranes = membranes
         read, write = membranes.read_port(), membranes.write_port()
         address = delayed(m, address, 2, "membrane_at")
@@ -305,7 +305,7 @@ class SerialReadout(_Serial):
         wiring.connect(m, scores.o, wiring.flipped(self.o))
 
         width = Shape.cast(range(p.sum_max + 1)).width
-        totals = Memory(shape=width, depth=stage.neurons, init=[], attrs=RAM)
+        totals = Memory(shape=width, depth=max(2, stage.neurons), init=[], attrs=RAM)
         m.submodules.totals = totals
         read, write = totals.read_port(), totals.write_port()
         # the sum, then the new total, which then saturates

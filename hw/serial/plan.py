@@ -26,7 +26,7 @@ from hw.stages import ceil_div
 from hw.tree import tree_latency
 
 __all__ = ["SerialFolding", "SerialPlan", "SerialStage", "TotalParameters", "default_serial",
-           "serial_plan", "serial_tables"]
+           "serial_plan", "serial_stages", "serial_tables"]
 
 SPARED = 4  # a sparse layer reads one word in so many, or more
 
@@ -167,17 +167,21 @@ def serial_plan(description, foldings):
         raise FoldingError("a network for images has no time-serial schedule")
     if len(foldings) != len(layers):
         raise FoldingError(f"{len(layers)} layers need as many foldings, not {len(foldings)}")
-    for index, folding in enumerate(foldings):
+    return SerialPlan(serial_stages(layers, foldings))
+
+
+def serial_stages(layers, foldings, first=0):
+    """The :class:`SerialStage` of each of these layers, the first of which counts as ``first``."""
+    for index, (layer, folding) in enumerate(zip(layers, foldings, strict=True), first):
         for name, value, most in (("PE", folding.pe, MAX_PE), ("SIMD", folding.simd, MAX_SIMD)):
             if type(value) is not int or not 1 <= value <= most:
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most}, not {value!r}")
         if type(folding.sparse) is not bool:
             raise FoldingError(f"layer {index}: sparse is true or false, not {folding.sparse!r}")
-        if folding.pe > layers[index].n_out:
-            raise FoldingError(f"layer {index} has {layers[index].n_out} neurons: PE {folding.pe} "
-                               "is more")
-    return SerialPlan(tuple(_stage(layer, folding, following) for layer, folding, following in
-                            zip(layers, foldings, [*foldings[1:], None], strict=True)))
+        if folding.pe > layer.n_out:
+            raise FoldingError(f"layer {index} has {layer.n_out} neurons: PE {folding.pe} is more")
+    return tuple(_stage(layer, folding, following) for layer, folding, following in
+                 zip(layers, foldings, [*foldings[1:], None], strict=True))
 
 
 def _stage(layer, folding, following):
