@@ -22,7 +22,9 @@ and memory layout, and report.txt, which is printed too. Examples:
 
 A network for streams has cycles a step in place of cycles an image, and:
 
-  python scripts/build.py --model ecg-64-b3 --pe 8,4,1 --simd 8,8,8 --dense
+  python scripts/build.py --model ecg-32t24-32t4-b2 --encoder ecg --pe 8,8,1 --simd 8,8,8
+
+  python scripts/build.py --model ecg-32t24-32t4-b2 --activity ecg --units 64
 
 With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed design, logs,
 result.json and report.txt. --doctor says which tools that takes and where they are.
@@ -35,6 +37,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -45,9 +48,15 @@ from hw.filling import FillError
 from hw.fit import FitError, check_fit, choose_for_board, found_text
 from hw.flow import FlowError, Options, implement
 from hw.folding import FoldingError
+from hw.serial.choice import choose_for_activity
 from hw.serial.plan import SerialFolding
 from hw.toolchain import ToolError, doctor
+from model.data import DataError
+from model.data import load as load_samples
 from model.description import DescriptionError, load
+from model.recordings import TASKS
+
+RECORDED = 100  # samples whose activity chooses a folding
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -73,6 +82,10 @@ def main(
              'layer or a stream')] = None,
     dense: Annotated[bool, typer.Option("--dense", help="a stream's layers read all words of "
                                         "inputs, those without a spike too")] = False,
+    activity: Annotated[str, typer.Option(help="a data set whose spikes choose PE, SIMD and "
+                                               "sparsity of a stream, see --units")] = "",
+    units: Annotated[int, typer.Option(min=1, help="PE x SIMD of a layer, at most, with "
+                                                   "--activity")] = 64,
     events: Annotated[bool, typer.Option("--events", help="a stream comes as events, words with "
                                          "their index, and not as frames")] = False,
     encoder: Annotated[str, typer.Option(help="what turns a signal into a stream's steps, in the "
@@ -127,8 +140,14 @@ def main(
         if description.stream:
             _refuse_for_streams(pixels=pixels, fit=fit, target_fps=target_fps, loadable=loadable,
                                 patchable=patchable)
-            foldings = choose_serial(description, pe=pe, simd=simd, dense=dense, file=folding,
-                                     cycles=cycles)
+            if activity:
+                if pe or simd or dense or folding or cycles:
+                    raise BuildError("--activity chooses the folding: leave out --pe, --simd, "
+                                     "--dense, --folding and --cycles")
+                foldings = choose_for_activity(description, recorded(activity, description), units)
+            else:
+                foldings = choose_serial(description, pe=pe, simd=simd, dense=dense, file=folding,
+                                         cycles=cycles)
         elif fit or target_fps:
             if not target:
                 raise BuildError("--fit and --target-fps need a --board")
@@ -153,14 +172,25 @@ def main(
             options = Options(target, hz, baud, seeds, bare,
                               loadable, patchable, link, encoder)
             folder = place(folder, description, foldings, options)
-    except (BoardError, BuildError, DescriptionError, FillError, FitError, FlowError, FoldingError,
-            ToolError, OSError) as error:
+    except (BoardError, BuildError, DataError, DescriptionError, FillError, FitError, FlowError,
+            FoldingError, ToolError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print((folder / "report.txt").read_text())
     if found:
         print(f"{found_text(found, target, hz)}\n")
     print(f"written to {folder}/")
+
+
+def recorded(dataset, description):
+    """Training samples of a data set for streams, [N, T, n_in]."""
+    if dataset not in TASKS or TASKS[dataset].inputs != description.n_in:
+        fitting = [name for name, task in TASKS.items() if task.inputs == description.n_in]
+        raise BuildError(f"--activity {dataset}: no recordings with {description.n_in} inputs a "
+                         f"step; there is {', '.join(fitting) or 'none'}")
+    samples, _ = load_samples(dataset, "train")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:RECORDED])
+    return samples[chosen].reshape(len(chosen), -1, description.n_in)
 
 
 def _refuse_for_streams(**options):
