@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Watch a network work: a recording, live, through the simulated core.
+
+The network is built, its Verilog compiled by Verilator, and a recording played through it at its
+own pace. A page in a browser on this machine shows signal, spikes, membranes and decisions as they
+come; with --terminal the terminal does. Each step is compared with the golden model, every input,
+spike, membrane and score: the exit status is 1 if anything differed. Examples:
+
+  python scripts/stream.py --sim ecg                   prints the address of the page
+
+  python scripts/stream.py --sim ecg --speed 4 --loop
+
+  python scripts/stream.py --sim ecg --terminal
+
+  python scripts/stream.py --sim ecg --beats 100 --speed 0      a table, as soon as it can be there
+
+What there is: ecg, heart beats of a patient that no network was trained with, in five classes. The
+core gets samples and encodes them itself. The clock of --clock decides what share of its cycles
+the core is idle; the simulation needs no clock. Ctrl-C ends it.
+"""
+
+import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+
+import signal
+import sys
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from hw.build import BuildError, build, choose_serial, find_network, open_build
+from hw.emit import module_name
+from hw.folding import FoldingError
+from model import recordings
+from model.description import DescriptionError, load
+from model.encoders import Rhythm
+from sim.live import LiveCore, compile_live
+from sim.page import Hub, PageServer, hello
+from sim.player import Golden, Player, Recording, summary
+from sim.terminal import TerminalView
+from sim.tools import SimulationError
+
+PORT = 8000
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class UsageError(Exception):
+    """Options that cannot be."""
+
+
+def ecg():
+    """The packaged beats, and what the encoder makes of them."""
+    samples, intervals, labels = recordings.excerpt()
+    task = recordings.TASKS["ecg"]
+    early, late = len(Rhythm.EARLY), len(Rhythm.LATE)
+    inputs = [("signal rises", len(recordings.CROSSED)), ("signal falls", len(recordings.CROSSED)),
+              ("above mean", len(recordings.UNUSUAL)), ("below mean", len(recordings.UNUSUAL)),
+              ("early", early), ("late", late), ("before early", early), ("before late", late)]
+    return Recording(
+        name="MIT-BIH record 233", samples=samples, intervals=intervals, labels=labels,
+        classes=task.classes, inputs=tuple(inputs), seen=recordings.BEAT,
+        encoded=recordings.encode_beats(samples, intervals, np.zeros(len(samples), int)))
+
+
+@dataclass(frozen=True)
+class Show:
+    """network: name of a committed one; encoder: of hw.serial.encoders; recording: makes it."""
+
+    network: str
+    encoder: str
+    recording: Callable
+
+
+SHOWS = {"ecg": Show("ecg-64-b3", "ecg", ecg)}
+
+
+@app.command(help=__doc__)
+def main(
+    sim: Annotated[str, typer.Option(help="what to simulate: " + ", ".join(SHOWS))],
+    model: Annotated[str, typer.Option(help="a .qsnn file, or a name in model/networks, in place "
+                                            "of the network that comes along")] = "",
+    speed: Annotated[float, typer.Option(min=0, help="of the recording; 0: as fast as it "
+                                                     "goes")] = 1.0,
+    clock: Annotated[float, typer.Option(help="MHz that the shares of busy and idle cycles are "
+                                              "for")] = 12.0,
+    beats: Annotated[int, typer.Option(min=0, help="stop after so many; 0: at the end of the "
+                                                   "recording")] = 0,
+    loop: Annotated[bool, typer.Option("--loop", help="begin anew at the end of the "
+                                                      "recording")] = False,
+    terminal: Annotated[bool, typer.Option("--terminal", help="draw here, without a page")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help=f"of the page; 0: {PORT}, or a free "
+                                                             "one where that is in use")] = 0,
+    out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
+):
+    try:
+        if sim not in SHOWS:
+            raise UsageError(f"--sim {sim}: there is {', '.join(SHOWS)}")
+        if not 0.001 <= clock <= 1000:
+            raise UsageError(f"--clock takes 0.001 to 1000 MHz, not {clock:g}")
+        hz, show = clock * 1e6, SHOWS[sim]
+        recording = show.recording()
+        path = find_network(model or show.network)
+        description = load(path)
+        _check(path, description, recording)
+        name = path.resolve().parent.name if path.stem == "network" else path.stem
+        folder = _build(description, show.encoder, name, out)
+        facts, description = open_build(folder)
+        print(f"compiling {folder} ...", flush=True)
+        compile_live(folder, facts)
+        with ExitStack() as stack:
+            core = stack.enter_context(LiveCore(folder, facts))
+            player = Player(core, recording, Golden(description, recording), speed=speed,
+                            beats=beats, repeat=loop)
+            if terminal:
+                view = stack.enter_context(TerminalView(
+                    description, recording, player.totals, speed=speed, clock=hz))
+            else:
+                view = Hub(hello(description, recording, facts, speed=speed, clock=hz),
+                           player.totals)
+                server = stack.enter_context(_serve(port, view))
+                print(f"watch it at {server.address}   (Ctrl-C ends it)", flush=True)
+            ended = _play(player, view)
+            if not terminal:
+                view.finish(_last_words(player.totals, ended))
+    except (BuildError, DescriptionError, FoldingError, SimulationError, UsageError,
+            ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print("\n" + summary(description, recording, player.totals, hz))
+    raise typer.Exit(1 if player.totals.mismatches else 0)
+
+
+def _check(path, description, recording):
+    wanted = recording.encoded.shape[2], len(recording.classes)
+    if not description.stream or (description.n_in, description.classes) != wanted:
+        raise UsageError(f"{path}: {description.shape} is not a network for this stream, which has "
+                         f"{wanted[0]} inputs a step and {wanted[1]} classes; take another --model")
+
+
+def _build(description, encoder, name, out):
+    """The build folder of the network; built only where it, or what builds it, has changed."""
+    foldings = choose_serial(description)
+    sources = sorted((Path(__file__).parents[1] / "hw").rglob("*.py"))
+    key = str(zlib.crc32(b"".join([description.tobytes(), repr((foldings, encoder)).encode(),
+                                   *(path.read_bytes() for path in sources)])))
+    folder = Path(out) / name
+    stamp = folder / "stream.stamp"
+    if stamp.exists() and stamp.read_text() == key + _verilog(folder, name):
+        return folder
+    print(f"building {folder} ...", flush=True)
+    folder = build(description, foldings, name, out, encoder=encoder)
+    stamp.write_text(key + _verilog(folder, name))
+    return folder
+
+
+def _verilog(folder, name):
+    """A checksum of what another build into the same folder would have changed."""
+    files = sorted([folder / f"{module_name(name)}.v", folder / f"{module_name(name)}.json",
+                    folder / "network.qsnn", *(folder / "memory").glob("*.hex")])
+    return " " + str(zlib.crc32(b"".join(path.read_bytes() for path in files if path.is_file())))
+
+
+def _serve(port, hub):
+    """A server that runs."""
+    for number in [port] if port else [PORT, 0]:
+        try:
+            server = PageServer(number, hub)
+        except OSError as error:
+            failed = error
+        else:
+            server.start()
+            return server
+    raise UsageError(f"--port {port} cannot be used ({failed.strerror}); give another one, or none "
+                     "for a free one")
+
+
+def _play(player, view):
+    """Play until the end, or until Ctrl-C or a kill; whether it was the end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for event in player.play():
+            view.put(event, player.now)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _last_words(totals, ended):
+    equal = "everything was equal to the golden model" if not totals.mismatches else \
+        f"{totals.mismatches:,} values differ from the golden model"
+    return (f"The stream {'has ended' if ended else 'was stopped'}: {totals.beats:,} beats, "
+            f"{totals.right:,} right, {equal}.")
+
+
+if __name__ == "__main__":
+    app()
