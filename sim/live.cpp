@@ -16,7 +16,7 @@
 #include "words.h"
 
 static const unsigned QUIET = 8;  // cycles without anything, before all is done
-static const uint64_t LIMIT = 10000000;  // cycles of a request
+static const uint64_t LIMIT = 2000000;  // cycles of a request
 
 template <typename T> static uint32_t field(const T& value, unsigned offset, unsigned width) {
     uint64_t pair = word(value, offset / 32)

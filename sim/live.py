@@ -65,8 +65,8 @@ def compile_live(folder, facts):
     # -Wno-lint: what is waived, and why, stands in hw/lint.vlt; tests lint with that
     run(["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
          "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
-         "--top-module", facts["top"], "-o", "../live", "-CFLAGS", f"-O2 -I{work.resolve()}",
-         "-MAKEFLAGS", "OPT_FAST=-O2", f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt",
+         "--top-module", facts["top"], "-o", "../live", "-CFLAGS", f"-O1 -I{work.resolve()}",
+         "-MAKEFLAGS", "OPT_FAST=-O1", f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt",
          str(source.resolve()), "live.cpp"], environment, work, work / "verilator.log")
     stamp.write_text(key)
     return program
