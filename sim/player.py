@@ -181,8 +181,8 @@ class Player:
     def play(self):
         """The :class:`Beat`, its :class:`Moment` of each step, and its :class:`Decision`, ..."""
         recording = self.recording
-        starts, ends = recording.pace()
-        peaks, count = recording.peaks, len(recording.labels)
+        starts, ends = (times.tolist() for times in recording.pace())
+        peaks, count = recording.peaks.tolist(), len(recording.labels)
         self.begun = time.monotonic()
         number = 0
         while (not self.beats or number < self.beats) and (
