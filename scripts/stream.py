@@ -14,9 +14,10 @@ spike, membrane and score: the exit status is 1 if anything differed. Examples:
 
   python scripts/stream.py --sim ecg --beats 100 --speed 0      a table, as soon as it can be there
 
-What there is: ecg, heart beats of a patient that no network was trained with, in five classes. The
-core gets samples and encodes them itself. The clock of --clock decides what share of its cycles
-the core is idle; the simulation needs no clock. Ctrl-C ends it.
+What there is: ecg, heart beats of a patient that no network was trained with, in the five classes
+of AAMI. The core gets samples and encodes them itself. --record takes another patient, where the
+data set is on this machine. --clock is the clock of which busy and idle shares are given: the
+simulation counts cycles, and has none. Ctrl-C ends it.
 """
 
 import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
@@ -37,6 +38,7 @@ from hw.build import BuildError, build, choose_serial, find_network, open_build
 from hw.emit import module_name
 from hw.folding import FoldingError
 from model import recordings
+from model.data import DataError, load_beats
 from model.description import DescriptionError, load
 from model.encoders import Rhythm
 from sim.live import LiveCore, compile_live
@@ -54,30 +56,44 @@ class UsageError(Exception):
     """Options that cannot be."""
 
 
-def ecg():
-    """The packaged beats, and what the encoder makes of them."""
-    samples, intervals, labels = recordings.excerpt()
+def ecg(record, data_dir):
+    """Beats of a patient, those that come along or all of a record, and their encoding."""
     task = recordings.TASKS["ecg"]
+    if record:
+        samples, intervals, records, labels = load_beats("test", data_dir)
+        chosen = records == record
+        if not chosen.any():
+            raise UsageError(f"--record {record}: the data set has "
+                             f"{', '.join(map(str, np.unique(records)))} for test")
+        samples, intervals, labels = (part[chosen] for part in (samples, intervals, labels))
+    else:
+        samples, intervals, labels = recordings.excerpt()
+        record = recordings.EXCERPT.stem.rpartition("-")[2]
     early, late = len(Rhythm.EARLY), len(Rhythm.LATE)
     inputs = [("signal rises", len(recordings.CROSSED)), ("signal falls", len(recordings.CROSSED)),
               ("above mean", len(recordings.UNUSUAL)), ("below mean", len(recordings.UNUSUAL)),
               ("early", early), ("late", late), ("before early", early), ("before late", late)]
     return Recording(
-        name="MIT-BIH record 233", samples=samples, intervals=intervals, labels=labels,
+        name=f"MIT-BIH record {record}", samples=samples, intervals=intervals, labels=labels,
         classes=task.classes, inputs=tuple(inputs), seen=recordings.BEAT,
         encoded=recordings.encode_beats(samples, intervals, np.zeros(len(samples), int)))
 
 
 @dataclass(frozen=True)
 class Show:
-    """network: name of a committed one; encoder: of hw.serial.encoders; recording: makes it."""
+    """Something to watch.
+
+    network    name of a committed one
+    encoder    of :mod:`hw.serial.encoders`
+    recording  gives a :class:`sim.player.Recording`, of --record and --data-dir
+    """
 
     network: str
     encoder: str
     recording: Callable
 
 
-SHOWS = {"ecg": Show("ecg-64-b3", "ecg", ecg)}
+SHOWS = {"ecg": Show("ecg-32t24-32t4-b2", "ecg", ecg)}
 
 
 @app.command(help=__doc__)
@@ -85,6 +101,8 @@ def main(
     sim: Annotated[str, typer.Option(help="what to simulate: " + ", ".join(SHOWS))],
     model: Annotated[str, typer.Option(help="a .qsnn file, or a name in model/networks, in place "
                                             "of the network that comes along")] = "",
+    record: Annotated[int, typer.Option(min=0, help="of the data set, all of it; 0: the beats that "
+                                                    "come along")] = 0,
     speed: Annotated[float, typer.Option(min=0, help="of the recording; 0: as fast as it "
                                                      "goes")] = 1.0,
     clock: Annotated[float, typer.Option(help="MHz that the shares of busy and idle cycles are "
@@ -96,6 +114,7 @@ def main(
     terminal: Annotated[bool, typer.Option("--terminal", help="draw here, without a page")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help=f"of the page; 0: {PORT}, or a free "
                                                              "one where that is in use")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
     out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
 ):
     try:
@@ -104,7 +123,7 @@ def main(
         if not 0.001 <= clock <= 1000:
             raise UsageError(f"--clock takes 0.001 to 1000 MHz, not {clock:g}")
         hz, show = clock * 1e6, SHOWS[sim]
-        recording = show.recording()
+        recording = show.recording(record, data_dir)
         path = find_network(model or show.network)
         description = load(path)
         _check(path, description, recording)
@@ -128,7 +147,7 @@ def main(
             ended = _play(player, view)
             if not terminal:
                 view.finish(_last_words(player.totals, ended))
-    except (BuildError, DescriptionError, FoldingError, SimulationError, UsageError,
+    except (BuildError, DataError, DescriptionError, FoldingError, SimulationError, UsageError,
             ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
