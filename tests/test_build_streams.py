@@ -1,0 +1,107 @@
+"""scripts/build.py with networks for streams, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.build import BuildError, choose_folding, choose_serial, foldings_of, open_build
+from hw.serial.plan import SerialFolding
+from model.description import save
+from tests.networks import random_description
+from tests.streams import random_stream
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "build.py"
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A folder with a small network for streams and one for images."""
+    rng = np.random.default_rng(0)
+    save(random_stream(rng, words=[(8, 2, True), (5, 1, False)]), tmp_path / "stream.qsnn")
+    save(random_description(rng, widths=(5, 4, 6, 3)), tmp_path / "images.qsnn")
+    return tmp_path
+
+
+def run(work, *arguments):
+    return subprocess.run([sys.executable, SCRIPT, *arguments], cwd=work, capture_output=True,
+                          text=True, timeout=300, env=os.environ | {"PYTHONWARNINGS": "error",
+                                                                    "COLUMNS": "100"})
+
+
+def test_build(work):
+    found = run(work, "--model", "stream.qsnn", "--pe", "4,1,1", "--simd", "2,4,1")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "a stream of steps" in found.stdout and "cycles a step" in found.stdout
+    facts, description = open_build(work / "build" / "stream")
+    assert foldings_of(facts) == [SerialFolding(4, 2), SerialFolding(1, 4), SerialFolding(1, 1)]
+    assert facts["stream"] and not facts["events"] and facts["encoder"] == ""
+    fields = facts["ports"]["i__payload"]["fields"]
+    assert fields["word"]["width"] == 2 and {"emit", "clear"} < fields.keys()
+    for index, layer in enumerate(facts["layers"]):
+        for entry in layer["memories"].values():
+            assert (work / "build" / "stream" / entry["file"]).is_file(), index
+    # again, the same bytes
+    verilog = (work / "build" / "stream" / "stream.v").read_bytes()
+    assert run(work, "--model", "stream.qsnn", "--pe", "4,1,1",
+               "--simd", "2,4,1").returncode == 0
+    assert (work / "build" / "stream" / "stream.v").read_bytes() == verilog
+
+
+def test_dense_and_events(work):
+    assert run(work, "--model", "stream.qsnn", "--dense", "--cycles", "40").returncode == 0
+    facts, _ = open_build(work / "build" / "stream")
+    assert not any(folding.sparse for folding in foldings_of(facts))
+    assert run(work, "--model", "stream.qsnn", "--events").returncode == 0
+    facts, _ = open_build(work / "build" / "stream")
+    assert {"index", "end"} < facts["ports"]["i__payload"]["fields"].keys()
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--model", "images.qsnn", "--dense"], "are for networks of streams, 5-4-6-3 takes images"),
+    (["--model", "images.qsnn", "--encoder", "ecg"], "are for networks of streams"),
+    (["--model", "stream.qsnn", "--pixels", "1,1,1"], "--pixels is for networks of images"),
+    (["--model", "stream.qsnn", "--board", "icebreaker", "--fit"], "--fit is for networks of"),
+    (["--model", "stream.qsnn", "--loadable"], "--loadable is for networks of images"),
+    (["--model", "stream.qsnn", "--pe", "9,1,1"], "layer 0 has 8 neurons: PE 9 is more"),
+    (["--model", "stream.qsnn", "--pe", "1,1"], "--pe needs 3 numbers"),
+    (["--model", "stream.qsnn", "--encoder", "ear"], "no encoder 'ear': there is ecg"),
+    (["--model", "stream.qsnn", "--encoder", "ecg"], "gives 30 spikes a step, the network takes"),
+    (["--model", "stream.qsnn", "--activity", "ecg"], "--activity ecg: no recordings with"),
+    (["--model", "stream.qsnn", "--activity", "ecg", "--dense"], "leave out --pe"),
+    (["--model", "images.qsnn", "--folding", "serial.json", "--board", "icebreaker"],
+     "are for the Verilog alone"),
+    (["--model", "images.qsnn", "--folding", "first.json"], "layer 0 cannot be serial"),
+    (["--model", "images.qsnn", "--folding", "wrong.json"], "serial is true or false"),
+])
+def test_refused(work, arguments, sentence):
+    rows = [{"pe": 1, "simd": 1}, {"pe": 1, "simd": 1, "serial": True},
+            {"pe": 1, "simd": 1, "serial": True}]
+    (work / "serial.json").write_text(json.dumps(rows))
+    (work / "first.json").write_text(json.dumps([rows[1]] * 3))
+    (work / "wrong.json").write_text(json.dumps([rows[0] | {"sparse": True}, *rows[1:]]))
+    found = run(work, *arguments)
+    assert (found.returncode, found.stdout) == (2, ""), found.stderr
+    assert found.stderr.startswith("error: ") and found.stderr.count("\n") == 1
+    assert sentence in found.stderr
+    assert not (work / "build").exists()
+
+
+def test_folding_files(work):
+    description = random_stream(np.random.default_rng(0), words=[(8, 1, False)])
+    file = work / "folding.json"
+    file.write_text('[{"pe": 2, "simd": 4, "sparse": false}, {"pe": 1, "simd": 2}]')
+    assert choose_serial(description, file=file) == [SerialFolding(2, 4, False),
+                                                     SerialFolding(1, 2, True)]
+    with pytest.raises(BuildError, match="takes the place"):
+        choose_serial(description, file=file, dense=True)
+    file.write_text('[{"pe": 2, "simd": 4, "pixels": 1}, {"pe": 1, "simd": 2}]')
+    with pytest.raises(BuildError, match="not a folding"):
+        choose_serial(description, file=file)
+    images = random_description(np.random.default_rng(0), widths=(5, 4, 3))
+    file.write_text('[{"pe": 2, "simd": 4}, {"pe": 1, "simd": 2, "serial": true}]')
+    assert choose_folding(images, file=file)[1] == SerialFolding(1, 2, True)
