@@ -28,7 +28,7 @@ UNITS = 64  # PE x SIMD of a layer
 CHOSEN_BY = 100  # training samples whose activity chooses the folding
 COUNTED = 500  # test samples whose words are counted
 SIMULATED = 20  # test samples that go through the Verilog
-WATCHED = 3  # of those whose toggles are counted
+WATCHED = 60  # steps of those whose toggles are counted, a sample at least
 SWEEP = 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8  # of the recorded firing rate
 TEXT = """# Streams: work follows activity
 
@@ -87,16 +87,25 @@ def cycles_of(description, foldings, samples):
                       for stage, count in zip(stages, counts, strict=True)]}
 
 
-def verilog(description, foldings, samples):
-    """Cycles and toggles a step of the Verilog on some samples, compared with the golden model."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = build(description, foldings, "stream", temporary)
-        facts, _ = open_build(folder)
-        outcome = _simulate(folder, facts, description, samples)
-        waves = Path(temporary) / "waves.vcd"
-        steps = _simulate(folder, facts, description, samples[:WATCHED], waves=waves).steps
-        return {"cycles_per_step": round(outcome.cycles / outcome.steps, 1),
-                "toggles_per_step": round(toggles(waves) / steps)}
+class Verilog:
+    """The Verilog of a network and a folding, built once."""
+
+    def __init__(self, description, foldings, folder):
+        self.description = description
+        self.folder = build(description, foldings, "stream", folder)
+        self.facts, _ = open_build(self.folder)
+
+    def cycles(self, samples):
+        """Cycles a step on some samples, which are compared with the golden model."""
+        outcome = _simulate(self.folder, self.facts, self.description, samples)
+        return round(outcome.cycles / outcome.steps, 1)
+
+    def toggles(self, samples):
+        """Bits that change in a step."""
+        waves = self.folder / "waves.vcd"
+        few = samples[:max(1, WATCHED // samples.shape[1])]
+        steps = _simulate(self.folder, self.facts, self.description, few, waves=waves).steps
+        return round(toggles(waves) / steps)
 
 
 def _simulate(folder, facts, description, samples, waves=None):
@@ -148,8 +157,11 @@ def measure(name):
            "membrane_bits": description.hidden[0].membrane_bits,
            "folding": [[f.pe, f.simd, f.sparse] for f in foldings]}
     for kind, used in (("sparse", foldings), ("dense", dense(foldings))):
-        row[kind] = cycles_of(description, used, samples)
-        row[kind]["verilog"] = verilog(description, used, samples[:SIMULATED])
+        with tempfile.TemporaryDirectory() as temporary:
+            core = Verilog(description, used, temporary)
+            row[kind] = cycles_of(description, used, samples) | {
+                "verilog_cycles_per_step": core.cycles(samples[:SIMULATED]),
+                "toggles_per_step": core.toggles(samples)}
     print(f"{name}: {row['sparse']['cycles_per_step']} cycles a step, dense "
           f"{row['dense']['cycles_per_step']}", flush=True)
     return row
@@ -162,18 +174,25 @@ def sweep(name):
     foldings = choose_for_activity(description, chosen_by, UNITS)
     foldings = [SerialFolding(f.pe, f.simd, True) for f in foldings]
     rng, rows, own = np.random.default_rng(0), [], float(samples.mean())
-    for part in SWEEP:
-        kept = rng.random(samples.shape) < min(part, 1)
-        added = rng.random(samples.shape) < max(0, part - 1) * own / (1 - own)
-        changed = (samples & kept) | added.astype(np.uint8)
-        row = {"part": part, "rate": round(float(changed.mean()), 4)}
-        for kind, used in (("sparse", foldings), ("dense", dense(foldings))):
-            row[kind] = cycles_of(description, used, changed)
-            row[kind]["verilog"] = verilog(description, used, changed[:WATCHED])
-        rows.append(row)
-        print(f"{name} at {part:g} of its rate: {row['sparse']['layers'][0]} cycles, dense "
-              f"{row['dense']['layers'][0]}", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        cores = {kind: (used, Verilog(description, used, Path(temporary) / kind))
+                 for kind, used in (("sparse", foldings), ("dense", dense(foldings)))}
+        rows = [_swept(description, cores, samples, part, own, rng) for part in SWEEP]
     return {"network": name, "rows": rows}
+
+
+def _swept(description, cores, samples, part, own, rng):
+    """A row of the sweep."""
+    kept = rng.random(samples.shape) < min(part, 1)
+    added = rng.random(samples.shape) < max(0, part - 1) * own / (1 - own)
+    changed = (samples & kept) | added.astype(np.uint8)
+    row = {"part": part, "rate": round(float(changed.mean()), 4)}
+    for kind, (used, core) in cores.items():
+        row[kind] = cycles_of(description, used, changed) | {
+            "toggles_per_step": core.toggles(changed)}
+    print(f"at {part:g} of its rate: {row['sparse']['layers'][0]} cycles, dense "
+          f"{row['dense']['layers'][0]}", flush=True)
+    return row
 
 
 def markdown(document):
@@ -190,7 +209,7 @@ def markdown(document):
             f"| {', '.join(f'{rate:.3f}' for rate in row['rates'])} | {foldings} "
             f"| {a['reads'][0][0]:.1f} of {a['reads'][0][1]} | {a['cycles_per_step']:,.1f} "
             f"| {b['cycles_per_step']:,.1f} | {b['cycles_per_step'] / a['cycles_per_step']:.1f} "
-            f"| {a['verilog']['toggles_per_step']:,} | {b['verilog']['toggles_per_step']:,} |")
+            f"| {a['toggles_per_step']:,} | {b['toggles_per_step']:,} |")
     swept = document["sweep"]
     table = ["| firing rate | words read | cycles of layer 0 | dense | toggles a step | dense |",
              "|---" * 6 + "|"]
@@ -199,8 +218,8 @@ def markdown(document):
         a, b = row["sparse"], row["dense"]
         table.append(f"| {row['rate']:.4f} | {a['reads'][0][0]:.1f} of {a['reads'][0][1]} "
                      f"| {a['layers'][0]:,.1f} | {b['layers'][0]:,.1f} "
-                     f"| {a['verilog']['toggles_per_step']:,} "
-                     f"| {b['verilog']['toggles_per_step']:,} |")
+                     f"| {a['toggles_per_step']:,} "
+                     f"| {b['toggles_per_step']:,} |")
         if a["reads"][0][0] > 0.9 * a["reads"][0][1] and crossover.startswith("not"):
             crossover = (f"here at a firing rate of about {row['rate']:.2f}, where less than a "
                          "tenth of the words are empty")

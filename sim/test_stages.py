@@ -13,13 +13,17 @@ from hw.boards import BOARDS
 from hw.build import build, foldings_of, open_build
 from hw.flow import Options, implement
 from hw.folding import Folding, plan
+from hw.serial.plan import SerialFolding, serial_plan
 from hw.toolchain import ToolError, find
 from model.golden import infer
+from model.streams import classify
 from sim.icebox import outputs_at_plls
 from sim.netlist import simulable
-from sim.stages import STAGES, check
+from sim.stages import STAGES, check, check_stream
+from sim.steps import pack_steps
 from sim.tools import SimulationError
 from tests.networks import random_description, random_maps, random_pixels
+from tests.streams import random_stream
 
 VERIFY = Path(__file__).parents[1] / "scripts" / "verify.py"
 IMAGES = 210
@@ -90,6 +94,33 @@ def test_convolutions(tmp_path):
     for comparison in found:
         assert comparison.ok, comparison
         assert len(set(comparison.digests)) == 3 and comparison.digests == found[0].digests
+
+
+def test_stream(tmp_path):
+    """A network for streams that sleeps, with taps and recurrent weights, from the oscillator."""
+    needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
+    rng = np.random.default_rng(7)
+    description = random_stream(rng, words=[(8, 2, True)])
+    foldings = [SerialFolding(4, 4), SerialFolding(1, 4)]
+    folder = build(description, foldings, "net", tmp_path)
+    board = BOARDS["icebreaker"]
+    implement(folder, description, foldings, Options(board, board.clock_hz, bare=True),
+              command="test", say=lambda text: None)
+    facts, description = open_build(folder)
+    samples = (rng.random((IMAGES, 12, description.n_in)) < 0.3).astype(np.uint8)
+    result = classify(description, samples, trace=True)
+    assert all(0.02 < rate < 0.98 for rate in result.rates)
+    assert len(np.unique(result.labels)) > 1
+    last = np.arange(IMAGES * 12) % 12 == 11
+    signal, _ = pack_steps(facts, samples.reshape(-1, description.n_in), last, last)
+    found = list(check_stream(
+        folder / "icebreaker", board, facts, description, serial_plan(description, foldings),
+        signal, result, bitstream=folder / "icebreaker" / "net.bin", stages=STAGES["ice40"],
+        work=tmp_path / "work"))
+    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+    for comparison in found:
+        assert comparison.ok, comparison
+        assert comparison.digests == found[0].digests != [0]
 
 
 def test_ecp5(tmp_path):

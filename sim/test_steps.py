@@ -10,8 +10,9 @@ from hw.serial.plan import SerialFolding
 from model import data
 from model.description import Description, load
 from model.layers import FullyConnected
+from model.recordings import encode_beats, excerpt
 from sim.runner import simulate_stream
-from sim.steps import simulate_steps
+from sim.steps import pack_beats, simulate_steps
 from sim.tools import SimulationError
 from tests.streams import random_serial, random_steps, random_stream
 
@@ -93,6 +94,24 @@ def test_a_difference_is_seen(tmp_path):
             FullyConnected(**fields | {name: changed}), description.readout))
         outcome = simulate_steps(tmp_path / "stream", facts, other, x, emit, clear)
         assert outcome.mismatches["layer 0 membranes"], name
+
+
+def test_samples_through_the_encoder(tmp_path):
+    """Heart beats of a recording as they were sampled; the encoder is a part of the Verilog."""
+    description = load(NETWORKS / "ecg-32t24-32t4-b2.qsnn")
+    folder = build(description, [SerialFolding(8, 8), SerialFolding(8, 8), SerialFolding(1, 8)],
+                   "ecg", tmp_path, encoder="ecg")
+    facts, description = open_build(folder)
+    samples, intervals, labels = (part[:300] for part in excerpt())
+    records = np.repeat([1, 2], 150)  # as if another patient came
+    x = encode_beats(samples, intervals, records)
+    last = np.tile(np.arange(x.shape[1]) == x.shape[1] - 1, len(x))
+    outcome = simulate_steps(folder, facts, description, x.reshape(-1, x.shape[2]), last, last,
+                             signal=pack_beats(facts, samples, intervals, records))
+    assert outcome.ok, outcome.mismatches
+    assert (outcome.labels == labels).mean() > 0.7
+    with pytest.raises(SimulationError, match="has the encoder ecg in front"):
+        simulate_steps(folder, facts, description, x.reshape(-1, x.shape[2]), last, last)
 
 
 def test_last_step_must_emit(tmp_path):

@@ -139,5 +139,5 @@ def test_beats(simd):
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.add_testbench(feed, background=True)
-    simulator.run_until(20e-3)
+    simulator.run()
     assert found == expected

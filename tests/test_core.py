@@ -1,0 +1,128 @@
+"""A network for streams at a serial line: records, lost bytes, sleep."""
+
+import numpy as np
+import pytest
+
+from hw.serial.core import RecordReader, RecordWriter, StreamBoard
+from hw.serial.plan import SerialFolding
+from model import streams
+from tests.simulation import run
+from tests.streams import random_stream
+
+DIVISOR = 5
+
+
+def records(values, width):
+    """The bytes of records, as a host sends them."""
+    count = -(-width // 7)
+    return [[(value >> 7 * place & 0x7F) | (0x80 if place == 0 else 0) for place in range(count)]
+            for value in values]
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 31])
+def test_reader(width):
+    """Whole records come out; of those that lost a byte or have one too many, what is whole."""
+    rng = np.random.default_rng(width)
+    values = [int(value) for value in rng.integers(0, 1 << width, 30)]
+    sent, expected = [], []
+    for number, raw in enumerate(records(values, width)):
+        fault = number % 3
+        if fault == 1 and len(raw) > 1:  # a byte is lost
+            raw = raw[:-1] if number % 2 else raw[1:]
+        else:
+            expected.append(values[number])
+            raw = raw + [5] * (fault == 2)  # a byte of nobody
+        sent += raw
+    dut, found = RecordReader(width), []
+
+    async def bench(ctx):
+        ctx.set(dut.o.ready, 1)
+        for byte in [*sent, None]:
+            ctx.set(dut.valid, int(byte is not None))
+            ctx.set(dut.byte, byte or 0)
+            *_, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+            if valid:
+                found.append(payload & ((1 << width) - 1))
+        *_, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
+        if valid:
+            found.append(payload & ((1 << width) - 1))
+    run(dut, bench)
+    assert found == expected
+
+
+@pytest.mark.parametrize("width", [3, 7, 20])
+def test_writer(width):
+    rng = np.random.default_rng(width)
+    values = [int(value) for value in rng.integers(0, 1 << width, 12)]
+    dut, found = RecordWriter(width), []
+    expected = sum(records(values, width), [])
+
+    async def feed(ctx):
+        for value in values:
+            ctx.set(dut.i.payload, value)
+            ctx.set(dut.i.valid, 1)
+            await ctx.tick().until(dut.i.ready)
+        ctx.set(dut.i.valid, 0)
+
+    async def bench(ctx):
+        while len(found) < len(expected):
+            ctx.set(dut.o.ready, int(rng.random() < 0.5))
+            *_, valid, ready, byte = await ctx.tick().sample(dut.o.valid, dut.o.ready,
+                                                             dut.o.payload)
+            if valid and ready:
+                found.append(byte)
+    run(dut, bench, background=[feed])
+    assert found == expected
+
+
+def test_board():
+    """Steps in and results out over the line; between them the core sleeps, and forgets nothing."""
+    rng = np.random.default_rng(3)
+    description = random_stream(rng, words=[(6, 2, True)])
+    foldings = [SerialFolding(3, 32), SerialFolding(1, 6)]
+    dut = StreamBoard(description, foldings, clock_hz=DIVISOR * 1_000_000, baud=1_000_000)
+    steps = 12
+    x = (rng.random((steps, description.n_in)) < 0.4).astype(np.uint8)
+    emit = np.arange(steps) % 4 == 3
+    golden = streams.run(description, x[None], emit=np.flatnonzero(emit))
+    assert dut.network.plan.stages[0].in_words == 1
+    words = [int(row @ (1 << np.arange(len(row)))) | int(flag) << 32
+             for row, flag in zip(x.astype(int), emit, strict=True)]
+    sent = sum(records(words, 34), [])
+    size = len(dut.network.o.payload.as_value())
+    count = -(-size // 7)
+    received, asleep = [], 0
+
+    async def send(ctx):
+        ctx.set(dut.rx, 1)
+        await ctx.tick().repeat(20)
+        for byte in sent:
+            for bit in [0, *(byte >> place & 1 for place in range(8)), 1]:
+                ctx.set(dut.rx, bit)
+                await ctx.tick().repeat(DIVISOR)
+            await ctx.tick().repeat(40)
+
+    async def receive(ctx):
+        nonlocal asleep
+        while len(received) < int(emit.sum()) * description.classes * count:
+            *_, tx, busy = await ctx.tick().sample(dut.tx, dut.busy)
+            asleep += not busy
+            if not tx:
+                byte = 0
+                await ctx.tick().repeat(DIVISOR // 2)
+                for place in range(8):
+                    await ctx.tick().repeat(DIVISOR)
+                    byte |= ctx.get(dut.tx) << place
+                await ctx.tick().repeat(DIVISOR)
+                received.append(byte)
+    run(dut, receive, background=[send])
+    scores = []
+    for start in range(0, len(received), count):
+        raw = received[start:start + count]
+        assert [byte >> 7 for byte in raw] == [1] + [0] * (count - 1)
+        value = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
+        width = len(dut.network.o.p.score)
+        score = value & (1 << width) - 1
+        scores.append(score - (score >> width - 1 << width))
+    assert scores == golden.scores[0].ravel().tolist()
+    assert asleep > 1000
