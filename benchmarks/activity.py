@@ -1,9 +1,9 @@
 """What activity costs: cycles, reads and toggles of the networks for streams, on real recordings.
 
-    python -m benchmarks.streams              all networks and the sweep, some minutes
-    python -m benchmarks.streams NETWORK...   some; the others stay as they are
+    python -m benchmarks.activity              all networks and the sweep, some minutes
+    python -m benchmarks.activity NETWORK...   some; the others stay as they are
 
-Writes docs/streams.json and docs/streams.md. Cycles are those of the plan, which the Verilog is
+Writes docs/activity.json and docs/activity.md. Cycles are those of the plan, which the Verilog is
 held to with some of the samples, in every row; a difference of any spike ends the program.
 """
 
@@ -58,7 +58,7 @@ list's memory and some logic. What it saves ends where nearly every word has a s
 The generator counts words, not spikes: with real recordings spikes lie side by side, and more words
 are empty than the rate alone would leave.
 
-Made by `python -m benchmarks.streams`.
+Made by `python -m benchmarks.activity`.
 """
 
 
@@ -236,7 +236,7 @@ def main():
     wrong = [name for name in chosen if name not in names]
     if wrong:
         parser.error(f"no network for streams {wrong[0]!r}: there are {', '.join(names)}")
-    path = DOCS / "streams.json"
+    path = DOCS / "activity.json"
     before = json.loads(path.read_text()) if path.exists() else {"networks": [], "sweep": None}
     rows = {row["network"]: row for row in before["networks"]}
     for name in chosen or names:
@@ -247,7 +247,7 @@ def main():
     document = {"networks": [rows[name] for name in names if name in rows],
                 "sweep": before["sweep"]}
     path.write_text(json.dumps(document, indent=1) + "\n")
-    (DOCS / "streams.md").write_text(markdown(document))
+    (DOCS / "activity.md").write_text(markdown(document))
 
 
 if __name__ == "__main__":
