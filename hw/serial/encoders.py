@@ -1,4 +1,7 @@
-"""Encoders: sampled signals become spikes, exactly as :mod:`model.encoders` says it."""
+"""Encoders: sampled signals become spikes, exactly as :mod:`model.encoders` says it.
+
+That of sound is in :mod:`hw.serial.audio`.
+"""
 
 from amaranth import *
 from amaranth.lib import data, stream, wiring
@@ -6,6 +9,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw.folding import FoldingError
+from hw.serial.audio import SoundEncoder
 from hw.serial.buffer import RAM
 from model.encoders import Rhythm
 from model.recordings import CROSSED, CROSSED_SHIFT, TASKS, UNUSUAL, UNUSUAL_SHIFT
@@ -258,7 +262,10 @@ class BeatEncoder(wiring.Component):
         return m
 
 
-ENCODERS = {"ecg": lambda simd: BeatEncoder(simd=simd)}
+ENCODERS = {
+    "ecg": lambda simd: BeatEncoder(simd=simd),
+    "spoken-digits": lambda simd: SoundEncoder(simd=simd),
+}
 
 
 def make_encoder(name, description, simd, events=False):
