@@ -41,10 +41,17 @@ import numpy as np
 
 from model.cifar import CIFAR_FILES, CifarError, read_cifar
 from model.files import write_whole
-from model.recordings import TASKS, RecordingError, read_beats, read_recordings, remedy
+from model.recordings import (
+    TASKS,
+    RecordingError,
+    read_beats,
+    read_recordings,
+    read_sounds,
+    remedy,
+)
 
 __all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "load_beats",
-           "quantize_pixels"]
+           "load_sounds", "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
@@ -119,12 +126,24 @@ def load_beats(split, data_dir=None):
 
     In the order of :func:`load` where ``split`` is ``test``.
     """
+    return _load_raw("ecg", read_beats, split, data_dir)
+
+
+def load_sounds(split, data_dir=None):
+    """The sounds of ``spoken-digits`` before they are encoded, in the order of :func:`load`.
+
+    See :func:`model.recordings.read_sounds`.
+    """
+    return _load_raw("spoken-digits", read_sounds, split, data_dir)
+
+
+def _load_raw(dataset, read, split, data_dir):
     def decode(raw):
         try:
-            return read_beats(split, raw)
-        except RecordingError as error:
+            return read(split, raw)
+        except ValueError as error:
             raise DataError(str(error)) from None
-    return _find("ecg", (TASKS["ecg"].file,), decode, _folders(data_dir))
+    return _find(dataset, (TASKS[dataset].file,), decode, _folders(data_dir))
 
 
 def quantize_pixels(images, bits):

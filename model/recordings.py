@@ -29,7 +29,7 @@ from model import audio
 from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
-           "read_recordings", "remedy"]
+           "read_recordings", "read_sounds", "remedy"]
 
 HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses stay
 BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to 45 behind it
@@ -170,6 +170,13 @@ def read_beats(split, raw):
             arrays[f"y_{split}"].astype(np.int64))
 
 
+def read_sounds(split, raw):
+    """Spoken digits as they were sampled, cut or padded with silence to the steps that a sample
+    has: int16 [N, 8000], which :func:`model.audio.sound` takes, and labels int64 [N]."""
+    samples, labels = _cut(_arrays(TASKS["spoken-digits"], raw), split)
+    return samples, labels.astype(np.int64)
+
+
 def _beats(arrays, split):
     records = arrays[f"rec_{split}"]
     spikes = encode_beats(arrays[f"x_{split}"], arrays[f"rr_{split}"][:, 0], records)
@@ -178,6 +185,11 @@ def _beats(arrays, split):
 
 
 def _spoken(arrays, split):
+    samples, labels = _cut(arrays, split)
+    return audio.sound(samples), labels
+
+
+def _cut(arrays, split):
     offset, sound = arrays["offset"].astype(np.int64), arrays["audio"]
     _check_offset("offset", offset, len(sound), len(arrays["label"]))
     chosen = np.flatnonzero(arrays["is_test"] == (split == "test"))
@@ -186,7 +198,7 @@ def _spoken(arrays, split):
     for row, which in zip(samples, chosen, strict=True):
         part = sound[offset[which]:offset[which + 1]][:len(row)]
         row[:len(part)] = part
-    return audio.sound(samples), arrays["label"][chosen]
+    return samples, arrays["label"][chosen]
 
 
 def _check_offset(name, offset, length, count):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model import audio, data
-from model.data import DataError, load
+from model.data import DataError, load, load_sounds
 from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 from model.recordings import HELD_OUT, TASKS, encode_beats, excerpt
 
@@ -141,6 +141,20 @@ def test_spoken_digits(folder):
             part = arrays["audio"][arrays["offset"][which]:arrays["offset"][which + 1]][:8000]
             samples[0, :len(part)] = part
             np.testing.assert_array_equal(found, audio.sound(samples)[0])
+
+
+def test_sounds(folder):
+    """What an encoder takes gives the steps that are loaded, with their labels."""
+    arrays = spoken(np.random.default_rng(1))
+    for split in SPLITS:
+        spikes, labels = loaded(folder, "spoken-digits", arrays, split)
+        samples, same = load_sounds(split, folder)
+        assert (samples.dtype, samples.shape) == (np.int16, (len(labels), 8000))
+        assert same.dtype == np.int64 and same.tolist() == labels.tolist()
+        np.testing.assert_array_equal(audio.sound(samples), spikes)
+    write(folder, "spoken-digits", arrays | {"offset": np.arange(6, dtype=np.uint32)})
+    with pytest.raises(DataError, match="must be 6 numbers that rise from 0 to"):
+        load_sounds("test", folder)
 
 
 def test_camera(folder):
