@@ -89,7 +89,7 @@ def main(
     events: Annotated[bool, typer.Option("--events", help="a stream comes as events, words with "
                                          "their index, and not as frames")] = False,
     encoder: Annotated[str, typer.Option(help="what turns a signal into a stream's steps, in the "
-                                              "Verilog too: ecg")] = "",
+                                              "Verilog too: ecg or spoken-digits")] = "",
     board: Annotated[str, typer.Option(help="icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f or "
                                             "tang-nano-9k")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="the fastest folding that fits the "

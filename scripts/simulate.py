@@ -17,12 +17,12 @@ import numpy as np
 import typer
 
 from hw.build import BuildError, open_build
-from model.data import DATASETS, DataError, load, load_beats, quantize_pixels
+from model.data import DATASETS, DataError, load, load_beats, load_sounds, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from sim.compiled import compile_model, simulate
 from sim.report import Bar, steps_table, table
-from sim.steps import pack_beats, simulate_steps
+from sim.steps import pack_beats, pack_sounds, simulate_steps
 from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -44,11 +44,7 @@ def main(
         pixels, labels = load(dataset, "test", data_dir)
         pixels, labels = pixels[:images or None], labels[:images or None]
         if description.stream:
-            signal = None
-            if facts["encoder"]:
-                samples, intervals, records, labels = (part[:images or None]
-                                                       for part in load_beats("test", data_dir))
-                signal = pack_beats(facts, samples, intervals, records)
+            signal = _signal(facts, len(labels), data_dir)
             outcome = _stream(folder, facts, description, pixels, signal, waves)
             print(steps_table(description, facts, labels, outcome))
             raise typer.Exit(0 if outcome.ok else 1)
@@ -72,6 +68,16 @@ def main(
         for path in draw(folder, description, pixels, labels, result, outcome):
             print(path)
     raise typer.Exit(0 if outcome.ok else 1)
+
+
+def _signal(facts, count, data_dir):
+    """The first test samples as the encoder in the Verilog takes them; None where there is none."""
+    if not facts["encoder"]:
+        return None
+    raw, pack = {"ecg": (load_beats, pack_beats),
+                 "spoken-digits": (load_sounds, pack_sounds)}[facts["encoder"]]
+    *samples, _ = raw("test", data_dir)
+    return pack(facts, *(part[:count] for part in samples))
 
 
 def _stream(folder, facts, description, samples, signal, waves):

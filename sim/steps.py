@@ -19,7 +19,7 @@ from model.recordings import BEAT
 from sim.compiled import compile_model, unpack_results, watch
 from sim.tools import SimulationError
 
-__all__ = ["Steps", "pack_beats", "pack_steps", "simulate_steps"]
+__all__ = ["Steps", "pack_beats", "pack_sounds", "pack_steps", "simulate_steps"]
 
 CHUNK = 1 << 16  # steps that the golden model goes at once
 
@@ -91,6 +91,14 @@ def pack_beats(facts, samples, intervals, records):
     return _packed(fields, values, port["width"], count * length)
 
 
+def pack_sounds(facts, samples):
+    """Sounds int16 [N, T] as input of the encoder ``spoken-digits``, a recording each."""
+    port = facts["ports"]["i__payload"]
+    last = np.arange(samples.size) % samples.shape[1] == samples.shape[1] - 1
+    values = {"sample": samples.ravel(), "end": last}
+    return _packed(port["fields"], values, port["width"], samples.size)
+
+
 def _packed(fields, values, width, count):
     """Fields, numbers [count] each, as beats in whole little-endian 32-bit words."""
     words = np.zeros((count, ceil_div(width, 32) * 32), np.uint8)
@@ -105,8 +113,8 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
     """Send steps [T, n_in] through the Verilog of a build folder, compare, return :class:`Steps`.
 
     emit, clear: [T] bool; the last step emits, and everything is behind it when it has. signal:
-    beats of :func:`pack_beats` that go in where the Verilog has an encoder, which must make these
-    steps of them.
+    beats of :func:`pack_beats` or :func:`pack_sounds` that go in where the Verilog has an encoder,
+    which must make these steps of them.
     """
     emit, clear = (np.asarray(flags, bool) for flags in (emit, clear))
     if not len(x) or not emit[-1]:

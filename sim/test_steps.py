@@ -7,12 +7,12 @@ import pytest
 
 from hw.build import NETWORKS, build, choose_serial, open_build
 from hw.serial.plan import SerialFolding
-from model import data
+from model import audio, data
 from model.description import Description, load
 from model.layers import FullyConnected
 from model.recordings import encode_beats, excerpt
 from sim.runner import simulate_stream
-from sim.steps import pack_beats, simulate_steps
+from sim.steps import pack_beats, pack_sounds, simulate_steps
 from sim.tools import SimulationError
 from tests.streams import random_serial, random_steps, random_stream
 
@@ -122,6 +122,23 @@ def test_last_step_must_emit(tmp_path):
     emit[-1] = False
     with pytest.raises(SimulationError, match="must emit"):
         simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+
+
+def test_sounds(tmp_path):
+    """Sounds of three frames through the encoder in the Verilog, then a network."""
+    description = load(NETWORKS / "spoken-digits-64t8-64t4-b2.qsnn")
+    facts, description = built(tmp_path, description, choose_serial(description),
+                               encoder="spoken-digits")
+    rng = np.random.default_rng(0)
+    samples = rng.integers(-3000, 3001, (4, 3 * audio.FRAME)).astype(np.int16)
+    samples[1] = 0
+    samples[2] = rng.choice([-32768, 32767], samples.shape[1])
+    x = audio.sound(samples).reshape(12, -1)
+    last = np.tile([False, False, True], 4)
+    outcome = simulate_steps(tmp_path / "stream", facts, description, x, last, last,
+                             signal=pack_sounds(facts, samples))
+    assert outcome.ok, outcome.mismatches
+    assert 0.1 < x.mean() < 0.9 and all(rate > 0.01 for rate in outcome.rates)
 
 
 @pytest.mark.parametrize("name", COMMITTED)
