@@ -6,8 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hw.network import image_name
 from hw.serial.encoders import make_encoder
-from hw.serial.layer import SerialLayer, SerialReadout, StepInput
+from hw.serial.layer import SerialLayer, SerialReadout
 from hw.serial.plan import layer_parameters, serial_plan, serial_tables
+from hw.serial.words import StepInput
 
 __all__ = ["StreamNetwork"]
 
@@ -24,7 +25,7 @@ class StreamNetwork(wiring.Component):
     files : bool
         Memories read their images from files; else the contents are part of the circuit.
     events : bool
-        Whether :py:`i` takes events; else frames, see :class:`hw.serial.layer.StepInput`. Events
+        Whether :py:`i` takes events; else frames, see :class:`hw.serial.words.StepInput`. Events
         are for a first layer that is sparse.
 
     encoder : str
@@ -35,7 +36,7 @@ class StreamNetwork(wiring.Component):
     -------
     busy : Out(1)
         A step is under way or waits, or a result does.
-    i : In(stream), see :class:`hw.serial.layer.StepInput`, or that of the encoder
+    i : In(stream), see :class:`hw.serial.words.StepInput`, or that of the encoder
     o : Out(stream of {score, label, last})
         One beat a class for each step that emits, see :class:`hw.readout.ScoreUnit`.
     """

@@ -1,0 +1,92 @@
+"""Words of spikes: from outside, and from the neurons of a layer."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Packer", "StepInput"]
+
+
+class Packer(wiring.Component):
+    """Collects beats of ``lanes`` spikes into words of ``simd``; a step's last word may be short.
+
+    Members
+    -------
+    valid, spikes, last : In
+        A beat; the last of its step.
+    write, word, index, done : Out
+        A word, in the cycle of its last beat.
+    """
+
+    def __init__(self, *, lanes, simd, words):
+        self.lanes, self.simd = lanes, simd
+        super().__init__({
+            "valid": In(1), "spikes": In(lanes), "last": In(1),
+            "write": Out(1), "word": Out(simd), "index": Out(range(max(2, words))), "done": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        ratio = self.simd // self.lanes
+        position = Signal(range(max(2, ratio)))
+        held = Signal(self.simd)
+        m.d.comb += [
+            self.word.eq(held | (self.spikes << position * self.lanes) if ratio > 1
+                         else self.spikes),
+            self.write.eq(self.valid & (self.last | (position == ratio - 1))),
+            self.done.eq(self.last),
+        ]
+        with m.If(self.valid):
+            m.d.sync += [position.eq(position + 1), held.eq(self.word)]
+            with m.If(self.write):
+                m.d.sync += [position.eq(0), held.eq(0),
+                             self.index.eq(Mux(self.last, 0, self.index + 1))]
+        return m
+
+
+class StepInput(wiring.Component):
+    """Takes steps from outside: frames of all words in order, or events.
+
+    Members
+    -------
+    i : In(stream)
+        A word of SIMD spikes with the commands ``emit`` and ``clear`` of its step, which count
+        with the step's last word. As events: with the index of the word, and ``end`` where it is
+        the step's last one. An index may come once in a step; a step without a spike is one beat
+        of a word 0 that ends it.
+    room, take, write, word, index, done, emit, clear :
+        The writing side of a :class:`hw.serial.buffer.StepBuffer`.
+    busy : Out(1)
+        A step has come in part.
+    """
+
+    def __init__(self, stage, *, events):
+        self.stage, self.events = stage, events
+        index = range(max(2, stage.in_words))
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "word": stage.simd, "emit": 1, "clear": 1,
+                **({"index": index, "end": 1} if events else {})}))),
+            "room": In(1), "take": Out(1), "write": Out(1), "word": Out(stage.simd),
+            "index": Out(index), "done": Out(1), "emit": Out(1), "clear": Out(1), "busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        inside = Signal()  # a step, whose credit is taken
+        beat = self.i.p
+        m.d.comb += [
+            self.i.ready.eq(inside | self.room), self.write.eq(self.i.valid & self.i.ready),
+            self.take.eq(self.write & ~inside), self.word.eq(beat.word),
+            self.emit.eq(beat.emit), self.clear.eq(beat.clear), self.busy.eq(inside),
+        ]
+        if self.events:
+            m.d.comb += [self.index.eq(beat.index), self.done.eq(beat.end)]
+        else:
+            index = Signal.like(self.index)
+            m.d.comb += [self.index.eq(index), self.done.eq(index == self.stage.in_words - 1)]
+            with m.If(self.write):
+                m.d.sync += index.eq(Mux(self.done, 0, index + 1))
+        with m.If(self.write):
+            m.d.sync += inside.eq(~self.done)
+        return m
