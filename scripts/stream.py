@@ -128,7 +128,7 @@ def main(
         description = load(path)
         _check(path, description, recording)
         name = path.resolve().parent.name if path.stem == "network" else path.stem
-        folder = _build(description, show.encoder, name, out)
+        folder = _build(description, show.encoder, f"{name}-live", out)
         facts, description = open_build(folder)
         print(f"compiling {folder} ...", flush=True)
         compile_live(folder, facts)
@@ -140,13 +140,16 @@ def main(
                 view = stack.enter_context(TerminalView(
                     description, recording, player.totals, speed=speed, clock=hz))
             else:
-                view = Hub(hello(description, recording, facts, speed=speed, clock=hz),
+                view = Hub(hello(description, recording, speed=speed, clock=hz),
                            player.totals)
                 server = stack.enter_context(_serve(port, view))
                 print(f"watch it at {server.address}   (Ctrl-C ends it)", flush=True)
-            ended = _play(player, view)
-            if not terminal:
-                view.finish(_last_words(player.totals, ended))
+            try:
+                ended = _play(player, view)
+            except SimulationError as error:
+                view.finish(f"The simulation has failed: {error}")
+                raise
+            view.finish(_last_words(player.totals, ended))
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError, UsageError,
             ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

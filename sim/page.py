@@ -22,14 +22,13 @@ KEPT = 700  # beats, steps and decisions that a new page is given
 PERIOD = 1 / 30  # seconds between two events
 
 
-def hello(description, recording, facts, *, speed, clock):
+def hello(description, recording, *, speed, clock):
     """What stays as it is."""
     return {
         "network": description.shape, "recording": recording.name, "speed": speed, "clock": clock,
-        "top": facts["top"], "steps": recording.steps, "rate": recording.rate,
-        "peak": recording.peak, "seen": [recording.seen.start, recording.seen.stop],
-        "unit": recording.unit, "classes": recording.classes, "length": recording.length,
-        "inputs": recording.inputs,
+        "steps": recording.steps, "rate": recording.rate, "peak": recording.peak,
+        "seen": [recording.seen.start, recording.seen.stop], "unit": recording.unit,
+        "classes": recording.classes, "inputs": recording.inputs,
         "layers": [{"neurons": layer.n_out, "bits": layer.membrane_bits,
                     "low": layer.q_range[0], "high": layer.q_range[1]}
                    for layer in description.hidden],
@@ -95,7 +94,7 @@ class Hub:
         return {
             "beats": totals.beats, "right": totals.right, "steps": totals.steps,
             "compared": totals.compared, "mismatches": totals.mismatches,
-            "wrong": {name: count for name, count in totals.wrong.items() if count},
+            "wrong": {name: count for name, count in list(totals.wrong.items()) if count},
             "cycles": totals.cycles, "last": totals.last, "most": totals.most,
             "busy": totals.busy(clock), "lowest": totals.clock, "lags": totals.lags,
             "classes": [[truth, label, count] for (truth, label), count in list(
@@ -128,7 +127,7 @@ def _message(event, contents):
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves a :class:`Hub`, to this machine only."""
+    """Serves a :class:`Hub`, to this machine only; a context manager once it is started."""
 
     daemon_threads = True
 
@@ -141,7 +140,11 @@ class PageServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/"
 
     def start(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request, client_address):
         """A page that goes away in the middle is nothing to report."""

@@ -56,6 +56,9 @@ class TerminalView:
         else:
             self.beats[event.beat][1] = self.latest = event
 
+    def finish(self, text):
+        """The stream has ended: the picture stays until it is closed."""
+
     def picture(self):
         """The view at its present size."""
         width, height = self.console.width, self.console.height
@@ -104,7 +107,7 @@ class TerminalView:
             for row, label in zip(rows, (decision.label, decision.truth), strict=True):
                 same = decision.label == decision.truth
                 style = Style.parse(f"bold white on {COLOURS[label % 5]}"
-                                    if row is rows[0] or not same else COLOURS[label % 5])
+                                    if row is rows[0] or not same else f"bold {COLOURS[label % 5]}")
                 row.append(self.recording.classes[label].center(size - 1)[:size - 1], style)
                 row.append(" ")
         return self._named("core", rows[:1]) + self._named("cardiologist"[:GUTTER - 2], rows[1:])

@@ -32,7 +32,7 @@ from sim.tools import SimulationError
 SCRIPT = Path(__file__).parents[1] / "scripts" / "stream.py"
 ECG = ["--sim", "ecg"]
 NAME = "ecg-32t24-32t4-b2"
-BUILD, VERILOG = f"build/{NAME}", f"{module_name(NAME)}.v"
+BUILD, VERILOG = f"build/{NAME}-live", f"{module_name(NAME)}_live.v"
 CLOCK = 12e6
 TASK = recordings.TASKS["ecg"]
 
@@ -204,7 +204,7 @@ def test_page(made):
     beats = recording(2)
     with LiveCore(folder, facts) as core:
         player = Player(core, beats, Golden(description, beats), speed=0)
-        hub = Hub(hello(description, beats, facts, speed=0, clock=CLOCK), player.totals)
+        hub = Hub(hello(description, beats, speed=0, clock=CLOCK), player.totals)
         with PageServer(0, hub) as server:
             server.start()
             got = []
@@ -224,7 +224,6 @@ def test_page(made):
             with pytest.raises(urllib.error.HTTPError, match="404") as missing:
                 urllib.request.urlopen(f"{server.address}secret", timeout=60)
             missing.value.close()
-            server.shutdown()
     # nothing comes from elsewhere
     assert page.startswith("<!doctype html>") and "http" not in page.replace("EventSource", "")
     (first, contents), *middle, (last, text) = sent(got[0])
