@@ -35,7 +35,7 @@ HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses 
 BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to 45 behind it
 CROSSED, CROSSED_SHIFT = (1, 2, 4, 8, 16), 3  # levels of 8 units
 UNUSUAL, UNUSUAL_SHIFT = (32, 64, 128, 256), 4  # units; of the mean
-EXCERPT = Path(__file__).parent / "datasets" / "ecg" / "record-233.npz"
+EXCERPT = Path(__file__).parent / "datasets" / "ecg" / "record-200.npz"
 MAX_BYTES = 1 << 29  # of the arrays of a file
 
 
@@ -148,7 +148,7 @@ def encode_beats(samples, intervals, records):
 
 
 def excerpt():
-    """The first 1,000 beats of record 233, of DS2, which come along with this package.
+    """The first 1,000 beats of record 200, of DS2, which come along with this package.
 
     Samples int16 [1000, 128], intervals before uint16 [1000] and labels uint8 [1000]; they and a
     record number for all are what :func:`encode_beats` takes.

@@ -109,7 +109,7 @@ def test_samples_through_the_encoder(tmp_path):
     outcome = simulate_steps(folder, facts, description, x.reshape(-1, x.shape[2]), last, last,
                              signal=pack_beats(facts, samples, intervals, records))
     assert outcome.ok, outcome.mismatches
-    assert (outcome.labels == labels).mean() > 0.7
+    assert (outcome.labels == labels).mean() > 0.9
     with pytest.raises(SimulationError, match="has the encoder ecg in front"):
         simulate_steps(folder, facts, description, x.reshape(-1, x.shape[2]), last, last)
 
