@@ -7,14 +7,14 @@ import pytest
 
 from hw.build import NETWORKS, build, choose_serial, open_build
 from hw.serial.plan import SerialFolding
-from model import audio, data
+from model import audio
 from model.description import Description, load
 from model.layers import FullyConnected
 from model.recordings import encode_beats, excerpt
 from sim.runner import simulate_stream
 from sim.steps import pack_beats, pack_sounds, simulate_steps
 from sim.tools import SimulationError
-from tests.streams import random_serial, random_steps, random_stream
+from tests.streams import random_serial, random_steps, random_stream, recorded
 
 COCOTB = 8
 COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn") if load(path).stream)
@@ -147,7 +147,7 @@ def test_committed(tmp_path, name):
     measured = json.loads((NETWORKS / f"{name}.json").read_text())
     description = load(NETWORKS / f"{name}.qsnn")
     facts, description = built(tmp_path, description, choose_serial(description))
-    samples, labels = data.load(measured["recipe"]["dataset"], "test")
+    samples, labels = recorded(measured["recipe"]["dataset"])
     steps = samples.shape[1] // description.n_in
     dense = max(layer["cycles_per_step"]["dense"] for layer in facts["layers"])
     count = max(30, min(len(samples), CYCLES // (dense * steps)))

@@ -1,13 +1,18 @@
 """Random small networks for streams whose neurons are neither silent nor always on."""
 
+import os
+
 import numpy as np
+import pytest
 
 from hw.serial.plan import SerialFolding
+from model import data
 from model.description import Description
 from model.golden import synaptic_sum
 from model.layers import FullyConnected, Readout
+from model.recordings import TASKS
 
-__all__ = ["random_serial", "random_steps", "random_stream"]
+__all__ = ["random_serial", "random_steps", "random_stream", "recorded"]
 
 PROBES = 200  # steps that the thresholds are fitted to
 
@@ -59,3 +64,17 @@ def random_steps(rng, description, count, *, clears=0.05):
     emit, clear = rng.random(count) < 0.2, rng.random(count) < clears
     emit[-1] = True
     return x, emit, clear
+
+
+def recorded(dataset):
+    """The test set of a network: samples and labels.
+
+    Recordings have no download: without them a test is skipped, and says what to get; where
+    QSNN_DATA names a folder of data, as in CI, it fails.
+    """
+    try:
+        return data.load(dataset, "test")
+    except data.DataError as error:
+        if dataset in TASKS and not os.environ.get("QSNN_DATA"):
+            pytest.skip(str(error))
+        pytest.fail(str(error), pytrace=False)

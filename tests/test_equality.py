@@ -17,6 +17,7 @@ from model.export import fold
 from model.qsnn import Config
 from model.recordings import TASKS
 from model.training import Recipe
+from tests.streams import recorded
 from tests.test_export import images, random_maps_net, random_net
 
 torch.set_num_threads(1)
@@ -32,10 +33,7 @@ def result_of(path):
 
 @cache
 def test_set(dataset, input_bits):
-    try:
-        pixels, labels = data.load(dataset, "test")
-    except data.DataError as error:
-        pytest.fail(str(error), pytrace=False)
+    pixels, labels = recorded(dataset)
     return data.input_values(dataset, pixels, input_bits), labels
 
 
