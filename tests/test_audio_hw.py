@@ -92,6 +92,16 @@ def test_recordings(golden, simd, gap, stall):
         assert (cycles == dut.cycles).all()
 
 
+def test_quiet(golden):
+    """Sums of a few units, which show every rounding."""
+    samples = np.random.default_rng(0).integers(-9, 10, 100)
+    levels = (4, 5, 6, 7, 8, 9)
+    dut = SoundEncoder(simd=18, bands=FEW, levels=levels, frame=2)
+    expected = words_of(golden(samples, 2, FEW, levels), 18)
+    assert simulate(dut, [samples], len(expected))[0] == expected
+    assert len(set(expected)) > 20
+
+
 def test_an_early_end(monkeypatch):
     """``end`` is the end of a frame and a recording, wherever it comes."""
     rng = np.random.default_rng(1)
