@@ -27,12 +27,13 @@ from hw.build import BuildError, folding_rows, foldings_of, open_build
 from hw.folding import FoldingError, plan
 from hw.serial.plan import serial_plan
 from hw.toolchain import ToolError
-from model.data import DATASETS, DataError, load, quantize_pixels
+from model.audio import sound
+from model.data import DATASETS, DataError, load, load_sounds, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from model.recordings import encode_beats, excerpt
 from sim.stages import STAGES, check, check_stream
-from sim.steps import pack_beats, pack_steps
+from sim.steps import pack_beats, pack_sounds, pack_steps
 from sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -136,6 +137,9 @@ def choose_images(description, dataset, count, seed, data_dir):
 def choose_samples(facts, built, description, dataset, count, seed, data_dir):
     """What goes into a network for streams, and its samples as the golden model takes them."""
     facts = facts | {"encoder": built["encoder"]}
+    if facts["encoder"] == "spoken-digits":
+        samples = load_sounds("test", data_dir)[0][:count]
+        return pack_sounds(facts, samples), sound(samples).reshape(len(samples), -1)
     if facts["encoder"]:
         samples, intervals, _ = (part[:count] for part in excerpt())
         records = np.zeros(len(samples), np.int64)
