@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from amaranth import Module
+from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,12 +36,23 @@ def words_of(spikes, simd):
             for step, row in enumerate(padded) for word in row.reshape(words, simd).tolist()]
 
 
-def simulate(dut, recordings, count, *, gap=0.0, stall=0.0):
-    """The words that come of recordings; and the cycles from a sample to the next."""
+def simulate(dut, recordings, count, *, gap=0.0, stall=0.0, reset_after=0):
+    """The words that come of recordings; and the cycles from a sample to the next.
+
+    reset_after: cycles of other samples, and a reset, go before them.
+    """
     rng = np.random.default_rng(0)
-    found, times, cycle = [], [], 0
+    found, times, cycle, reset = [], [], 0, Signal()
 
     async def feed(ctx):
+        if reset_after:
+            ctx.set(dut.i.payload, {"sample": -12345, "end": 0})
+            ctx.set(dut.i.valid, 1)
+            for _ in range(reset_after):
+                await ctx.tick()
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
         for recording in recordings:
             for at, sample in enumerate(recording):
                 while rng.random() < gap:
@@ -54,6 +65,8 @@ def simulate(dut, recordings, count, *, gap=0.0, stall=0.0):
     async def watch(ctx):
         nonlocal cycle
         held = None
+        for _ in range(reset_after and reset_after + 1):
+            await ctx.tick()
         while len(found) < count or ctx.get(dut.busy):
             ctx.set(dut.o.ready, int(rng.random() >= stall))
             _, _, taken, valid, ready, word, emit, clear, busy = await ctx.tick().sample(
@@ -68,7 +81,7 @@ def simulate(dut, recordings, count, *, gap=0.0, stall=0.0):
             if valid and ready:
                 found.append((word, bool(emit)))
 
-    run(dut, watch, background=[feed], cycles=400_000)
+    run(dut, watch, background=[feed], cycles=400_000, reset=reset)
     return found, np.diff(times)
 
 
@@ -90,6 +103,16 @@ def test_recordings(golden, simd, gap, stall):
     assert found == expected and len(set(found)) > 3
     if not gap and not stall:
         assert (cycles == dut.cycles).all()
+
+
+@pytest.mark.parametrize("cycles", [2, 100, 301, 302, 303])
+def test_reset(golden, cycles):
+    """After one in the middle of a sample, a recording begins; with a sample at once."""
+    samples = np.random.default_rng(cycles).integers(-3000, 3001, 8)
+    levels = (10, 20, 22, 24, 26)
+    dut = SoundEncoder(simd=5, bands=FEW, levels=levels, frame=4)
+    expected = words_of(golden(samples, 4, FEW, levels), 5)
+    assert simulate(dut, [samples], len(expected), reset_after=cycles)[0] == expected
 
 
 def test_quiet(golden):
