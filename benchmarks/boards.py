@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from hw.boards import find_board
-from hw.build import NETWORKS, open_build
+from hw.build import NETWORKS, BuildError, folding_rows, open_build
 from hw.emit import utilisation
 from hw.folding import Folding, plan
 from hw.rom import SPRAM_WIDTH
@@ -89,7 +89,7 @@ none of them fits, `85f` 100 with 98.58 %.
 SPIKER = 44.5e6 / 92_566 / 20_633  # images/s a cell
 
 
-def build(row):
+def build(row, verilog_only=False):
     """Synthesize, place, route and pack a row."""
     network, board, clock, seeds, pairs, spram, _ = ROWS[row]
     OUT.mkdir(parents=True, exist_ok=True)
@@ -97,9 +97,23 @@ def build(row):
     folding.write_text(json.dumps([
         {"pe": pe, "simd": simd, "pixels": (*pixels, 1)[0], "spram": index == spram}
         for index, (pe, simd, *pixels) in enumerate(pairs)]))
-    subprocess.run([sys.executable, "scripts/build.py", "--model", network, "--name", row,
-                    "--folding", folding, "--out", OUT, "--board", board, "--bitstream", "--bare",
-                    "--clock", str(clock), "--seeds", str(seeds)], check=True, cwd=ROOT)
+    command = [sys.executable, "scripts/build.py", "--model", network, "--name", row,
+               "--folding", folding, "--out", OUT]
+    if not verilog_only:
+        command += ["--board", board, "--bitstream", "--bare", "--clock", str(clock),
+                    "--seeds", str(seeds)]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def is_built(row):
+    """Whether the build folder of a row has its network and folding."""
+    network, _, _, _, pairs, *_ = ROWS[row]
+    try:
+        facts, description = open_build(OUT / row)
+    except BuildError:
+        return False
+    return description.hash == load(NETWORKS / f"{network}.qsnn").hash and folding_rows(facts) == [
+        [pe, simd, (*pixels, 1)[0]] for pe, simd, *pixels in pairs]
 
 
 def trained(network):
@@ -129,7 +143,9 @@ def verify(row):
 
 
 def stream(row, images):
-    """Send test images through the Verilog of a row that is built; what came of it."""
+    """Send test images through the Verilog of a row, built if it is not; what came of it."""
+    if not is_built(row):
+        build(row, verilog_only=True)
     facts, description = open_build(OUT / row)
     pixels, labels = data.load(trained(ROWS[row][0])["recipe"]["dataset"], "test")
     pixels, labels = pixels[:images], labels[:images]

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+from benchmarks import boards
 from benchmarks.boards import DOCS, ROWS, page, short_line
+from hw.build import NETWORKS, build
+from hw.folding import Folding
+from model.description import load
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 MEASURED = json.loads((DOCS / "boards.json").read_text())
@@ -30,3 +34,17 @@ def test_every_stage_was_equal():
         assert not any(count for mismatches in found for count in mismatches.values())
         if "streamed" in row:
             assert row["streamed"]["cycles_per_image"] == row["cycles_per_image"]
+
+
+def test_another_folding_is_not_built(monkeypatch, tmp_path):
+    """Test images go through the Verilog of the row, not of what was there before."""
+    network, board, clock, seeds, pairs, spram, why = ROWS["85f-small"]
+    monkeypatch.setattr(boards, "OUT", tmp_path)
+    assert not boards.is_built("85f-small")
+    build(load(NETWORKS / f"{network}.qsnn"), [Folding(*pair) for pair in pairs], "85f-small",
+          tmp_path)
+    assert boards.is_built("85f-small")
+    for row in ((network, board, clock, seeds, [(16, 8), (1, 4)], spram, why),
+                ("mnist-256-b2", board, clock, seeds, pairs, spram, why)):
+        monkeypatch.setitem(ROWS, "85f-small", row)
+        assert not boards.is_built("85f-small")
