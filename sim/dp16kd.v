@@ -1,9 +1,12 @@
-// Block RAM of an ECP5, as Yosys uses it: no output register, what is written is not read. A port
-// of 36 bits writes on side A, reads on side B, and has its lower half on the pins of A.
+// Block RAM of an ECP5, as Yosys uses it: no output register. A side that writes keeps its output,
+// or reads what was there before (OLD). A port of 36 bits writes on side A, reads on side B, and has
+// its lower half on the pins of A.
 module qsnn_dp16kd #(
     parameter [18431:0] INIT = 0,
     parameter WIDTH_A = 18,
-    parameter WIDTH_B = 18
+    parameter WIDTH_B = 18,
+    parameter OLD_A = 0,
+    parameter OLD_B = 0
 ) (
     input CLKA, CEA, OCEA, WEA, RSTA, CLKB, CEB, OCEB, WEB, RSTB,
     input [2:0] CSA, CSB,
@@ -39,7 +42,7 @@ module qsnn_dp16kd #(
         end else if (WEA)
             memory[ADA[13:4]] <= DIA << place(ADA, WIDTH_A) & mask(ADA, WIDTH_A)
                 | memory[ADA[13:4]] & ~mask(ADA, WIDTH_A);
-        else
+        if (!WEA || OLD_A)
             a <= memory[ADA[13:4]] >> place(ADA, WIDTH_A);
     end
     always @(posedge CLKB) if (CEB && CSB == 0) begin
@@ -49,7 +52,7 @@ module qsnn_dp16kd #(
         end else if (WEB)
             memory[ADB[13:4]] <= DIB << place(ADB, WIDTH_B) & mask(ADB, WIDTH_B)
                 | memory[ADB[13:4]] & ~mask(ADB, WIDTH_B);
-        else
+        if (WIDTH_B != 36 && (!WEB || OLD_B))
             b <= memory[ADB[13:4]] >> place(ADB, WIDTH_B);
     end
 endmodule

@@ -17,7 +17,8 @@ MODELS = ("wire FCO =", "assign FCO =")
 WRITE_PORT = {"WADO0": "D0", "WADO1": "B0", "WADO2": "C0", "WADO3": "A0",
               "WDO0": "C1", "WDO1": "A1", "WDO2": "D1", "WDO3": "B1"}
 FLAVOUR = {"REGMODE_A": "NOREG", "REGMODE_B": "NOREG", "CSDECODE_A": "0b000",
-           "CSDECODE_B": "0b000", "WRITEMODE_A": "NORMAL", "WRITEMODE_B": "NORMAL"}
+           "CSDECODE_B": "0b000"}
+WRITE_MODES = {"NORMAL": "0", "READBEFOREWRITE": "1"}  # whether a side that writes reads the old
 RAM_ROWS = 64  # INITVAL_00 .. INITVAL_3F: 16 words of 18 bits in 20 each
 
 
@@ -59,12 +60,9 @@ def _block_ram(name, cell):
     """As a ``qsnn_dp16kd``: ports of several bits, contents in one piece."""
     parameters = cell["parameters"]
     for key, value in FLAVOUR.items():
-        write = f"WE{key[-1]}"
-        if key.startswith("WRITEMODE") and _source(
-                name, write, cell["connections"][write], parameters) == ["0"]:
-            continue  # nobody writes
         if parameters.get(key, value) != value:
             raise SimulationError(f"block RAM {name}: no model of {key} = {parameters[key]}")
+    old = {side: _reads_old(name, cell, side) for side in "AB"}
     pins = {}
     for pin, bits in cell["connections"].items():
         output = cell["port_directions"].get(pin) == "output"
@@ -78,7 +76,21 @@ def _block_ram(name, cell):
         words += [value[start + 2:start + 20] for start in range(0, 320, 20)][::-1]
     return cell | {"type": "qsnn_dp16kd", "connections": ports, "parameters": {
         "INIT": "".join(reversed(words)),
-        "WIDTH_A": parameters["DATA_WIDTH_A"], "WIDTH_B": parameters["DATA_WIDTH_B"]}}
+        "WIDTH_A": parameters["DATA_WIDTH_A"], "WIDTH_B": parameters["DATA_WIDTH_B"],
+        "OLD_A": old["A"], "OLD_B": old["B"]}}
+
+
+def _reads_old(name, cell, side):
+    """Whether a side that writes reads what was there before: "0" or "1"."""
+    parameters = cell["parameters"]
+    write = f"WE{side}"
+    if _source(name, write, cell["connections"][write], parameters) == ["0"]:
+        return "0"  # nobody writes
+    mode = parameters.get(f"WRITEMODE_{side}", "NORMAL")
+    old = WRITE_MODES.get(mode)
+    if old is None or old == "1" and int(parameters[f"DATA_WIDTH_{side}"], 2) == 36:
+        raise SimulationError(f"block RAM {name}: no model of WRITEMODE_{side} = {mode}")
+    return old
 
 
 def _source(name, pin, bits, parameters):

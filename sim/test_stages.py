@@ -18,10 +18,10 @@ from hw.toolchain import ToolError, find
 from model.golden import infer
 from model.streams import classify
 from sim.icebox import outputs_at_plls
-from sim.netlist import simulable
-from sim.stages import STAGES, check, check_stream
+from sim.netlist import load_netlist, save_netlist, simulable
+from sim.stages import HERE, STAGES, _yosys, check, check_stream
 from sim.steps import pack_steps
-from sim.tools import SimulationError
+from sim.tools import SimulationError, run
 from tests.networks import random_description, random_maps, random_pixels
 from tests.streams import random_stream
 
@@ -134,6 +134,56 @@ def test_ecp5(tmp_path):
     cells = json.loads((folder / "colorlight-i5" / "routed.json").read_text())
     kinds = {cell["type"] for cell in cells["modules"]["top"]["cells"].values()}
     assert {"DP16KD", "TRELLIS_RAMW", "EHXPLLL"} <= kinds
+
+
+RAM = """module top (input clk, write, input [10:0] at, input [8:0] data, output reg [8:0] found);
+reg [8:0] memory [0:2047];
+integer k;
+initial for (k = 0; k < 2048; k = k + 1) memory[k] = 5 * k;
+always @(posedge clk) begin
+    if (write) memory[at] <= data;
+    found <= memory[at];
+end
+endmodule
+"""
+BENCH = """module bench;
+reg clk = 0, write;
+reg [10:0] at;
+reg [8:0] data;
+wire [8:0] expected, found;
+integer k, wrong = 0, overwritten = 0;
+reference reference (clk, write, at, data, expected);
+top top (.clk(clk), .write(write), .at(at), .data(data), .found(found));
+initial begin
+    for (k = 0; k < 20000; k = k + 1) begin
+        {write, data} = $random;
+        at = $random & 2019;
+        #1 clk = 1; #1 clk = 0;
+        wrong = wrong + (expected !== found);
+        overwritten = overwritten + write;
+    end
+    $display("%0d %0d", wrong, overwritten);
+end
+endmodule
+"""
+
+
+def test_block_ram_that_reads_what_it_overwrites(tmp_path):
+    """Yosys asks for such RAM even where nobody looks; this one is looked at."""
+    needs("yosys")
+    (tmp_path / "ram.v").write_text(RAM)
+    _yosys(tmp_path, "read_verilog ram.v; synth_ecp5 -top top -json netlist.json", "synthesis.log")
+    netlist = load_netlist(tmp_path / "netlist.json")
+    ram, = netlist["cells"].values()
+    assert ram["type"] == "DP16KD" and ram["parameters"]["WRITEMODE_A"] == "READBEFOREWRITE"
+    save_netlist(tmp_path / "simulable.json", simulable(netlist))
+    _yosys(tmp_path, "read_json simulable.json; write_verilog -noattr stage.v", "verilog.log")
+    (tmp_path / "bench.v").write_text(RAM.replace("module top", "module reference") + BENCH)
+    run(["iverilog", "-g2012", "-s", "bench", "-o", "bench", "bench.v", "stage.v",
+         str(HERE / "dp16kd.v")], None, tmp_path, tmp_path / "iverilog.log")
+    done = subprocess.run(["vvp", "bench"], cwd=tmp_path, capture_output=True, text=True)
+    wrong, overwritten = map(int, done.stdout.split())
+    assert wrong == 0 and overwritten > 1000
 
 
 def flip(value):
