@@ -31,6 +31,7 @@ __all__ = ["STAGES", "Comparison", "check", "check_stream"]
 
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
+LONG = 500_000  # cycles in all, from which a faster simulation is worth compiling longer
 MAX_IDLE = 1_000_000  # cycles, beyond those of an image, after which a network has stopped
 STAGES = {"ice40": ("rtl", "synth", "routed", "bitstream"), "ecp5": ("rtl", "synth", "routed")}
 
@@ -107,16 +108,18 @@ def _bitstream(folder, work, bitstream):
     _bypass(work, load_netlist(work / "chip.json"))
 
 
-def _compile(work, family, stage, memory, loaded):
+def _compile(work, family, stage, memory, loaded, cycles):
     cells = _share(family)
+    # compiling takes longer than running, unless many cycles are to be run
+    effort = "-O1" if cycles > LONG else "-O0"
     environment = verilator_environment()
     for name in ("stages.cpp", "words.h"):
         shutil.copy(HERE / name, work)
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", "2", "--prefix", "Vtop", "--Mdir", "model",
         "--top-module", "top", "-o", "../stages", "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
-        # compiling takes longer than running
-        "-CFLAGS", f"-I{work.resolve()}", "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
+        "-CFLAGS", f"-I{work.resolve()}",
+        "-MAKEFLAGS", f"OPT_FAST={effort} OPT_SLOW=-O0 OPT_GLOBAL=-O0",
         "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp",
         f'-DQSNN_MEMORY_DIR="{memory.resolve()}"']
     if loaded:
@@ -221,7 +224,8 @@ def _check(folder, board, facts, description, expected, signal, beats, load, lat
         place.mkdir(parents=True)
         progress(stage, 0)
         translate[stage](folder, place, bitstream)
-        _compile(place, board.family, stage, folder / "memory", len(load))
+        _compile(place, board.family, stage, folder / "memory", len(load),
+                 len(pixels) * layout.cycles_per_image)
         (place / "load.bin").write_bytes(load)
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
