@@ -191,7 +191,8 @@ def check_stream(folder, board, facts, description, layout, signal, result, **op
                                           for values in getattr(result, name))
                               for name in ("spikes", "membranes")})
     yield from _check(folder, board, facts, description, digests(description, layout, rows),
-                      words.astype("<u4").tobytes(), beats, b"", 0, result, **options)
+                      words.astype("<u4").tobytes(), beats, b"", 0,
+                      len(rows.spikes[0]) * layout.cycles_per_step, result, **options)
 
 
 def check(folder, board, facts, description, layout, pixels, result, **options):
@@ -209,12 +210,16 @@ def check(folder, board, facts, description, layout, pixels, result, **options):
     port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes, "beats_per_image": beats}
     yield from _check(folder, board, facts, description, digests(description, layout, result),
                       pack_beats({"ports": {"i__payload": port}}, pixels), beats,
-                      _contents(folder, facts, layout), layout.latency, result, **options)
+                      _contents(folder, facts, layout), layout.latency,
+                      len(pixels) * layout.cycles_per_image, result, **options)
 
 
-def _check(folder, board, facts, description, expected, signal, beats, load, latency, result, *,
-           bitstream, stages, work, progress=lambda stage, images: None):
-    """The stages, with ``beats`` beats of ``signal`` an image, and ``load`` before the first."""
+def _check(folder, board, facts, description, expected, signal, beats, load, latency, cycles,
+           result, *, bitstream, stages, work, progress=lambda stage, images: None):
+    """The stages, with ``beats`` beats of ``signal`` an image, and ``load`` before the first.
+
+    cycles: about as many are to be run in all.
+    """
     size = -(-sum(field["width"] for field in facts["ports"]["o__payload"]["fields"].values()) // 8)
     images = len(result.labels)
     translate = {"rtl": _rtl, "synth": _synth, "routed": _routed, "bitstream": _bitstream}
@@ -224,8 +229,7 @@ def _check(folder, board, facts, description, expected, signal, beats, load, lat
         place.mkdir(parents=True)
         progress(stage, 0)
         translate[stage](folder, place, bitstream)
-        _compile(place, board.family, stage, folder / "memory", len(load),
-                 len(pixels) * layout.cycles_per_image)
+        _compile(place, board.family, stage, folder / "memory", len(load), cycles)
         (place / "load.bin").write_bytes(load)
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
