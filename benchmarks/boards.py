@@ -55,8 +55,9 @@ ROWS = {
 TEXT = """# Boards
 
 Cores placed and routed with Yosys and nextpnr, without a host link; what drives their pins is
-counted too, about 200 cells. 2-bit membranes, 8-bit pixels, binary weights; T is in the network's
-file, 4 of fully connected networks and 2 of convolutions.
+counted too, about 200 cells. 2-bit membranes, 8-bit pixels, binary weights but where the shape says
+`w8` and in the output layer of `25f-conv`, of 8 bits. T is 4 of the fully connected networks, 2 of
+those with convolutions.
 
 {table}
 
