@@ -32,8 +32,12 @@ def test_rows(path):
 
 
 def test_membranes():
-    rows = json.loads((ROOT / "docs/streams.json").read_text())["membranes"]
+    study = json.loads((ROOT / "docs/streams.json").read_text())
+    rows = study["membranes"]
     assert len(rows) == 8
     for row in rows:
         assert f"--bits {row['bits']} " in row["command"]
         assert f"| {row['dataset']} | {row['bits']} | {row['accuracy']:.2f} | " in PAGE
+    for row in study["second_seed"]:
+        assert f"--bits {row['bits']} " in row["command"] and "--seed 1 " in row["command"]
+        assert f"{row['accuracy']:.2f} % with" in PAGE
