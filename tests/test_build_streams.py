@@ -105,3 +105,12 @@ def test_folding_files(work):
     images = random_description(np.random.default_rng(0), widths=(5, 4, 3))
     file.write_text('[{"pe": 2, "simd": 4}, {"pe": 1, "simd": 2, "serial": true}]')
     assert choose_folding(images, file=file)[1] == SerialFolding(1, 2, True)
+
+
+def test_infer_is_for_images(work):
+    assert run(work, "--model", "stream.qsnn").returncode == 0
+    found = subprocess.run([sys.executable, SCRIPT.parent / "infer.py", "--sim", "build/stream",
+                            "--dataset", "mnist"], cwd=work, capture_output=True, text=True,
+                           timeout=300)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("error: build/stream has no host link for images")
