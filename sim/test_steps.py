@@ -7,7 +7,7 @@ import pytest
 
 from hw.build import NETWORKS, build, choose_serial, open_build
 from hw.serial.plan import SerialFolding
-from model import audio
+from model import audio, streams
 from model.description import Description, load
 from model.layers import FullyConnected
 from model.recordings import encode_beats, excerpt
@@ -83,11 +83,12 @@ def test_a_difference_is_seen(tmp_path):
     fields = {name: getattr(layer, name) for name in (
         "weights", "threshold", "bias", "input_bits", "membrane_bits", "signed", "shift", "frac",
         "taps", "recurrent")}
-    busy = int(np.argmin(abs(layer.threshold - np.median(layer.threshold))))
+    fired = streams.run(description, x[None], trace=True).spikes[0][0].mean(axis=0)
+    busy = int(np.argmin(abs(fired - 0.4)))
     for name in ("threshold", "weights", "recurrent"):
         changed = fields[name].copy()
         if name == "threshold":
-            changed[busy] += 1 if changed[busy] < layer.threshold_range[1] else -1
+            changed[busy] += 1 << layer.frac  # a synapse
         else:
             changed[busy] *= -1
         other = Description(time_steps=0, layers=(
