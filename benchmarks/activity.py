@@ -213,7 +213,10 @@ def markdown(document):
     swept = document["sweep"]
     table = ["| firing rate | words read | cycles of layer 0 | dense | toggles a step | dense |",
              "|---" * 6 + "|"]
-    crossover = "not reached here"
+    simd = rows[[row["network"] for row in rows].index(swept["network"])]["folding"][0][1]
+    crossover = (f"not in this table; for spikes at random at a rate of {1 - 0.1 ** (1 / simd):.2f} "
+                 f"with its words of {simd}, at {1 - 0.1 ** (1 / 8):.2f} with words of 8, at "
+                 f"{1 - 0.1 ** (1 / 32):.2f} with words of 32")
     for row in swept["rows"]:
         a, b = row["sparse"], row["dense"]
         table.append(f"| {row['rate']:.4f} | {a['reads'][0][0]:.1f} of {a['reads'][0][1]} "

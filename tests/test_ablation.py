@@ -73,7 +73,7 @@ def test_table(ablation, monkeypatch, tmp_path):
         json.loads(json.dumps(config.asdict())) for config, _, _ in trained]
 
 
-@pytest.mark.parametrize("dataset", ["mnist"])
+@pytest.mark.parametrize("dataset", ["mnist", "cifar-10"])
 def test_committed_table(ablation, dataset):
     """The page is what the script makes of the committed numbers."""
     study = ablation.STUDIES[dataset]
