@@ -214,7 +214,8 @@ def markdown(document):
     table = ["| firing rate | words read | cycles of layer 0 | dense | toggles a step | dense |",
              "|---" * 6 + "|"]
     simd = rows[[row["network"] for row in rows].index(swept["network"])]["folding"][0][1]
-    crossover = (f"not in this table; for spikes at random at a rate of {1 - 0.1 ** (1 / simd):.2f} "
+    own = 1 - 0.1 ** (1 / simd)
+    crossover = (f"not in this table; for spikes at random\nat a rate of {own:.2f} "
                  f"with its words of {simd}, at {1 - 0.1 ** (1 / 8):.2f} with words of 8, at "
                  f"{1 - 0.1 ** (1 / 32):.2f} with words of 32")
     for row in swept["rows"]:
