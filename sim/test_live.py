@@ -184,7 +184,9 @@ def test_what_a_core_must_not_do(made):
 def test_pace():
     """Windows one after the other, and what waits for the one before comes faster."""
     beats = recording(200)
-    starts, ends = beats.pace()
+    # some beats of a faster heart, whose windows overlap
+    intervals = np.where(np.arange(200) % 4 == 1, beats.intervals // 2, beats.intervals)
+    starts, ends = dataclasses.replace(beats, intervals=intervals).pace()
     assert (starts[1:] >= ends[:-1] - 1e-9).all() and (ends > starts).all()
     assert (ends - starts).max() <= TASK.steps / 90 + 1e-9
     assert (ends - starts).min() < 0.9 * TASK.steps / 90
