@@ -9,7 +9,7 @@ from hw.images import network_tables
 from hw.picture import draw_network
 from hw.protocol import MAX_WORDS
 from hw.serial.emit import serial_artefacts
-from hw.serial.plan import SerialFolding, default_serial, serial_plan
+from hw.serial.plan import SerialFolding, default_serial
 from model.description import DescriptionError, load
 from model.files import write_whole
 
@@ -129,7 +129,6 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
     if name in ("", "..") or Path(name).name != name:
         raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
     if description.stream:
-        serial_plan(description, foldings)
         files = serial_artefacts(description, foldings, name, events=events, encoder=encoder)
     else:
         files = _image_files(description, foldings, name, loadable)
@@ -175,10 +174,7 @@ def open_build(folder):
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
-    if facts.get("stream"):
-        return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"])
-                for layer in facts["layers"]]
-    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"]) if layer.get("serial") else
+    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"]) if "sparse" in layer else
             Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
             for layer in facts["layers"]]
 

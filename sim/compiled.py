@@ -16,7 +16,8 @@ import numpy as np
 from model import golden
 from sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["Outcome", "compile_model", "pack_beats", "simulate", "unpack_results", "watch"]
+__all__ = ["Outcome", "compile_model", "compile_verilog", "pack_beats", "simulate",
+           "unpack_results", "watch"]
 
 HERE = Path(__file__).parent
 
@@ -70,32 +71,39 @@ def _public(facts):
 
 def compile_model(folder, facts, *, waves=False):
     """Compile a build folder's Verilog; returns the program. Done again only if it changed."""
-    work = folder / ("simulation-waves" if waves else "simulation")
-    stamp = work / "stamp"
-    program = work / "testbench"
-    texts = [HERE / "testbench.cpp", HERE / "words.h"]
+    return compile_verilog(folder, facts, folder / ("simulation-waves" if waves else "simulation"),
+                           "testbench", header=_layers_header(facts), public=_public(facts),
+                           options=["--trace-vcd"] if waves else [])
+
+
+def compile_verilog(folder, facts, work, name, *, header, public, effort="-O2", options=()):
+    """Compile a build folder's Verilog with ``sim/<name>.cpp`` into ``work/<name>``, its path.
+
+    header and public: contents of ``layers.h``, and Verilator's configuration of the signals that
+    the program sees. Done again only if any of that, or the Verilog, changed.
+    """
+    stamp, program = work / "stamp", work / name
+    texts = [HERE / f"{name}.cpp", HERE / "words.h"]
     source = folder / f"{facts['top']}.v"
-    key = str(zlib.crc32(b"".join(path.read_bytes() for path in (source, *texts, Path(__file__)))))
+    contents = [path.read_bytes() for path in (source, *texts, Path(__file__))]
+    key = str(zlib.crc32(b"".join([*contents, header.encode(), public.encode()])))
     if program.exists() and stamp.exists() and stamp.read_text() == key:
         return program
+    environment = verilator_environment()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    (work / "layers.h").write_text(_layers_header(facts))
-    (work / "public.vlt").write_text(_public(facts))
+    (work / "layers.h").write_text(header)
+    (work / "public.vlt").write_text(public)
     for path in texts:
         shutil.copy(path, work)
     memory = (folder / "memory").resolve()
-    environment = verilator_environment()
     # -Wno-lint: what is waived, and why, stands in hw/lint.vlt; tests lint with that
-    command = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
-               "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
-               "--top-module", facts["top"], "-o", "../testbench",
-               "-CFLAGS", f"-O2 -I{work.resolve()}", "-MAKEFLAGS", "OPT_FAST=-O2",
-               f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt", str(source.resolve()),
-               "testbench.cpp"]
-    if waves:
-        command.insert(1, "--trace-vcd")
-    run(command, environment, work, work / "verilator.log")
+    run(["verilator", *options, "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
+         "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
+         "--top-module", facts["top"], "-o", f"../{name}",
+         "-CFLAGS", f"{effort} -I{work.resolve()}", "-MAKEFLAGS", f"OPT_FAST={effort}",
+         f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt", str(source.resolve()), f"{name}.cpp"],
+        environment, work, work / "verilator.log")
     stamp.write_text(key)
     return program
 

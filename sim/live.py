@@ -4,21 +4,16 @@
 step and gets what the core did with them, before it gives those of the next.
 """
 
-import shutil
 import subprocess
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from hw.stages import ceil_div
-from sim.tools import SimulationError, run, verilator_environment
+from sim.compiled import compile_verilog
+from sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
-
-HERE = Path(__file__).parent
-TEXTS = ("live.cpp", "words.h")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,29 +42,9 @@ class Step:
 
 def compile_live(folder, facts):
     """Compile a build folder's Verilog; returns the program. Done again only if it changed."""
-    work = folder / "simulation-live"
-    stamp, program = work / "stamp", work / "live"
-    source = folder / f"{facts['top']}.v"
-    texts = [HERE / name for name in TEXTS]
-    key = str(zlib.crc32(b"".join(path.read_bytes() for path in (source, *texts, Path(__file__)))))
-    if program.exists() and stamp.exists() and stamp.read_text() == key:
-        return program
-    environment = verilator_environment()
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    (work / "layers.h").write_text(_header(facts))
-    (work / "public.vlt").write_text(_public(facts))
-    for path in texts:
-        shutil.copy(path, work)
-    memory = (folder / "memory").resolve()
-    # -Wno-lint: what is waived, and why, stands in hw/lint.vlt; tests lint with that
-    run(["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
-         "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
-         "--top-module", facts["top"], "-o", "../live", "-CFLAGS", f"-O1 -I{work.resolve()}",
-         "-MAKEFLAGS", "OPT_FAST=-O1", f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt",
-         str(source.resolve()), "live.cpp"], environment, work, work / "verilator.log")
-    stamp.write_text(key)
-    return program
+    # soon ready: it is run step by step
+    return compile_verilog(folder, facts, folder / "simulation-live", "live",
+                           header=_header(facts), public=_public(facts), effort="-O1")
 
 
 def _header(facts):

@@ -12,7 +12,6 @@ from hw.uart import Uart, divisor
 __all__ = ["RecordReader", "RecordWriter", "StreamBoard", "StreamHarness", "sleeping"]
 
 SETTLE = 6  # cycles in which a result is on its way to the queue
-SYNC = 0x80  # the bit of a record's first byte
 BEAT = 8  # pins
 
 

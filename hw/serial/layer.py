@@ -13,7 +13,18 @@ from hw.serial.buffer import RAM, StepBuffer, StepSchedule
 from hw.serial.synapses import ActiveSynapses, delayed
 from hw.serial.words import Packer
 
-__all__ = ["SerialLayer", "SerialReadout"]
+__all__ = ["SerialLayer", "SerialReadout", "connect_layers"]
+
+
+def connect_layers(m, source, layers):
+    """Connect layers in a line behind ``source``, which has the writing side of the first."""
+    prefix = ""
+    for layer in layers:
+        m.d.comb += [getattr(source, f"{prefix}room").eq(layer.room),
+                     layer.take.eq(getattr(source, f"{prefix}take"))]
+        m.d.comb += [getattr(layer, name).eq(getattr(source, prefix + name))
+                     for name in ("write", "word", "index", "done", "emit", "clear")]
+        source, prefix = layer, "o_"
 
 
 class _Serial(wiring.Component):

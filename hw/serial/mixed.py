@@ -18,7 +18,7 @@ from hw.images import tables
 from hw.layer import SpikingLayer
 from hw.network import image_name
 from hw.parameters import stage_parameters
-from hw.serial.layer import SerialLayer, SerialReadout
+from hw.serial.layer import SerialLayer, SerialReadout, connect_layers
 from hw.serial.plan import SerialFolding, layer_parameters, serial_stages, serial_tables
 from model.description import Description
 from model.layers import Readout
@@ -214,12 +214,6 @@ class MixedNetwork(wiring.Component):
             room, take = (sink.i_room, sink.i_take) if sink is unroll else (sink.room, sink.take)
             m.d.comb += [sink.i.valid.eq(source.o.valid), sink.i.payload.eq(source.o.payload),
                          take.eq(source.o_take), source.o_room.eq(room)]
-        for source, sink in zip([unroll, *self.layers[parallel:]], self.layers[parallel:],
-                                strict=False):
-            prefix = "" if source is unroll else "o_"
-            m.d.comb += [getattr(source, f"{prefix}room").eq(sink.room),
-                         sink.take.eq(getattr(source, f"{prefix}take"))]
-            m.d.comb += [getattr(sink, name).eq(getattr(source, prefix + name))
-                         for name in ("write", "word", "index", "done", "emit", "clear")]
+        connect_layers(m, unroll, self.layers[parallel:])
         wiring.connect(m, self.layers[-1].o, wiring.flipped(self.o))
         return m

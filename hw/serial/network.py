@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hw.network import image_name
 from hw.serial.encoders import make_encoder
-from hw.serial.layer import SerialLayer, SerialReadout
+from hw.serial.layer import SerialLayer, SerialReadout, connect_layers
 from hw.serial.plan import layer_parameters, serial_plan, serial_tables
 from hw.serial.words import StepInput
 
@@ -79,10 +79,6 @@ class StreamNetwork(wiring.Component):
         m.d.comb += self.busy.eq(Cat(busy).any())
         for index, layer in enumerate(self.layers):
             m.submodules[f"layer{index}"] = layer
-            source, prefix = (self.layers[index - 1], "o_") if index else (self.input, "")
-            m.d.comb += [getattr(source, f"{prefix}room").eq(layer.room),
-                         layer.take.eq(getattr(source, f"{prefix}take"))]
-            m.d.comb += [getattr(layer, name).eq(getattr(source, prefix + name))
-                         for name in ("write", "word", "index", "done", "emit", "clear")]
+        connect_layers(m, self.input, self.layers)
         wiring.connect(m, self.layers[-1].o, wiring.flipped(self.o))
         return m
