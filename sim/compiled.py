@@ -16,7 +16,7 @@ import numpy as np
 from model import golden
 from sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["Outcome", "compile_model", "compile_verilog", "pack_beats", "simulate",
+__all__ = ["Outcome", "compile_model", "compile_verilog", "field_of", "pack_beats", "simulate",
            "unpack_results", "watch"]
 
 HERE = Path(__file__).parent
@@ -124,16 +124,15 @@ def unpack_results(facts, payload):
     """Scores [N, classes], labels [N] and whether every ``last`` stands where it should."""
     fields = facts["ports"]["o__payload"]["fields"]
     payload = payload.reshape(-1, facts["layers"][-1]["neurons"])
+    score, label, last = (field_of(payload, fields[name]) for name in ("score", "label", "last"))
+    return score, label[:, -1], bool((last[:, -1] == 1).all() and not last[:, :-1].any())
 
-    def field(name):
-        entry = fields[name]
-        value = (payload >> entry["offset"]).astype(np.int64) & ((1 << entry["width"]) - 1)
-        sign = 1 << (entry["width"] - 1)
-        return (value ^ sign) - sign if entry["signed"] else value
 
-    last = field("last")
-    return field("score"), field("label")[:, -1], bool((last[:, -1] == 1).all()
-                                                       and not last[:, :-1].any())
+def field_of(payload, entry):
+    """A field of payloads uint64 [...], int64 [...]."""
+    value = (payload >> np.uint64(entry["offset"])).astype(np.int64) & ((1 << entry["width"]) - 1)
+    sign = 1 << (entry["width"] - 1)
+    return (value ^ sign) - sign if entry["signed"] else value
 
 
 def watch(command, cwd, progress):

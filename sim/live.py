@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.stages import ceil_div
-from sim.compiled import compile_verilog
+from sim.compiled import compile_verilog, field_of
+from sim.steps import pack_fields
 from sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
@@ -145,16 +146,15 @@ class LiveCore:
                              f"not {', '.join(fields)}")
         columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(value, np.int64))
                                         for value in fields.values()))
-        bits = np.zeros((len(columns[0]), ceil_div(port["width"], 32) * 32), np.uint8)
         for name, values in zip(fields, columns, strict=True):
             entry = port["fields"][name]
             low = -1 << entry["width"] - 1 if entry["signed"] else 0
             if values.min() < low or values.max() >= low + (1 << entry["width"]):
                 raise ValueError(f"{name} has {entry['width']} bits: it takes {low} .. "
                                  f"{low + (1 << entry['width']) - 1}")
-            for bit in range(entry["width"]):
-                bits[:, entry["offset"] + bit] = values >> bit & 1
-        return np.packbits(bits, axis=1, bitorder="little").view("<u4")
+        packed = pack_fields(port["fields"], dict(zip(fields, columns, strict=True)),
+                             port["width"], len(columns[0]))
+        return np.frombuffer(packed, "<u4").reshape(len(columns[0]), -1)
 
     def _read(self, size):
         data = self.process.stdout.read(size)
@@ -185,8 +185,8 @@ class LiveCore:
         scores = label = None
         if len(results):
             fields = self.facts["ports"]["o__payload"]["fields"]
-            scores, label = (_field(results, fields[name]) for name in ("score", "label"))
-            if not np.array_equal(_field(results, fields["last"]), np.arange(classes) // (
+            scores, label = (field_of(results, fields[name]) for name in ("score", "label"))
+            if not np.array_equal(field_of(results, fields["last"]), np.arange(classes) // (
                     classes - 1)):
                 raise SimulationError("the core ends a result where it must not")
             label = int(label[-1])
@@ -199,9 +199,3 @@ class LiveCore:
         if found != expected:
             raise SimulationError(f"the core gave {found} beats of {name} in a step, not "
                                   f"{expected}")
-
-
-def _field(words, entry):
-    values = (words >> np.uint64(entry["offset"])).astype(np.int64) & ((1 << entry["width"]) - 1)
-    sign = 1 << (entry["width"] - 1) if entry["signed"] else 0
-    return (values ^ sign) - sign

@@ -19,7 +19,7 @@ from model.recordings import BEAT
 from sim.compiled import compile_model, unpack_results, watch
 from sim.tools import SimulationError
 
-__all__ = ["Steps", "pack_beats", "pack_sounds", "pack_steps", "simulate_steps"]
+__all__ = ["Steps", "pack_beats", "pack_fields", "pack_sounds", "pack_steps", "simulate_steps"]
 
 CHUNK = 1 << 16  # steps that the golden model goes at once
 
@@ -75,7 +75,7 @@ def pack_steps(facts, x, emit, clear):
             for bit in range(simd)}
     values |= {name: padded[step, index, bit] for bit, name in enumerate(bits)}
     fields = {name: field for name, field in fields.items() if name != "word"} | bits
-    return _packed(fields, values, port["width"], len(step)), chosen.sum(axis=1)
+    return pack_fields(fields, values, port["width"], len(step)), chosen.sum(axis=1)
 
 
 def pack_beats(facts, samples, intervals, records):
@@ -88,7 +88,7 @@ def pack_beats(facts, samples, intervals, records):
     at = np.arange(count * length) % length
     fresh = np.append(True, records[1:] != records[:-1])
     values |= {"begin": at == 0, "end": at == length - 1, "fresh": np.repeat(fresh, length)}
-    return _packed(fields, values, port["width"], count * length)
+    return pack_fields(fields, values, port["width"], count * length)
 
 
 def pack_sounds(facts, samples):
@@ -96,10 +96,10 @@ def pack_sounds(facts, samples):
     port = facts["ports"]["i__payload"]
     last = np.arange(samples.size) % samples.shape[1] == samples.shape[1] - 1
     values = {"sample": samples.ravel(), "end": last}
-    return _packed(port["fields"], values, port["width"], samples.size)
+    return pack_fields(port["fields"], values, port["width"], samples.size)
 
 
-def _packed(fields, values, width, count):
+def pack_fields(fields, values, width, count):
     """Fields, numbers [count] each, as beats in whole little-endian 32-bit words."""
     words = np.zeros((count, ceil_div(width, 32) * 32), np.uint8)
     for name, field in fields.items():
