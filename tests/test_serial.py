@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The time-serial hardware in Amaranth's simulator: every spike, membrane, score, and cycle."""
 
 import numpy as np

@@ -104,8 +104,8 @@ class StreamBoard(wiring.Component):
     """
 
     def __init__(self, description, foldings, *, clock_hz, baud, encoder="", files=False):
+        self.uart = Uart(divisor(clock_hz, baud))  # first: it may refuse
         self.network = StreamNetwork(description, foldings, encoder=encoder, files=files)
-        self.uart = Uart(divisor(clock_hz, baud))
         self.reader = RecordReader(len(self.network.i.payload.as_value()))
         self.writer = RecordWriter(len(self.network.o.payload.as_value()))
         super().__init__({"rx": In(1, init=1), "tx": Out(1), "busy": Out(1)})
