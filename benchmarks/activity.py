@@ -66,11 +66,10 @@ def samples_of(name, split, count):
     """The first samples [N, T, n_in] that a committed network is for."""
     facts = json.loads((NETWORKS / f"{name}.json").read_text())
     description = load(NETWORKS / f"{name}.qsnn")
-    samples, _ = data.load(facts["recipe"]["dataset"], split)
+    samples, _ = data.load_steps(facts["recipe"]["dataset"], split, description.n_in)
     # all classes and patients: not the first ones
     chosen = np.random.default_rng(0).permutation(len(samples))[:count]
-    return facts, description, samples[np.sort(chosen)].reshape(
-        len(chosen), -1, description.n_in)
+    return facts, description, samples[np.sort(chosen)]
 
 
 def cycles_of(description, foldings, samples):

@@ -51,7 +51,7 @@ from model.recordings import (
 )
 
 __all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "load_beats",
-           "load_sounds", "quantize_pixels"]
+           "load_sounds", "load_steps", "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
@@ -119,6 +119,16 @@ def load(dataset, split, data_dir=None):
         _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
         for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
     return images.reshape(len(images), -1), labels.astype(np.int64)
+
+
+def load_steps(dataset, split, n_in, data_dir=None):
+    """Recordings for a network with so many inputs: spikes uint8 [N, steps, n_in], labels [N]."""
+    if dataset not in TASKS or TASKS[dataset].inputs != n_in:
+        fitting = [name for name, task in TASKS.items() if task.inputs == n_in]
+        raise DataError(f"{dataset}: no recordings with {n_in} inputs a step; there is "
+                        f"{', '.join(fitting) or 'none'}")
+    samples, labels = load(dataset, split, data_dir)
+    return samples.reshape(len(samples), -1, n_in), labels
 
 
 def load_beats(split, data_dir=None):

@@ -51,10 +51,8 @@ from hw.folding import FoldingError
 from hw.serial.choice import choose_for_activity
 from hw.serial.plan import SerialFolding
 from hw.toolchain import ToolError, doctor
-from model.data import DataError
-from model.data import load as load_samples
+from model.data import DataError, load_steps
 from model.description import DescriptionError, load
-from model.recordings import TASKS
 
 RECORDED = 100  # samples whose activity chooses a folding
 
@@ -184,13 +182,8 @@ def main(
 
 def recorded(dataset, description):
     """Training samples of a data set for streams, [N, T, n_in]."""
-    if dataset not in TASKS or TASKS[dataset].inputs != description.n_in:
-        fitting = [name for name, task in TASKS.items() if task.inputs == description.n_in]
-        raise BuildError(f"--activity {dataset}: no recordings with {description.n_in} inputs a "
-                         f"step; there is {', '.join(fitting) or 'none'}")
-    samples, _ = load_samples(dataset, "train")
-    chosen = np.sort(np.random.default_rng(0).permutation(len(samples))[:RECORDED])
-    return samples[chosen].reshape(len(chosen), -1, description.n_in)
+    samples, _ = load_steps(dataset, "train", description.n_in)
+    return samples[np.sort(np.random.default_rng(0).permutation(len(samples))[:RECORDED])]
 
 
 def _refuse_for_streams(**options):

@@ -17,7 +17,15 @@ import numpy as np
 import typer
 
 from hw.build import BuildError, open_build
-from model.data import DATASETS, DataError, load, load_beats, load_sounds, quantize_pixels
+from model.data import (
+    DATASETS,
+    DataError,
+    load,
+    load_beats,
+    load_sounds,
+    load_steps,
+    quantize_pixels,
+)
 from model.description import DescriptionError
 from model.golden import infer
 from sim.compiled import compile_model, simulate
@@ -31,7 +39,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command(help=__doc__)
 def main(
     folder: Path,
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10 or digits")] = "",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; by the folder's "
+                                                "name if not given")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
     pictures: Annotated[bool, typer.Option("--pictures", help="draw spikes, confusion matrix and "
                                                               "firing rates")] = False,
@@ -40,14 +49,18 @@ def main(
 ):
     try:
         facts, description = open_build(folder)
+        if description.stream and pictures:
+            raise BuildError("--pictures are of images: scripts/stream.py shows streams")
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), "mnist")
-        pixels, labels = load(dataset, "test", data_dir)
-        pixels, labels = pixels[:images or None], labels[:images or None]
         if description.stream:
+            samples, labels = load_steps(dataset, "test", description.n_in, data_dir)
+            samples, labels = samples[:images or None], labels[:images or None]
             signal = _signal(facts, len(labels), data_dir)
-            outcome = _stream(folder, facts, description, pixels, signal, waves)
+            outcome = _stream(folder, facts, description, samples, signal, waves)
             print(steps_table(description, facts, labels, outcome))
             raise typer.Exit(0 if outcome.ok else 1)
+        pixels, labels = load(dataset, "test", data_dir)
+        pixels, labels = pixels[:images or None], labels[:images or None]
         pixels = quantize_pixels(pixels, description.input_bits)
         result = infer(description, pixels, trace=True)
         print(f"compiling {folder} ...", flush=True)
@@ -81,8 +94,8 @@ def _signal(facts, count, data_dir):
 
 
 def _stream(folder, facts, description, samples, signal, waves):
-    """Send samples [N, T * n_in] through the Verilog, each with a result and a clear behind it."""
-    steps = samples.shape[1] // description.n_in
+    """Send samples [N, T, n_in] through the Verilog, each with a result and a clear behind it."""
+    steps = samples.shape[1]
     last = np.tile(np.arange(steps) == steps - 1, len(samples))
     print(f"compiling {folder} ...", flush=True)
     compile_model(folder, facts, waves=waves is not None)
@@ -90,8 +103,7 @@ def _stream(folder, facts, description, samples, signal, waves):
     with Bar(len(samples)) as bar:
         return simulate_steps(folder, facts, description,
                               samples.reshape(-1, description.n_in), last, last,
-                              signal=signal, waves=waves,
-                              progress=bar)
+                              signal=signal, waves=waves, progress=bar)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from hw.folding import FoldingError, plan
 from hw.serial.plan import serial_plan
 from hw.toolchain import ToolError
 from model.audio import sound
-from model.data import DATASETS, DataError, load, load_sounds, quantize_pixels
+from model.data import DATASETS, DataError, load, load_sounds, load_steps, quantize_pixels
 from model.description import DescriptionError
 from model.golden import infer
 from model.recordings import encode_beats, excerpt
@@ -47,8 +47,8 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10, digits or "
-                                                "random")] = "",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; by the "
+                                                "folder's name if not given")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,
@@ -139,22 +139,23 @@ def choose_samples(facts, built, description, dataset, count, seed, data_dir):
     facts = facts | {"encoder": built["encoder"]}
     if facts["encoder"] == "spoken-digits":
         samples = load_sounds("test", data_dir)[0][:count]
-        return pack_sounds(facts, samples), sound(samples).reshape(len(samples), -1)
-    if facts["encoder"]:
+        signal, steps = pack_sounds(facts, samples), sound(samples)
+    elif facts["encoder"]:
         samples, intervals, _ = (part[:count] for part in excerpt())
         records = np.zeros(len(samples), np.int64)
         steps = encode_beats(samples, intervals, records)
-        if len(steps) < count:
-            raise DataError(f"there are {len(steps)} beats, not {count}")
-        return pack_beats(facts, samples, intervals, records), steps.reshape(count, -1)
-    if dataset == RANDOM:
-        rng = np.random.default_rng(seed)
-        steps = (rng.random((count, 20 * description.n_in)) < 0.2).astype(np.uint8)
+        signal = pack_beats(facts, samples, intervals, records)
     else:
-        steps = load(dataset, "test", data_dir)[0][:count]
-    last = np.arange(steps.size // description.n_in) % (steps.shape[1] // description.n_in) == (
-        steps.shape[1] // description.n_in - 1)
-    return pack_steps(facts, steps.reshape(-1, description.n_in), last, last)[0], steps
+        if dataset == RANDOM:
+            rng = np.random.default_rng(seed)
+            steps = (rng.random((count, 20, description.n_in)) < 0.2).astype(np.uint8)
+        else:
+            steps = load_steps(dataset, "test", description.n_in, data_dir)[0][:count]
+        last = np.tile(np.arange(steps.shape[1]) == steps.shape[1] - 1, len(steps))
+        signal, _ = pack_steps(facts, steps.reshape(-1, description.n_in), last, last)
+    if len(steps) < count:
+        raise DataError(f"there are {len(steps)} samples, not {count}")
+    return signal, steps.reshape(count, -1)
 
 
 def row(comparison):

@@ -71,7 +71,7 @@ def test_dense_and_events(work):
     (["--model", "stream.qsnn", "--pe", "1,1"], "--pe needs 3 numbers"),
     (["--model", "stream.qsnn", "--encoder", "ear"], "no encoder 'ear': there is ecg"),
     (["--model", "stream.qsnn", "--encoder", "ecg"], "gives 30 spikes a step, the network takes"),
-    (["--model", "stream.qsnn", "--activity", "ecg"], "--activity ecg: no recordings with"),
+    (["--model", "stream.qsnn", "--activity", "ecg"], "ecg: no recordings with"),
     (["--model", "stream.qsnn", "--activity", "ecg", "--dense"], "leave out --pe"),
     (["--model", "images.qsnn", "--folding", "serial.json", "--board", "icebreaker"],
      "are for the Verilog alone"),

@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 
 from hw.folding import FoldingError
 from hw.serial.network import StreamNetwork
-from hw.serial.plan import SerialFolding, default_serial, serial_plan, worthwhile
+from hw.serial.plan import SerialFolding, default_serial, serial_plan
 from hw.serial.timing import finish_times, word_counts
 from model import streams
 from tests.networks import random_description
@@ -180,9 +180,6 @@ def test_default_folding():
         plan = serial_plan(description, default_serial(description, cycles))
         if cycles:
             assert all(stage.groups * stage.words <= cycles for stage in plan.stages)
-    sparse = default_serial(description, rates=[0.02, 0.5, 0.1])
-    assert [folding.sparse for folding in sparse] == [True, False, True]
-    assert worthwhile(8, 0.2) and not worthwhile(8, 0.3)
 
 
 @pytest.mark.parametrize("foldings, sentence", [

@@ -200,14 +200,14 @@ def _stage(layer, folding, following):
     return replace(stage, lanes=next((n for n in lanes if folding.pe // n <= usual), most))
 
 
-def default_serial(description, cycles=None, rates=None):
+def default_serial(description, cycles=None):
     """A folding with at most so many cycles a step where that can be, and little logic.
 
-    rates: share of the inputs of each layer that spike, or None. A layer that would read nearly
-    all of its words anyway keeps no list of them: it is dense.
+    Every layer is sparse: that is never slower. What recordings spare is
+    :func:`hw.serial.choice.choose_for_activity`'s to weigh.
     """
     foldings = []
-    for index, layer in enumerate(description.layers):
+    for layer in description.layers:
         simd = min(8, 1 << (layer.n_in - 1).bit_length())
         pe, readout = 1, layer.kind == "readout"
         taps = 1 if readout else layer.taps
@@ -216,14 +216,8 @@ def default_serial(description, cycles=None, rates=None):
             words += ceil_div(layer.n_out, simd)
         while cycles and pe < min(layer.n_out, 64) and ceil_div(layer.n_out, pe) * words > cycles:
             pe *= 2
-        sparse = rates is None or worthwhile(simd, rates[index])
-        foldings.append(SerialFolding(min(pe, layer.n_out), simd, sparse))
+        foldings.append(SerialFolding(min(pe, layer.n_out), simd))
     return foldings
-
-
-def worthwhile(simd, rate):
-    """Whether leaving words out pays: one in ten, at least, is expected to have no spike."""
-    return (1 - rate) ** simd >= 0.1
 
 
 def layer_parameters(layer, stage):

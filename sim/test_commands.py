@@ -1,0 +1,90 @@
+"""scripts/demo.py and scripts/simulate.py, as a user runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hw.build import NETWORKS, build, choose_folding, choose_serial, open_build
+from model.description import load
+from tests.networks import random_description
+from tests.streams import random_stream, recorded
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+STREAM = "pendigits-128t4-64r-b2"
+
+
+def run(folder, script, *arguments):
+    return subprocess.run([sys.executable, SCRIPTS / script, *map(str, arguments)], cwd=folder,
+                          text=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A folder with a build for images of the digits, and one of a stream."""
+    folder = tmp_path_factory.mktemp("commands")
+    rng = np.random.default_rng(2)
+    digits = random_description(rng, widths=(64, 9, 10), time_steps=2, input_bits=4)
+    build(digits, choose_folding(digits), "digits", folder)
+    stream = random_stream(rng, words=[(5, 1, True)])
+    build(stream, choose_serial(stream), "stream", folder)
+    return folder
+
+
+def test_demo(tmp_path):
+    found = run(tmp_path, "demo.py", "--images", 20)
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert "equal: every label, score, spike and membrane" in found.stdout
+    assert "cycles per image          784 (planned 784)" in found.stdout
+    folder = tmp_path / "build" / "mnist-256-256-b2"
+    assert (folder / "result.txt").read_text().strip() in found.stdout
+    named = [tmp_path / line for line in found.stdout.split("\n\n")[-1].split()]
+    assert len(named) >= 4 and all(path.is_file() for path in named), named
+
+
+def test_simulate(work):
+    found = run(work, "simulate.py", "digits", "--images", 30, "--waves", "waves.vcd")
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert "images                    30" in found.stdout
+    assert "equal: every label, score, spike and membrane" in found.stdout
+    assert (work / "waves.vcd").stat().st_size > 1000
+
+
+def test_not_equal(work):
+    """A weight of the Verilog's memory image is another one: the exit status says so."""
+    facts, _ = open_build(work / "digits")
+    path = work / "digits" / facts["layers"][1]["memories"]["weights"]["file"]
+    good = path.read_text()
+    first, _, rest = good.partition("\n")
+    try:
+        path.write_text(f"{int(first, 16) ^ 1:x}\n{rest}")
+        found = run(work, "simulate.py", "digits", "--images", 30)
+    finally:
+        path.write_text(good)
+    assert found.returncode == 1 and "NOT EQUAL" in found.stdout, found.stderr
+
+
+def test_simulate_stream(tmp_path):
+    _, labels = recorded("pendigits")
+    description = load(NETWORKS / f"{STREAM}.qsnn")
+    build(description, choose_serial(description), STREAM, tmp_path)
+    found = run(tmp_path, "simulate.py", STREAM, "--images", 40)
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert "samples                   40, 320 steps" in found.stdout and len(labels) > 40
+    assert "equal: every label, score, spike and membrane" in found.stdout
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["nowhere"], "nowhere"),
+    (["digits", "--dataset", "letters"], "letters"),
+    (["digits", "--dataset", "mnist"], "784"),
+    (["stream", "--pictures"], "--pictures are of images"),
+    (["stream", "--dataset", "digits"], "digits: no recordings with"),
+    (["digits", "--data-dir", "nowhere"], "nowhere"),
+])
+def test_refused(work, arguments, sentence):
+    found = run(work, "simulate.py", *arguments)
+    assert found.returncode == 2 and found.stderr.startswith("error: "), found.stdout
+    assert found.stderr.count("\n") == 1 and sentence in found.stderr
