@@ -17,7 +17,7 @@ from hw.serial.facts import image_facts, serial_facts
 from hw.serial.mixed import MixedNetwork
 from hw.serial.plan import SerialFolding, SerialStage
 
-__all__ = ["artefacts", "module_name", "to_verilog", "utilisation"]
+__all__ = ["artefacts", "fields_of", "module_name", "to_verilog", "utilisation"]
 
 HERE = Path(__file__).parent
 CELLS = ("accumulator", "spram", "ram", "rom")  # modules written by hand: qsnn_<file>
@@ -67,15 +67,20 @@ def artefacts(description, foldings, name, *, loadable=False):
     return files
 
 
+def fields_of(payload, signed=()):
+    """Where the fields of a payload lie: name -> offset and width; and the payload's width."""
+    fields, offset = {}, 0
+    for field in payload.shape().members:
+        width = len(getattr(payload, field))
+        fields[field] = {"offset": offset, "width": width, "signed": field in signed}
+        offset += width
+    return fields, offset
+
+
 def _facts(description, network, top):
     plan = network.plan
     first, last = plan.stages[0], plan.stages[-1]
-    beat = network.o.p
-    fields, offset = {}, 0
-    for field in ("score", "label", "last"):
-        width = len(getattr(beat, field))
-        fields[field] = {"offset": offset, "width": width, "signed": field == "score"}
-        offset += width
+    fields, out_width = fields_of(network.o.p, signed=("score",))
     return {
         "format": 1,
         "top": top,
@@ -90,7 +95,7 @@ def _facts(description, network, top):
                            "beats_per_image": first.beats},
             "i__valid": {"width": 1, "direction": "input"},
             "i__ready": {"width": 1, "direction": "output"},
-            "o__payload": {"width": offset, "direction": "output", "fields": fields,
+            "o__payload": {"width": out_width, "direction": "output", "fields": fields,
                            "beats_per_image": last.n_out},
             "o__valid": {"width": 1, "direction": "output"},
             "o__ready": {"width": 1, "direction": "input"},

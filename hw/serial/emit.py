@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from hw.emit import LINT, module_name, to_verilog
+from hw.emit import LINT, fields_of, module_name, to_verilog
 from hw.images import write_hex
 from hw.network import image_name
 from hw.serial.facts import serial_facts
@@ -31,16 +31,6 @@ def serial_artefacts(description, foldings, name, *, events=False, encoder=""):
     files["report.txt"] = report(name, facts)
     files["lint.vlt"] = LINT
     return files
-
-
-def fields_of(payload, signed=()):
-    """Where the fields of a payload lie: name -> offset and width; and the payload's width."""
-    fields, offset = {}, 0
-    for field in payload.shape().members:
-        width = len(getattr(payload, field))
-        fields[field] = {"offset": offset, "width": width, "signed": field in signed}
-        offset += width
-    return fields, offset
 
 
 def _facts(description, network, top):
