@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OUT = Path("build/boards")
 IMAGES = 200
-FEWER = {"25f-conv": 50}  # netlists of convolutions take many seconds an image
+FEWER = {"25f-conv": 50, "85f-conv": 10}  # netlists of convolutions take many seconds an image
 IDENTITY = "description_sha256", "folding"
 # row: network, board, clock in MHz, seeds, PE and SIMD (and pixels) of each layer, layer in
 # single-port RAM, and what keeps it from being faster
@@ -50,6 +50,8 @@ ROWS = {
                   [(8, 1), (4, 16), (8, 7), (1, 3), (1, 1)], None, "RAM and logic"),
     "25f-conv": ("fashion-mnist-conv-b2", "colorlight-i5", 90, 1,
                  [(32, 1, 4), (22, 16), (8, 14), (1, 36), (1, 2)], None, "logic"),
+    "85f-conv": ("cifar-10-conv-b2", "ulx3s-85f", 80, 1,
+                 [(64, 3, 2), (8, 64), (12, 44), (5, 66), (1, 3)], None, "time to place and route"),
     "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
 }
 TEXT = """# Boards
