@@ -1,7 +1,7 @@
 """Command lines of the tools from Verilog to a bitstream, for each family of FPGAs."""
 
-__all__ = ["BITSTREAM", "ROUTED", "TOOLS", "pack_command", "place_command", "remedies", "steps",
-           "synthesis"]
+__all__ = ["BITSTREAM", "MAPPED", "ROUTED", "TOOLS", "UNMAPPED", "pack_command", "place_command",
+           "remedies", "save", "steps", "synthesis", "unmapped"]
 
 # what place and route leaves, seed1.asc for instance, and what is made of it
 ROUTED = {"ice40": "asc", "ecp5": "config", "gowin": "json"}
@@ -12,6 +12,7 @@ TOOLS = {
     "gowin": ("yosys", "nextpnr-himbaechel-gowin", "gowin_pack"),
 }
 NARROW = " -nowidelut"  # each LUT on its own
+MAPPED, UNMAPPED = "mapped.json", "unmapped.json"
 GOWIN_FAMILY = "GW1N-9C"
 
 
@@ -31,9 +32,9 @@ def synthesis(board):
 def remedies(command):
     """What to ask Yosys instead where its ABC ends without a word: (name, command, mapper).
 
-    Yosys 0.70's abc9 does so on some netlists of an ECP5, as soon as it reads them. ``mapper`` are
-    the commands that take the place of abc9, None where it stays; the older ABC gives some per
-    cent more LUTs.
+    Yosys 0.70's abc9 does so on some netlists of an ECP5, as soon as it reads them; of others it
+    makes another circuit, which :mod:`hw.mapping` finds. ``mapper`` are the commands that take the
+    place of abc9, None where it stays; the older ABC gives some per cent more LUTs.
     """
     if NARROW not in command:
         return []
@@ -41,12 +42,27 @@ def remedies(command):
             ("the older ABC", command, "abc -lut 4 -dress; clean")]
 
 
-def steps(command, mapper=None, start=""):
-    """All of a synthesis, or what follows from a label on; ``mapper`` as in :func:`remedies`."""
+def steps(command, mapper=None, start="begin", compared=False):
+    """All of a synthesis from a label on; ``mapper`` as in :func:`remedies`.
+
+    compared: leave :data:`MAPPED`, the netlist before its cells get new names, see
+    :mod:`hw.mapping`.
+    """
+    end = "check" if compared else ""
+    done = f"{command} -run {start}:{end}"
     if mapper:
-        return (f"{command} -run {start or 'begin'}:map_luts; {mapper}; "
-                f"{command} -run map_cells:")
-    return f"{command} -run {start}:" if start else command
+        done = f"{command} -run {start}:map_luts; {mapper}; {command} -run map_cells:{end}"
+    return f"{done}; {save(MAPPED)}; {command} -run check:" if compared else done
+
+
+def save(path):
+    """Write the top, in which all others are by now."""
+    return f"select top; write_json -selected {path}; select -clear"
+
+
+def unmapped(command, start="begin"):
+    """A synthesis from a label on, that ends before logic becomes LUTs."""
+    return f"{command} -run {start}:map_luts; {save(UNMAPPED)}"
 
 
 def place_command(board, program, seed, mhz, bare):

@@ -15,13 +15,17 @@ from pathlib import Path
 from hw.accelerator import GREETING, AcceleratorCore
 from hw.commands import (
     BITSTREAM,
+    MAPPED,
     ROUTED,
     TOOLS,
+    UNMAPPED,
     pack_command,
     place_command,
     remedies,
+    save,
     steps,
     synthesis,
+    unmapped,
 )
 from hw.emit import module_name, to_verilog
 from hw.filling import (
@@ -36,6 +40,7 @@ from hw.filling import (
 )
 from hw.harness import Harness
 from hw.images import write_hex
+from hw.mapping import MappingError, differing, load
 from hw.network import image_name
 from hw.pll import pll_settings
 from hw.routed import critical_path, fmax_mhz, parts, path_text, utilisation
@@ -48,6 +53,7 @@ from hw.uart import divisor
 __all__ = ["FlowError", "Options", "implement", "memory_images", "write_sources"]
 
 MAX_SEEDS = 64
+COMPARED = ("ecp5",)  # families whose mapping is looked at, see hw.mapping
 # on the headers of a Tang Nano 9K
 GOWIN_PINS = *range(25, 31), *range(33, 43), *range(48, 52), *range(53, 58), *range(68, 78)
 
@@ -210,12 +216,21 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
     command = synthesis(board)
 
     def synthesize(command, mapper=None):
-        commands = steps(command, mapper)
+        front, start = "", "begin"
         if images:
-            commands = (f"{command} -run :map_ram; select top; write_json -selected {COARSE}; "
-                        f"select -clear; {steps(command, mapper, 'map_ram')}")
-        script = f"read_verilog -defer {define} top.v; {commands}; tee -q -o cells.txt stat"
-        stage("synthesis", [Job("synthesis", [yosys, "-p", script], "synthesis.log")])
+            front = f"{command} -run :map_ram; {save(COARSE)}; "
+            start = "map_ram"
+        read, compared = f"read_verilog -defer {define} top.v; ", board.family in COMPARED
+        done = steps(command, mapper, start, compared)
+        jobs = [Job("synthesis", [yosys, "-p", f"{read}{front}{done}; tee -q -o cells.txt stat"],
+                    "synthesis.log")]
+        if compared:  # by another process: what is asked for changes the result
+            front = front.replace(COARSE, UNMAPPED)
+            jobs.append(Job("synthesis", [yosys, "-p", f"{read}{front}{unmapped(command, start)}"],
+                            "unmapped.log"))
+        stage("synthesis", jobs)
+        if compared:
+            _compare(work)
 
     _write_images(work, placeholders(images))
     mapper, left = None, remedies(command)
@@ -223,11 +238,14 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
         try:
             synthesize(command, mapper)
             break
-        except ToolError as error:
-            if "Running ABC command" not in str(error) or not left:
+        except (MappingError, ToolError) as error:
+            if isinstance(error, ToolError) and "Running ABC command" not in str(error):
                 raise
-            name, command, mapper = left.pop(0)
-            say(f"ABC, a part of Yosys, has failed: once more with {name}")
+            if not left:
+                raise ToolError(str(error)) from None
+            remedy, command, mapper = left.pop(0)
+            say(f"{error}: once more with {remedy}" if isinstance(error, MappingError) else
+                f"ABC, a part of Yosys, has failed: once more with {remedy}")
     _write_images(work, images)
     rams = prepare(work, yosys, command, images) if images else {}
     seeds = range(1, options.seeds + 1)
@@ -268,6 +286,16 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
         "bitstream": {"file": bitstream,
                       "sha256": hashlib.sha256((work / bitstream).read_bytes()).hexdigest()},
     }
+
+
+def _compare(work):
+    """Raise :class:`hw.mapping.MappingError` where the LUTs are another circuit."""
+    wrong = differing(load(work / UNMAPPED), load(work / MAPPED))
+    for leftover in (UNMAPPED, MAPPED, "unmapped.log"):
+        (work / leftover).unlink()
+    if wrong:
+        raise MappingError(f"Yosys has made another circuit of this one, {len(wrong)} inputs of "
+                           "registers differ")
 
 
 def _facts(core, hz, options, name, description, command, tools):

@@ -138,12 +138,17 @@ if name == "{fails}":
     print("INFO: fine\\nERROR: no room left\\nERROR: another")
     sys.exit(1)
 if name == "yosys":
-    if "{fails}" == "abc" and "-nowidelut" in arguments[1] or (
+    if "-selected unmapped.json" in arguments[1]:
+        pass  # it maps nothing
+    elif "{fails}" == "abc" and "-nowidelut" in arguments[1] or (
             "{fails}" == "abc9" and "; abc " not in arguments[1]):
         print("Running ABC command: abc")
         sys.exit(1)
     for file in ("netlist.json", "cells.txt"):
         Path(file).write_text("x")
+    for file in ("mapped.json", "unmapped.json"):
+        if f"-selected {{file}}" in arguments[1]:
+            Path(file).write_text('{{"modules": {{"top": {{"ports": {{}}, "cells": {{}}}}}}}}')
 elif name.startswith("nextpnr"):
     option = dict(zip(arguments, arguments[1:]))
     mhz = {mhz}[int(option["--seed"]) - 1]
