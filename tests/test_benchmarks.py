@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import boards
+from benchmarks import boards, streams
 from benchmarks.boards import DOCS, ROWS, page, short_line
 from hw.build import NETWORKS, build
 from hw.folding import Folding
@@ -34,6 +34,15 @@ def test_every_stage_was_equal():
         assert not any(count for mismatches in found for count in mismatches.values())
         if "streamed" in row:
             assert row["streamed"]["cycles_per_image"] == row["cycles_per_image"]
+
+
+def test_streams_page():
+    rows = json.loads((DOCS / "streams-boards.json").read_text())
+    assert {row["row"] for row in rows} <= set(streams.ROWS)
+    assert (DOCS / "streams-boards.md").read_text() == streams.page(rows)
+    for row in rows:
+        assert [stage["stage"] for stage in row["stages"]][:3] == ["rtl", "synth", "routed"]
+        assert not any(count for stage in row["stages"] for count in stage["mismatches"].values())
 
 
 def test_another_folding_is_not_built(monkeypatch, tmp_path):
