@@ -12,6 +12,7 @@ TOOLS = {
     "gowin": ("yosys", "nextpnr-himbaechel-gowin", "gowin_pack"),
 }
 NARROW = " -nowidelut"  # each LUT on its own
+ABC9 = " -abc9"  # not asked for where it is what Yosys does
 MAPPED, UNMAPPED = "mapped.json", "unmapped.json"
 GOWIN_FAMILY = "GW1N-9C"
 
@@ -23,7 +24,7 @@ def synthesis(board):
     speed; on iCE40, ``-dff`` takes 2 % fewer, and leaves flip-flops without their names.
     """
     return {
-        "ice40": f"synth_ice40 -abc9 -device {'u' if board.device.startswith('up') else 'hx'}",
+        "ice40": f"synth_ice40{ABC9} -device {'u' if board.device.startswith('up') else 'hx'}",
         "ecp5": f"synth_ecp5{NARROW}",
         "gowin": "synth_gowin",
     }[board.family] + " -top top -json netlist.json"
@@ -36,6 +37,8 @@ def remedies(command):
     makes another circuit, which :mod:`hw.mapping` finds. ``mapper`` are the commands that take the
     place of abc9, None where it stays; the older ABC gives some per cent more LUTs.
     """
+    if ABC9 in command:
+        return [("the older ABC", command.replace(ABC9, ""), None)]
     if NARROW not in command:
         return []
     return [("wide multiplexers", command.replace(NARROW, ""), None),

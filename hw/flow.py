@@ -53,7 +53,7 @@ from hw.uart import divisor
 __all__ = ["FlowError", "Options", "implement", "memory_images", "write_sources"]
 
 MAX_SEEDS = 64
-COMPARED = ("ecp5",)  # families whose mapping is looked at, see hw.mapping
+COMPARED = ("ice40", "ecp5")  # families whose mapping is looked at, see hw.mapping
 # on the headers of a Tang Nano 9K
 GOWIN_PINS = *range(25, 31), *range(33, 43), *range(48, 52), *range(53, 58), *range(68, 78)
 

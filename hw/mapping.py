@@ -1,8 +1,8 @@
 """Whether LUTs compute what they were mapped from: a netlist before Yosys' mapping, and after it.
 
-abc9 of Yosys 0.70 may mix up carry chains of an ECP5: it reads the boxes in an order that is none,
-ends without a word, or gives another circuit. So its work is looked at. Registers and memories are
-the same cells before and after; between them all logic is computed with random numbers on both
+abc9 of Yosys 0.70 may mix up the carry chains of an ECP5: it ends without a word, or gives another
+circuit. So its work is looked at, on an iCE40 too. Registers and memories are the same cells before
+and after; between them all logic is computed with random numbers on both
 sides, many at once, and every input of a register or memory, and every output, must be equal. That
 is no proof, but what is mixed up differs for half of all numbers.
 """
@@ -24,11 +24,15 @@ GATES = {
     "$_ANDNOT_": lambda a, b: a & ~b, "$_ORNOT_": lambda a, b: a | ~b,
     "$_MUX_": lambda a, b, s: a & ~s | b & s,
 }
+WRAPPER = "$__ICE40_CARRY_WRAPPER"  # of Yosys: a carry and the LUT beside it
 MULTIPLEXERS = {"PFUMX": ("BLUT", "ALUT", "C0"), "L6MUX21": ("D0", "D1", "SD")}
 # ports in the order in which a cell is computed; its outputs
 LOGIC = {"LUT4": (("A", "B", "C", "D"), ("Z",)),
          "CCU2C": (("CIN", *(f"{pin}{half}" for half in "01" for pin in "ABCD")),
                    ("S0", "S1", "COUT")),
+         "SB_LUT4": (("I0", "I1", "I2", "I3"), ("O",)),
+         "SB_CARRY": (("CI", "I0", "I1"), ("CO",)),
+         WRAPPER: (("CI", "A", "B", "I0", "I3"), ("CO", "O")),
          **{kind: (ports, ("Z",)) for kind, ports in MULTIPLEXERS.items()},
          **{kind: (("A", "B", "S")[:gate.__code__.co_argcount], ("Y",))
             for kind, gate in GATES.items()}}
@@ -132,6 +136,16 @@ def _compute(cell, inputs):
             sums.append(four if apart else four ^ carry)
             carry = four & carry | (ZEROS if apart else ~four & two)
         return [*sums, carry]
+    if kind == "SB_LUT4":
+        return [_table(int(parameters["LUT_INIT"], 2), inputs)]
+    if kind in ("SB_CARRY", WRAPPER):
+        carry, a, b, *rest = inputs
+        result = [a & b | carry & (a | b)]
+        if rest:
+            first, last = rest
+            last = carry if int(parameters["I3_IS_CI"], 2) else last
+            result.append(_table(int(parameters["LUT"], 2), [first, a, b, last]))
+        return result
     if kind in MULTIPLEXERS:
         return [GATES["$_MUX_"](*inputs)]
     return [GATES[kind](*inputs)]
