@@ -89,7 +89,7 @@ def line(row):
     return (f"| `{row['network']}` | {row['board']} | {row['encoder'] or '-'} | {folding} "
             f"| {logic(row):,} | {ram(row)} | {row['fmax_mhz']['median']:.1f} "
             f"| {row['cycles_per_step']:,.1f} ({row['dense']:,}) "
-            f"| {stages} ({row['samples']} samples) |")
+            f"| {stages} ({row['samples']} sample{'s' * (row['samples'] > 1)}) |")
 
 
 def page(rows):
