@@ -2,9 +2,9 @@
 
 abc9 of Yosys 0.70 may mix up the carry chains of an ECP5: it ends without a word, or gives another
 circuit. So its work is looked at, on an iCE40 too. Registers and memories are the same cells before
-and after; between them all logic is computed with random numbers on both
-sides, many at once, and every input of a register or memory, and every output, must be equal. That
-is no proof, but what is mixed up differs for half of all numbers.
+and after; between them all logic is computed with random numbers on both sides, many at once, and
+every input of a register or memory, and every output, must be equal. That is no proof, but what is
+mixed up differs for half of all numbers.
 """
 
 import json
@@ -25,6 +25,7 @@ GATES = {
     "$_MUX_": lambda a, b, s: a & ~s | b & s,
 }
 WRAPPER = "$__ICE40_CARRY_WRAPPER"  # of Yosys: a carry and the LUT beside it
+TABLES = {"LUT4": "INIT", "SB_LUT4": "LUT_INIT"}  # parameter with the table
 MULTIPLEXERS = {"PFUMX": ("BLUT", "ALUT", "C0"), "L6MUX21": ("D0", "D1", "SD")}
 # ports in the order in which a cell is computed; its outputs
 LOGIC = {"LUT4": (("A", "B", "C", "D"), ("Z",)),
@@ -37,11 +38,11 @@ LOGIC = {"LUT4": (("A", "B", "C", "D"), ("Z",)),
          **{kind: (("A", "B", "S")[:gate.__code__.co_argcount], ("Y",))
             for kind, gate in GATES.items()}}
 LEFT_OUT = {"$scopeinfo"}
-MOST_PINS = 10
+MOST_PINS = 10  # that a cell waits for, and more
 
 
 class MappingError(RuntimeError):
-    """The netlists cannot be compared."""
+    """The netlists differ, or cannot be compared."""
 
 
 def load(path):
@@ -49,12 +50,12 @@ def load(path):
     return json.loads(path.read_text())["modules"]["top"]
 
 
-def differing(before, after, seed=0):
+def differing(before, after):
     """(cell, pin) of the registers and memories, or (port, ""), that get something else.
 
     Registers that are gone are no difference: something equal, or nothing, needs them.
     """
-    numbers = _Numbers(seed)
+    numbers = _Numbers()
     expected, found = (_inputs(netlist, numbers) for netlist in (before, after))
     if missing := found.keys() - expected.keys():
         raise MappingError(f"after mapping there is a new {min(missing)[0]}")
@@ -64,8 +65,8 @@ def differing(before, after, seed=0):
 class _Numbers(dict):
     """Random numbers for what comes out of registers, memories and ports, by its name."""
 
-    def __init__(self, seed):
-        self.rng = np.random.default_rng(seed)
+    def __init__(self):
+        self.rng = np.random.default_rng(0)
 
     def __missing__(self, key):
         self[key] = self.rng.integers(0, 1 << 64, WORDS, dtype=np.uint64)
@@ -124,8 +125,8 @@ def _value(bit, values, drivers):
 
 def _compute(cell, inputs):
     kind, parameters = cell["type"], cell["parameters"]
-    if kind == "LUT4":
-        return [_table(int(parameters["INIT"], 2), inputs)]
+    if kind in TABLES:
+        return [_table(int(parameters[TABLES[kind]], 2), inputs)]
     if kind == "CCU2C":
         carry, *inputs = inputs
         sums = []
@@ -136,8 +137,6 @@ def _compute(cell, inputs):
             sums.append(four if apart else four ^ carry)
             carry = four & carry | (ZEROS if apart else ~four & two)
         return [*sums, carry]
-    if kind == "SB_LUT4":
-        return [_table(int(parameters["LUT_INIT"], 2), inputs)]
     if kind in ("SB_CARRY", WRAPPER):
         carry, a, b, *rest = inputs
         result = [a & b | carry & (a | b)]
