@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.build import NETWORKS, build, open_build
-from hw.serial.choice import activity, choose_for_activity, step_counts
-from hw.serial.plan import SerialFolding, serial_plan
-from model import data
-from model.description import load
-from sim.steps import simulate_steps
+from qsnn.hw.emit.build import NETWORKS, build, open_build
+from qsnn.hw.plan.activity import activity, choose_for_activity, step_counts
+from qsnn.hw.plan.serial import SerialFolding, serial_plan
+from qsnn.model import data
+from qsnn.model.description import load
+from qsnn.sim.steps import simulate_steps
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -37,7 +37,7 @@ spike; the dense one beside it has the same PE and SIMD and reads all. Both give
 {simulated} samples of each row went through the Verilog of both, every spike, membrane and score
 is golden's and the cycles are those planned. Layers work side by side, so cycles a step are those
 of the slowest layer, step by step. PE and SIMD were chosen by the generator, at most {units}
-synapses a layer and cycle, from the activity of {chosen} training samples (`hw/serial/choice.py`);
+synapses a layer and cycle, from the activity of {chosen} training samples (`hw/plan/activity.py`);
 a layer that would leave out less than a tenth of its words is dense.
 
 {tasks}

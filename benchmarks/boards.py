@@ -17,15 +17,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hw.boards import find_board
-from hw.build import NETWORKS, BuildError, folding_rows, open_build
-from hw.emit import utilisation
-from hw.folding import Folding, plan
-from hw.rom import SPRAM_WIDTH
-from model import data
-from model.description import load
-from sim.compiled import simulate
-from sim.stages import STAGES
+from qsnn.hw.board.boards import find_board
+from qsnn.hw.core.rom import SPRAM_WIDTH
+from qsnn.hw.emit.artefacts import utilisation
+from qsnn.hw.emit.build import NETWORKS, BuildError, folding_rows, open_build
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.model import data
+from qsnn.model.description import load
+from qsnn.sim.compiled import simulate
+from qsnn.sim.stages import STAGES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -170,7 +170,7 @@ def bandwidth(row):
 
 
 def in_use(row):
-    """Utilisation of each layer in per cent, see :func:`hw.emit.utilisation`."""
+    """Utilisation of each layer in per cent, see :func:`qsnn.hw.emit.artefacts.utilisation`."""
     description = load(NETWORKS / f"{row['network']}.qsnn")
     spram = ROWS[row["row"]][5]
     stages = plan(description, [Folding(pe, simd, index == spram, pixels) for index, (

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.build import foldings_of, open_build
-from hw.serial.choice import activity, step_counts
-from hw.serial.plan import serial_plan
-from model.data import load_beats
-from model.recordings import TASKS, encode_beats
-from sim.steps import pack_beats, simulate_steps
+from qsnn.hw.emit.build import foldings_of, open_build
+from qsnn.hw.plan.activity import activity, step_counts
+from qsnn.hw.plan.serial import serial_plan
+from qsnn.model.data import load_beats
+from qsnn.model.recordings import TASKS, encode_beats
+from qsnn.sim.steps import pack_beats, simulate_steps
 
 ROOT = Path(__file__).parents[1]
 NETWORK, BOARD = "ecg-32t24-32t4-b2", "icebreaker"

@@ -1,4 +1,5 @@
-"""How far the estimate of hw.estimate is from what the tools find: synthesized and packed designs.
+"""How far the estimate of qsnn.hw.plan.estimate is from what the tools find: synthesized and
+packed designs.
 
     python -m benchmarks.estimate            all rows, about half an hour
     python -m benchmarks.estimate mnist-128  rows whose name begins so; the others stay
@@ -16,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.accelerator import AcceleratorCore
-from hw.boards import BOARDS
-from hw.build import NETWORKS
-from hw.commands import remedies, steps, synthesis
-from hw.estimate import estimate
-from hw.flow import memory_images, write_sources
-from hw.folding import Folding, plan
-from hw.harness import Harness
-from hw.toolchain import Job, ToolError, find, run
-from hw.top import BoardTop
-from model.description import load
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.commands import remedies, steps, synthesis
+from qsnn.hw.board.flow import memory_images, write_sources
+from qsnn.hw.board.harness import Harness
+from qsnn.hw.board.toolchain import Job, ToolError, find, run
+from qsnn.hw.board.top import BoardTop
+from qsnn.hw.emit.build import NETWORKS
+from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.plan.estimate import estimate
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.model.description import load
 from tests.networks import random_description, random_maps
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -67,13 +68,13 @@ ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, Fal
              ("mnist-256-256-b2", "24,12,2 18,12,6", "link", "colorlight-i5")]}
 TEXT = """# Estimate and measurement
 
-What `hw/estimate.py` says before synthesis and what the tools find: `python -m benchmarks.estimate`
-({tools}).
+What `hw/plan/estimate.py` says before synthesis and what the tools find: `python -m
+benchmarks.estimate` ({tools}).
 Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM is ICESTORM_RAM or
 DP16KD. PE and SIMD are those of the layers, and pixels where there is a third list; "spram" has the
 first layer's weights in single-port RAM. Networks given as widths, T, bits of membranes and of
 pixels are random, and so are those given as words of `model/architecture.py`. Rows with a star were
-used to fit the numbers in `hw/estimate.py`.
+used to fit the numbers in `hw/plan/estimate.py`.
 
 {table}
 
@@ -135,7 +136,7 @@ def pack(work, board, design):
         try:
             synthesize(steps(*attempt))
             break
-        except ToolError:  # as hw.flow does where ABC dies
+        except ToolError:  # as qsnn.hw.board.flow does where ABC dies
             if not left:
                 raise
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",

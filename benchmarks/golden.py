@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
-from model import golden
-from model.description import load
+from qsnn.model import golden
+from qsnn.model.description import load
 from tests.networks import random_description, random_pixels
 
 IMAGES = 10_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.activity import cycles_of, samples_of
 from benchmarks.boards import logic, ram
-from hw.build import foldings_of, open_build
+from qsnn.hw.emit.build import foldings_of, open_build
 
 DOCS = Path(__file__).parents[1] / "docs"
 OUT = Path("build/boards")

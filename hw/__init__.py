@@ -1,1 +1,1 @@
-"""Gateware of a quantized spiking network, in Amaranth: see :mod:`hw.network`."""
+"""Gateware of a quantized spiking network, in Amaranth: see :mod:`qsnn.hw.core.network`."""

@@ -26,7 +26,7 @@ import re
 from dataclasses import dataclass, replace
 from math import prod
 
-from model.layers import (
+from qsnn.model.layers import (
     MAX_KERNEL,
     MAX_MAP,
     MAX_NEURONS,

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.encoders import thermometer
+from qsnn.model.encoders import thermometer
 
 __all__ = ["BANDS", "FRAME", "LEVELS", "Band", "levels_of", "loudness", "sound"]
 

@@ -24,8 +24,8 @@ published MD5. The sets:
     arrays ``x_train`` [50000, 3, 32, 32], ``y_train``, ``x_test`` and ``y_test``, ``cifar10.npz``,
     does as well as the release.
 
-Those of :mod:`model.recordings` are streams of spikes. They have no download, and no published
-MD5: a file counts if its arrays are what :data:`model.recordings.TASKS` says.
+Those of :mod:`qsnn.model.recordings` are streams of spikes. They have no download, and no published
+MD5: a file counts if its arrays are what :data:`qsnn.model.recordings.TASKS` says.
 """
 
 import hashlib
@@ -39,9 +39,9 @@ from pathlib import Path
 
 import numpy as np
 
-from model.cifar import CIFAR_FILES, CifarError, read_cifar
-from model.files import write_whole
-from model.recordings import (
+from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
+from qsnn.model.files import write_whole
+from qsnn.model.recordings import (
     TASKS,
     RecordingError,
     read_beats,
@@ -132,7 +132,8 @@ def load_steps(dataset, split, n_in, data_dir=None):
 
 
 def load_beats(split, data_dir=None):
-    """The heart beats of ``ecg`` before they are encoded, see :func:`model.recordings.read_beats`.
+    """The heart beats of ``ecg`` before they are encoded, see
+    :func:`qsnn.model.recordings.read_beats`.
 
     In the order of :func:`load` where ``split`` is ``test``.
     """
@@ -142,7 +143,7 @@ def load_beats(split, data_dir=None):
 def load_sounds(split, data_dir=None):
     """The sounds of ``spoken-digits`` before they are encoded, in the order of :func:`load`.
 
-    See :func:`model.recordings.read_sounds`.
+    See :func:`qsnn.model.recordings.read_sounds`.
     """
     return _load_raw("spoken-digits", read_sounds, split, data_dir)
 

@@ -1,7 +1,7 @@
 """The description of a network: integers and shapes, and nothing else.
 
 It is the only thing that the golden model, the hardware and the reports read. What the integers
-mean is defined in :mod:`model.golden`. A description is saved as one safetensors file: the
+mean is defined in :mod:`qsnn.model.golden`. A description is saved as one safetensors file: the
 tensors, and one JSON header under the metadata key ``qsnn``. Everything is checked on reading,
 sizes before anything is allocated; whatever is wrong with a file, the answer is one
 :class:`DescriptionError` with a sentence.
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from model.layers import (
+from qsnn.model.layers import (
     MAX_FRAC,
     MAX_KERNEL,
     MAX_NEURONS,
@@ -51,12 +51,12 @@ MAX_SENTENCE = 250  # characters: a hostile file chooses some of them
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Description:
-    """A network: ``layers`` in order, all :class:`~model.layers.Spiking` but the last
-    :class:`~model.layers.Readout`.
+    """A network: ``layers`` in order, all :class:`~qsnn.model.layers.Spiking` but the last
+    :class:`~qsnn.model.layers.Readout`.
 
     The first layer's ``input_bits`` is the width of a pixel; an image is ``layers[0].n_in``
     pixels, shown at all ``time_steps`` (1 .. 8) steps. A convolution takes a map, the image or
-    what a convolution gives, and any other layer takes it as a row, see :mod:`model.layers`.
+    what a convolution gives, and any other layer takes it as a row, see :mod:`qsnn.model.layers`.
 
     ``time_steps`` 0 is a stream: each step has inputs of its own, spikes, and there is no last
     one. Its layers are fully connected, and may see earlier steps, their own spikes among them.
@@ -138,7 +138,7 @@ class Description:
     def shape(self):
         """Widths as a word, for example ``784-256-10``, or ``28x28x1-c16k3-p2-fc64-10``.
 
-        The words are those of :mod:`model.architecture`.
+        The words are those of :mod:`qsnn.model.architecture`.
         """
         if self.stream:
             words = [word for layer in self.hidden for word in layer_words(layer)]
@@ -224,7 +224,7 @@ def _sides(sides):
 
 
 def layer_words(layer):
-    """A hidden layer in the words of :mod:`model.architecture`."""
+    """A hidden layer in the words of :mod:`qsnn.model.architecture`."""
     weights = f"w{layer.weight_bits}" * (layer.weight_bits > 1)
     if layer.kind == "fully_connected":
         return [f"fc{layer.n_out}{weights}" + f"t{layer.taps}" * (layer.taps > 1)

@@ -12,9 +12,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
-from model import golden
-from model.files import write_whole
-from model.qsnn import QSNN, BinaryLinear, Config
+from qsnn.model import golden
+from qsnn.model.files import write_whole
+from qsnn.model.qsnn import QSNN, BinaryLinear, Config
 
 __all__ = ["Comparison", "compare", "load_net", "save_net"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model import data, golden
-from model.description import save as save_description
-from model.equality import compare, save_net
-from model.export import fold
-from model.files import write_whole
-from model.recordings import TASKS
-from model.training import CHECKPOINT, Training, TrainingError
+from qsnn.model import data, golden
+from qsnn.model.description import save as save_description
+from qsnn.model.equality import compare, save_net
+from qsnn.model.export import fold
+from qsnn.model.files import write_whole
+from qsnn.model.recordings import TASKS
+from qsnn.model.training import CHECKPOINT, Training, TrainingError
 
 __all__ = ["RESULT", "run"]
 
@@ -25,8 +25,8 @@ RESULT = "result.json"
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu"):
     """Train into the folder ``out``, continuing what is there, and return the result.
 
-    ``report`` gets every :class:`~model.training.Epoch`. The test images are used once, at the
-    end. Raises :class:`~model.data.DataError` and :class:`~model.training.TrainingError`.
+    ``report`` gets every :class:`~qsnn.model.training.Epoch`. The test images are used once, at the
+    end. Raises :class:`~qsnn.model.data.DataError` and :class:`~qsnn.model.training.TrainingError`.
     """
     # everything that can be refused is, before hours of training
     images, labels = data.load(recipe.dataset, "train", data_dir)

@@ -1,12 +1,12 @@
 """Fold a trained network into its description: floats become integers here, once.
 
-Nothing is approximated for hidden layers: see the last paragraph of :mod:`model.golden`. The bias
-of a class is the one number that is rounded, to ``READOUT_FRAC`` fraction bits.
+Nothing is approximated for hidden layers: see the last paragraph of :mod:`qsnn.model.golden`. The
+bias of a class is the one number that is rounded, to ``READOUT_FRAC`` fraction bits.
 """
 
 import torch
 
-from model.description import (
+from qsnn.model.description import (
     Convolution,
     Description,
     DescriptionError,
@@ -14,7 +14,7 @@ from model.description import (
     Readout,
     Skip,
 )
-from model.qsnn import SpikingConvolution, SpikingTemporal
+from qsnn.model.qsnn import SpikingConvolution, SpikingTemporal
 
 __all__ = ["fold"]
 
@@ -23,7 +23,7 @@ READOUT_FRAC = 2  # fraction bits of the scores: breaks ties between classes as 
 
 @torch.no_grad()
 def fold(net):
-    """The :class:`~model.description.Description` of a :class:`~model.qsnn.QSNN`."""
+    """The :class:`~qsnn.model.description.Description` of a :class:`~qsnn.model.qsnn.QSNN`."""
     if not net.config.has_integers:
         what = "whose membranes depend on the batch" if net.config.dynamic else \
             "with float membranes"

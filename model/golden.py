@@ -20,7 +20,7 @@ take a square of the input map; what lies outside the map is 0::
     S[y, x, c] = sum_ijk w[c, i, j, k] * map[y * stride + i - padding, x * stride + j - padding, k]
 
 With a skip, what an earlier layer gave at the same step is added: its spike of the same channel,
-or a 1 x 1 convolution of its channels; ``2**shift`` of :class:`model.layers.Skip` times::
+or a 1 x 1 convolution of its channels; ``2**shift`` of :class:`qsnn.model.layers.Skip` times::
 
     S[y, x, c] += map'[y * stride', x * stride', c] << shift'
     S[y, x, c] += sum_k w'[c, k] * map'[y * stride', x * stride', k] << shift'
@@ -38,10 +38,10 @@ how many do (sum). The next layer's ``x`` is that number.
 ``theta`` and ``beta`` are integers of each neuron. ``beta`` contains half a membrane step, so the
 shift rounds to nearest and ties go up. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1
 where the layer is signed. There is no overflow anywhere: widths hold the worst case, see
-``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`model.layers.Spiking`. Neurons of
-a channel share ``theta`` and ``beta``.
+``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`qsnn.model.layers.Spiking`.
+Neurons of a channel share ``theta`` and ``beta``.
 
-In a **stream** each step has inputs of its own and nothing ends: :mod:`model.streams`.
+In a **stream** each step has inputs of its own and nothing ends: :mod:`qsnn.model.streams`.
 
 **Readout**: it accumulates and does not fire::
 
@@ -52,7 +52,7 @@ Why folding loses nothing: with batch norm ``gain * S + offset``, threshold 1 an
 ``gain * 2**(shift - frac)`` (all per channel, gain > 0 after flipping the channel's weights),
 dividing the float neuron by its gain gives ``acc + f >= 1/gain`` for an integer ``acc`` and a real
 ``f``; so ``theta = ceil(1/gain - f)`` and ``beta = floor(f + 2**(shift-1))`` (times ``2**frac``)
-are exact, not approximations. :mod:`model.export` computes them.
+are exact, not approximations. :mod:`qsnn.model.export` computes them.
 """
 
 from dataclasses import dataclass
@@ -148,10 +148,10 @@ def infer(description, pixels, *, trace=False):
     trace: also return the spikes and membranes of every hidden layer and time step.
 
     For a stream, a sample is a row of steps, [N, T * n_in] spikes, and starts of its own: see
-    :func:`model.streams.classify`.
+    :func:`qsnn.model.streams.classify`.
     """
     if description.stream:
-        from model.streams import classify  # it is made of what stands here
+        from qsnn.model.streams import classify  # it is made of what stands here
         return classify(description, _steps(description, pixels), trace=trace)
     pixels = check_pixels(description, pixels)
     most = max(layer.n_out * max(layer.fan_in if layer.kind == "convolution" else 1,

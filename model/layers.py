@@ -1,6 +1,6 @@
 """Layers of a description: integers and shapes, checked when they are made.
 
-What the integers mean is defined in :mod:`model.golden`. A map is an array of height x width x
+What the integers mean is defined in :mod:`qsnn.model.golden`. A map is an array of height x width x
 channels; where it counts as a row of numbers, the channel changes first, then x, then y.
 """
 
@@ -133,7 +133,7 @@ class _Row:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Spiking(_Layer):
-    """What layers of spiking neurons share, see :mod:`model.golden` for the arithmetic.
+    """What layers of spiking neurons share, see :mod:`qsnn.model.golden` for the arithmetic.
 
     weights        -1 or +1; with more bits, odd numbers in -(2**bits-1) .. 2**bits-1
     threshold      [channels], theta, in units of 2**-frac synapses

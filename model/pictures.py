@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.data import DataError
+from qsnn.model.data import DataError
 
 __all__ = ["read_pictures"]
 

@@ -4,13 +4,14 @@ The method is Q-SNN (Wei et al., ACM MM 2024, arXiv 2406.13672) with one change:
 quantizer is static, so that hardware can build it. The paper divides by the maximum of the batch
 at every time step, a number that no hardware knows.
 
-Everything here is arranged so that :mod:`model.export` can turn it into integers *without
+Everything here is arranged so that :mod:`qsnn.model.export` can turn it into integers *without
 rounding anything*: the sum ``S`` of a neuron's synapses is an integer; batch normalisation, the
 sign of its gain and the threshold 1.0 become integers per channel; the step of a membrane is a
 power of two in units of one synapse. In ``eval()`` and ``float64`` the forward pass below gives
-the same spikes and the same membranes as :mod:`model.golden`, and a test holds it to that. (Only
-where a membrane lies exactly on the threshold, or half-way between two steps, may float64 round
-to the other side: a trained batch norm never puts it there, an untrained one with whole means can.)
+the same spikes and the same membranes as :mod:`qsnn.model.golden`, and a test holds it to that.
+(Only where a membrane lies exactly on the threshold, or half-way between two steps, may float64
+round to the other side: a trained batch norm never puts it there, an untrained one with whole
+means can.)
 """
 
 import math
@@ -21,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model.architecture import layers_of
-from model.description import MAX_FRAC, MAX_SHIFT
-from model.layers import WEIGHT_BITS
+from qsnn.model.architecture import layers_of
+from qsnn.model.description import MAX_FRAC, MAX_SHIFT
+from qsnn.model.layers import WEIGHT_BITS
 
 __all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_by_maximum",
            "quantize_membrane", "quantize_weight", "standardize"]
@@ -140,7 +141,7 @@ class Config:
     """Shape and method of a network.
 
     inputs          pixels of an image, or spikes of a step
-    hidden          neurons of each hidden layer, or its word, see :mod:`model.architecture`
+    hidden          neurons of each hidden layer, or its word, see :mod:`qsnn.model.architecture`
     classes         classes of the output layer
     input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
     time_steps      T, 1 to 8; the same image is shown at every step. In a stream: the steps of
@@ -153,7 +154,7 @@ class Config:
     last_bits       bits of the output layer's weights: 1, 2, 4 or 8
     dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
                     only: it has no integers)
-    stream          each step has spikes of its own, see :mod:`model.streams`
+    stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
     """
 
     inputs: int = 784
@@ -211,7 +212,7 @@ class Config:
 
     @cached_property
     def layers(self):
-        """The :class:`model.architecture.Layer` of each hidden layer."""
+        """The :class:`qsnn.model.architecture.Layer` of each hidden layer."""
         return layers_of(self.hidden, self.image or (self.inputs,))
 
     def asdict(self):

@@ -6,9 +6,10 @@
                           (2004): no patient is in both. The training beats of the patients
                           :data:`HELD_OUT` come last, for ``--validation``
 ``spoken-digits``         Free Spoken Digits, 8,000 samples a second: 50 steps of 20 ms, see
-                          :mod:`model.audio`; what is longer is cut off, behind what is shorter is
-                          silence. Recordings 0 to 4 of each speaker and digit are the test, as
-                          the set has it; 5 to 9 come last in training, for ``--validation 300``
+                          :mod:`qsnn.model.audio`; what is longer is cut off, behind what is
+                          shorter is silence. Recordings 0 to 4 of each speaker and digit are the
+                          test, as the set has it; 5 to 9 come last in training, for ``--validation
+                          300``
 ``pendigits``             UCI's pen-based digits: 8 points of the pen, one a step
 ``n-mnist``               the first 1,000 and 100 digits before an event camera: 30 steps of 10 ms
 ========================  =======================================================================
@@ -25,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model import audio
-from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
+from qsnn.model import audio
+from qsnn.model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
            "read_recordings", "read_sounds", "remedy"]
@@ -127,10 +128,10 @@ def encode_beats(samples, intervals, records):
     :data:`BEAT` and these inputs:
 
     ======  =======================================================================================
-    0..9    :func:`model.encoders.crossings` of the sums of the two samples, begun anew at the
+    0..9    :func:`qsnn.model.encoders.crossings` of the sums of the two samples, begun anew at the
             first step of each beat
-    10..17  :class:`model.encoders.Usual` of the same sums, a beat is a piece
-    18..23  :class:`model.encoders.Rhythm` of the interval before the beat, the same at every step
+    10..17  :class:`qsnn.model.encoders.Usual` of the same sums, a beat is a piece
+    18..23  :class:`qsnn.model.encoders.Rhythm` of the interval before the beat, at every step
     24..29  that of the beat before, kept in a register; 0 at the first beat of a record
     ======  =======================================================================================
     """
@@ -172,7 +173,7 @@ def read_beats(split, raw):
 
 def read_sounds(split, raw):
     """Spoken digits as they were sampled, cut or padded with silence to the steps that a sample
-    has: int16 [N, 8000], which :func:`model.audio.sound` takes, and labels int64 [N]."""
+    has: int16 [N, 8000], which :func:`qsnn.model.audio.sound` takes, and labels int64 [N]."""
     samples, labels = _cut(_arrays(TASKS["spoken-digits"], raw), split)
     return samples, labels.astype(np.int64)
 

@@ -5,7 +5,7 @@ step. The sums of a layer see some earlier steps too, and its own spikes of the 
 
     S_t = sum_d sum_i w[d, i] x_(t-d)[i]  +  sum_j r[j] spike_(t-1)[j]          d = 0 .. taps - 1
 
-The neurons are those of :mod:`model.golden`; nothing is cleared from one step to the next. The
+The neurons are those of :mod:`qsnn.model.golden`; nothing is cleared from one step to the next. The
 readout adds what it gets, and saturates where a window of steps could not have come to more::
 
     total_t = clamp(total_(t-1) + S_t, -limit, limit)             limit = window * n_in
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.golden import Result, neuron_step, synaptic_sum
+from qsnn.model.golden import Result, neuron_step, synaptic_sum
 
 __all__ = ["State", "StreamResult", "classify", "run"]
 
@@ -124,7 +124,9 @@ def run(description, steps, *, emit=(), clear=(), state=None, trace=False):
 
 
 def classify(description, samples, *, trace=False):
-    """Samples [N, T, n_in], each from a start of its own, as a :class:`model.golden.Result`."""
+    """Samples [N, T, n_in], each from a start of its own, as a
+    :class:`qsnn.model.golden.Result`.
+    """
     samples = check_steps(description, samples, len(samples))
     length = samples.shape[1]
     if not len(samples) or not length:

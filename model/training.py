@@ -1,6 +1,6 @@
 """Training of a Q-SNN: one visible loop, and checkpoints that continue it bit for bit.
 
-A training is its :class:`~model.qsnn.Config` and its :class:`Recipe`. Random numbers are drawn
+A training is its :class:`~qsnn.model.qsnn.Config` and its :class:`Recipe`. Random numbers are drawn
 anew for every epoch, from the seed and the number of the epoch, and all schedules depend on the
 epoch alone; so the state after an epoch is the network and Adam's moments, nothing else. On one
 thread the same seed gives the same bits, whether or not the training was interrupted.
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
-from model.files import write_whole
-from model.qsnn import QSNN, Config
-from model.recordings import TASKS
+from qsnn.model.files import write_whole
+from qsnn.model.qsnn import QSNN, Config
+from qsnn.model.recordings import TASKS
 
 __all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "draw_balanced",
            "erase_squares", "fast_products", "flip_images", "shift_images", "shift_steps",
@@ -42,7 +42,7 @@ class TrainingError(Exception):
 class Recipe:
     """How a network is trained, and on what.
 
-    dataset      name of the training images, see :mod:`model.data`
+    dataset      name of the training images, see :mod:`qsnn.model.data`
     validation   how many of the training images, the last ones, are held out
     epochs       times that every image is shown
     batch_size   images of a step
@@ -54,7 +54,7 @@ class Recipe:
     erase        side of a square that is erased from every image; 0: none
     drop         part of the spikes of a stream that are left out, at random
     smoothing    part of a label that is spread over all classes
-    compiled     by torch.compile, see :meth:`model.qsnn.QSNN.compile_neurons`
+    compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.compile_neurons`
     balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
                  its share to the power of 1 - balance
     draws        samples of an epoch, drawn at random; 0: each once, or as many as there are

@@ -1,18 +1,18 @@
-"""First import of every script: it runs from a clone, and a missing package is one line."""
+"""First import of every script that is run as a file: what is missing is one line."""
 
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
 REMEDY = {"torch": "run `.venv/bin/pip install -e '.[train]'`"}
 
-sys.path.insert(0, str(ROOT))
+# the folder of the scripts comes first on the path, and its files have common names
+sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent]
 
 
 def _report(kind, error, traceback):
-    package = (error.name or "").split(".")[0] if issubclass(kind, ModuleNotFoundError) else ""
-    if not package or package in OURS:
+    missing = (error.name or "") if issubclass(kind, ModuleNotFoundError) else ""
+    package = missing.split(".")[0]
+    if not package or package == "qsnn" and missing != "qsnn":
         sys.__excepthook__(kind, error, traceback)
         return
     remedy = REMEDY.get(package, "run `make setup` and use .venv/bin/python")

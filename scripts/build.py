@@ -30,7 +30,8 @@ With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed
 result.json and report.txt. --doctor says which tools that takes and where they are.
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import shlex
 import sys
@@ -42,17 +43,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from hw.boards import BoardError, find_board
-from hw.build import BuildError, build, choose_folding, choose_serial, find_network
-from hw.filling import FillError
-from hw.fit import FitError, check_fit, choose_for_board, found_text
-from hw.flow import FlowError, Options, implement
-from hw.folding import FoldingError
-from hw.serial.choice import choose_for_activity
-from hw.serial.plan import SerialFolding
-from hw.toolchain import ToolError, doctor
-from model.data import DataError, load_steps
-from model.description import DescriptionError, load
+from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.filling import FillError
+from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
+from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.toolchain import ToolError, doctor
+from qsnn.hw.emit.build import BuildError, build, choose_folding, choose_serial, find_network
+from qsnn.hw.plan.activity import choose_for_activity
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model.data import DataError, load_steps
+from qsnn.model.description import DescriptionError, load
 
 RECORDED = 100  # samples whose activity chooses a folding
 

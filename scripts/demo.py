@@ -5,7 +5,8 @@ The Verilog is compared with the golden model, every spike and membrane; picture
 the build folder.
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import sys
 import time
@@ -14,15 +15,15 @@ from typing import Annotated
 
 import typer
 
-from hw.build import BuildError, build, choose_folding, find_network, open_build
-from hw.folding import FoldingError
-from model.data import DataError, load, quantize_pixels
-from model.description import DescriptionError
-from model.description import load as load_description
-from model.golden import infer
-from sim.compiled import compile_model, simulate
-from sim.report import Bar, table
-from sim.tools import SimulationError
+from qsnn.hw.emit.build import BuildError, build, choose_folding, find_network, open_build
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.model.data import DataError, load, quantize_pixels
+from qsnn.model.description import DescriptionError
+from qsnn.model.description import load as load_description
+from qsnn.model.golden import infer
+from qsnn.sim.compiled import compile_model, simulate
+from qsnn.sim.report import Bar, table
+from qsnn.sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -55,7 +56,7 @@ def main(
         with Bar(len(pixels)) as bar:
             outcome = simulate(folder, facts, description, pixels, result=result, progress=bar)
         say("pictures")
-        from sim.pictures import draw  # slow to import, wanted at the end only
+        from qsnn.sim.pictures import draw  # slow to import, wanted at the end only
         paths = draw(folder, description, pixels, labels, result, outcome)
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError,
             OSError) as error:

@@ -11,7 +11,8 @@ its flash. Examples:
   python scripts/flash.py --board icebreaker --dry-run build/mine      print the command only
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import shlex
 import sys
@@ -20,12 +21,12 @@ from typing import Annotated
 
 import typer
 
-from hw.boards import BoardError, find_board
-from hw.build import BuildError
-from hw.folding import FoldingError
-from hw.loader import LoaderError, find_bitstream, load, load_command
-from hw.toolchain import ToolError, find
-from model.description import DescriptionError
+from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.loader import LoaderError, find_bitstream, load, load_command
+from qsnn.hw.board.toolchain import ToolError, find
+from qsnn.hw.emit.build import BuildError
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.model.description import DescriptionError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -18,7 +18,8 @@ is in them is compared with the network, and loaded where it differs. Examples:
   --dataset mnist        the weights of a retrained network
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import sys
 import time
@@ -29,18 +30,18 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from hw.build import BuildError, contents, find_network, load_alike, open_build
-from hw.driver import BAUD, Accelerator, LinkError
-from hw.folding import FoldingError
-from hw.ports import SPI, line_speed
-from hw.protocol import encoded_bytes, memory_bytes
-from model.data import DataError, load, quantize_pixels
-from model.description import DescriptionError
-from model.golden import infer
-from model.pictures import read_pictures
-from sim.link import SILENCE, compile_link, open_simulated, simulated_port
-from sim.report import Bar
-from sim.tools import SimulationError
+from qsnn.hw.emit.build import BuildError, contents, find_network, load_alike, open_build
+from qsnn.hw.link.driver import BAUD, Accelerator, LinkError
+from qsnn.hw.link.ports import SPI, line_speed
+from qsnn.hw.link.protocol import encoded_bytes, memory_bytes
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.model.data import DataError, load, quantize_pixels
+from qsnn.model.description import DescriptionError
+from qsnn.model.golden import infer
+from qsnn.model.pictures import read_pictures
+from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
+from qsnn.sim.report import Bar
+from qsnn.sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

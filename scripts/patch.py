@@ -9,7 +9,8 @@ The build must have been made with --patchable; only what is in its memories cha
   python scripts/patch.py build/mine --board icebreaker --model runs/new/network.qsnn
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import sys
 import time
@@ -18,13 +19,13 @@ from typing import Annotated
 
 import typer
 
-from hw.boards import BoardError, find_board
-from hw.build import BuildError, find_network
-from hw.filling import FillError
-from hw.folding import FoldingError
-from hw.patch import PatchError, patch
-from hw.toolchain import ToolError
-from model.description import DescriptionError
+from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.filling import FillError
+from qsnn.hw.board.patch import PatchError, patch
+from qsnn.hw.board.toolchain import ToolError
+from qsnn.hw.emit.build import BuildError, find_network
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.model.description import DescriptionError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

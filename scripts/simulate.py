@@ -7,7 +7,8 @@ membranes must be equal; the exit status is 1 if they are not. Example:
   python scripts/simulate.py build/mnist-256-256-b2
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import sys
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hw.build import BuildError, open_build
-from model.data import (
+from qsnn.hw.emit.build import BuildError, open_build
+from qsnn.model.data import (
     DATASETS,
     DataError,
     load,
@@ -26,12 +27,12 @@ from model.data import (
     load_steps,
     quantize_pixels,
 )
-from model.description import DescriptionError
-from model.golden import infer
-from sim.compiled import compile_model, simulate
-from sim.report import Bar, steps_table, table
-from sim.steps import pack_beats, pack_sounds, simulate_steps
-from sim.tools import SimulationError
+from qsnn.model.description import DescriptionError
+from qsnn.model.golden import infer
+from qsnn.sim.compiled import compile_model, simulate
+from qsnn.sim.report import Bar, steps_table, table
+from qsnn.sim.steps import pack_beats, pack_sounds, simulate_steps
+from qsnn.sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -77,7 +78,7 @@ def main(
     if waves is not None:
         print(f"waves: {waves}")
     if pictures:
-        from sim.pictures import draw  # slow to import
+        from qsnn.sim.pictures import draw  # slow to import
         for path in draw(folder, description, pixels, labels, result, outcome):
             print(path)
     raise typer.Exit(0 if outcome.ok else 1)

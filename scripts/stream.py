@@ -20,7 +20,8 @@ data set is on this machine. --clock is the clock of which busy and idle shares 
 simulation counts cycles, and has none. Ctrl-C ends it.
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import signal
 import sys
@@ -34,18 +35,18 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from hw.build import BuildError, build, choose_serial, find_network, open_build
-from hw.emit import module_name
-from hw.folding import FoldingError
-from model import recordings
-from model.data import DataError, load_beats
-from model.description import DescriptionError, load
-from model.encoders import Rhythm
-from sim.live import LiveCore, compile_live
-from sim.page import Hub, PageServer, hello
-from sim.player import Golden, Player, Recording, summary
-from sim.terminal import TerminalView
-from sim.tools import SimulationError
+from qsnn.hw.emit.artefacts import module_name
+from qsnn.hw.emit.build import BuildError, build, choose_serial, find_network, open_build
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.model import recordings
+from qsnn.model.data import DataError, load_beats
+from qsnn.model.description import DescriptionError, load
+from qsnn.model.encoders import Rhythm
+from qsnn.sim.live import LiveCore, compile_live
+from qsnn.sim.page import Hub, PageServer, hello
+from qsnn.sim.player import Golden, Player, Recording, summary
+from qsnn.sim.terminal import TerminalView
+from qsnn.sim.tools import SimulationError
 
 PORT = 8000
 
@@ -84,8 +85,8 @@ class Show:
     """Something to watch.
 
     network    name of a committed one
-    encoder    of :mod:`hw.serial.encoders`
-    recording  gives a :class:`sim.player.Recording`, of --record and --data-dir
+    encoder    of :mod:`qsnn.hw.serial.encoders`
+    recording  gives a :class:`qsnn.sim.player.Recording`, of --record and --data-dir
     """
 
     network: str

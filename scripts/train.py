@@ -19,7 +19,8 @@ Streams of spikes, see model/recordings.py, have layers that see earlier steps, 
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import math
 import sys
@@ -31,13 +32,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from model import data
-from model.architecture import NAMED
-from model.data import DataError
-from model.experiment import run
-from model.qsnn import Config
-from model.recordings import TASKS
-from model.training import Recipe, TrainingError
+from qsnn.model import data
+from qsnn.model.architecture import NAMED
+from qsnn.model.data import DataError
+from qsnn.model.experiment import run
+from qsnn.model.qsnn import Config
+from qsnn.model.recordings import TASKS
+from qsnn.model.training import Recipe, TrainingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -10,7 +10,8 @@ verify.json beside the bitstream. Example:
   python scripts/verify.py build/mnist-128-b2 --board icebreaker
 """
 
-import _bootstrap  # noqa: F401, I001  first: it finds the packages of this repository
+if __name__ == "__main__":
+    import _bootstrap  # noqa: F401  first: it says what is missing
 
 import json
 import sys
@@ -22,19 +23,19 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from hw.boards import BoardError, find_board
-from hw.build import BuildError, folding_rows, foldings_of, open_build
-from hw.folding import FoldingError, plan
-from hw.serial.plan import serial_plan
-from hw.toolchain import ToolError
-from model.audio import sound
-from model.data import DATASETS, DataError, load, load_sounds, load_steps, quantize_pixels
-from model.description import DescriptionError
-from model.golden import infer
-from model.recordings import encode_beats, excerpt
-from sim.stages import STAGES, check, check_stream
-from sim.steps import pack_beats, pack_sounds, pack_steps
-from sim.tools import SimulationError
+from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.toolchain import ToolError
+from qsnn.hw.emit.build import BuildError, folding_rows, foldings_of, open_build
+from qsnn.hw.plan.folding import FoldingError, plan
+from qsnn.hw.plan.serial import serial_plan
+from qsnn.model.audio import sound
+from qsnn.model.data import DATASETS, DataError, load, load_sounds, load_steps, quantize_pixels
+from qsnn.model.description import DescriptionError
+from qsnn.model.golden import infer
+from qsnn.model.recordings import encode_beats, excerpt
+from qsnn.sim.stages import STAGES, check, check_stream
+from qsnn.sim.steps import pack_beats, pack_sounds, pack_steps
+from qsnn.sim.tools import SimulationError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 RANDOM = "random"
@@ -91,7 +92,7 @@ def main(
 
 
 def open_result(folder, board, facts):
-    """What hw.flow wrote of a build for a board, if it can be checked."""
+    """What qsnn.hw.board.flow wrote of a build for a board, if it can be checked."""
     remedy = f"run scripts/build.py with --board {board.name} --bitstream --bare"
     try:
         built = json.loads((folder / board.name / "result.json").read_text())

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model import golden
-from sim.tools import SimulationError, run, verilator_environment
+from qsnn.model import golden
+from qsnn.sim.tools import SimulationError, run, verilator_environment
 
 __all__ = ["Outcome", "compile_model", "compile_verilog", "field_of", "pack_beats", "simulate",
            "unpack_results", "watch"]

@@ -7,7 +7,7 @@ distributed RAM gets its write port through the LUT inputs of a third slice.
 
 import re
 
-from sim.tools import SimulationError
+from qsnn.sim.tools import SimulationError
 
 __all__ = ["MODELS", "prepare"]
 

@@ -14,7 +14,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from sim.tools import SimulationError, need
+from qsnn.sim.tools import SimulationError, need
 
 __all__ = ["outputs_at_plls", "unpacked_verilog"]
 

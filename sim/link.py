@@ -13,13 +13,13 @@ from pathlib import Path
 
 import serial
 
-from hw.accelerator import GREETING, AcceleratorCore
-from hw.build import foldings_of
-from hw.emit import to_verilog
-from hw.images import write_hex
-from hw.ports import SpiPort
-from hw.spi import SCK_CYCLES
-from sim.tools import run, verilator_environment
+from qsnn.hw.emit.artefacts import to_verilog
+from qsnn.hw.emit.build import foldings_of
+from qsnn.hw.link.accelerator import GREETING, AcceleratorCore
+from qsnn.hw.link.ports import SpiPort
+from qsnn.hw.link.spi import SCK_CYCLES
+from qsnn.hw.plan.images import write_hex
+from qsnn.sim.tools import run, verilator_environment
 
 __all__ = ["BAUD", "CLOCK", "SILENCE", "SimulatedBus", "compile_link", "open_simulated",
            "simulated_port"]
@@ -92,7 +92,7 @@ class SimulatedBus:
 
 
 def open_simulated(port, link):
-    """The port of a simulation, opened for :class:`hw.driver.Accelerator`."""
+    """The port of a simulation, opened for :class:`qsnn.hw.link.driver.Accelerator`."""
     if link == "spi":
         return SpiPort(SimulatedBus(port), CLOCK // SCK_CYCLES)
     return serial.Serial(port, exclusive=True)

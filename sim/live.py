@@ -1,7 +1,7 @@
 """A stream's Verilog, compiled by Verilator, a step at a time: for what is looked at while it runs.
 
-:mod:`sim.steps` sends many steps at once and compares checksums; here a caller gives the beats of a
-step and gets what the core did with them, before it gives those of the next.
+:mod:`qsnn.sim.steps` sends many steps at once and compares checksums; here a caller gives the
+beats of a step and gets what the core did with them, before it gives those of the next.
 """
 
 import subprocess
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.stages import ceil_div
-from sim.compiled import compile_verilog, field_of
-from sim.steps import pack_fields
-from sim.tools import SimulationError
+from qsnn.hw.plan.stages import ceil_div
+from qsnn.sim.compiled import compile_verilog, field_of
+from qsnn.sim.steps import pack_fields
+from qsnn.sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
 

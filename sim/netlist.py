@@ -11,8 +11,8 @@ import json
 import re
 from itertools import count
 
-from sim import ecp5
-from sim.tools import SimulationError
+from qsnn.sim import ecp5
+from qsnn.sim.tools import SimulationError
 
 __all__ = ["load_netlist", "pads", "save_netlist", "simulable"]
 
@@ -41,7 +41,7 @@ def load_netlist(path):
 
 def save_netlist(path, top):
     """``top`` as a JSON netlist for Yosys."""
-    path.write_text(json.dumps({"creator": "sim.netlist", "modules": {"top": top}}))
+    path.write_text(json.dumps({"creator": "qsnn.sim.netlist", "modules": {"top": top}}))
 
 
 def pads(top):

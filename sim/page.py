@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.player import Beat, Moment
+from qsnn.sim.player import Beat, Moment
 
 __all__ = ["Hub", "PageServer", "hello"]
 
@@ -48,7 +48,7 @@ class Hub:
         self.reading = 0  # pages that have not got the end yet
 
     def put(self, event, now):
-        """A :class:`sim.player.Beat`, ``Moment`` or ``Decision``."""
+        """A :class:`qsnn.sim.player.Beat`, ``Moment`` or ``Decision``."""
         item = _item(event)
         with self.changed:
             self.items.append(item)

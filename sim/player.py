@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model import streams
+from qsnn.model import streams
 
 __all__ = ["Beat", "Decision", "Golden", "Moment", "Player", "Recording", "Totals", "summary"]
 
@@ -88,7 +88,9 @@ class Beat:
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A step is through. at: seconds; samples: those of the step; step: :class:`sim.live.Step`."""
+    """A step is through. at: seconds; samples: those of the step; step:
+    :class:`qsnn.sim.live.Step`.
+    """
 
     beat: int
     place: int
@@ -150,7 +152,7 @@ class Golden:
         self.description, self.recording = description, recording
 
     def beat(self, index):
-        """One :class:`model.streams.StreamResult` of a stream that is cleared behind it."""
+        """One :class:`qsnn.model.streams.StreamResult` of a stream that is cleared behind it."""
         steps = self.recording.encoded[index]
         last = [len(steps) - 1]
         return streams.run(self.description, steps[None], emit=last, clear=last, trace=True)
@@ -161,7 +163,7 @@ class Player:
 
     Parameters
     ----------
-    core : :class:`sim.live.LiveCore`
+    core : :class:`qsnn.sim.live.LiveCore`
     recording : :class:`Recording`
     golden : :class:`Golden`
     speed : float

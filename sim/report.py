@@ -19,7 +19,7 @@ class Bar(Progress):
 
 
 def table(description, facts, labels, result, outcome):
-    """The result of :func:`sim.compiled.simulate` as text."""
+    """The result of :func:`qsnn.sim.compiled.simulate` as text."""
     golden = (result.labels == labels).mean()
     rtl = (outcome.labels == labels).mean()
     planned = "at most" if facts.get("at_most") else "planned"
@@ -43,7 +43,7 @@ def table(description, facts, labels, result, outcome):
 
 
 def steps_table(description, facts, labels, outcome):
-    """The result of :func:`sim.steps.simulate_steps` on samples with these labels, as text."""
+    """The result of :func:`qsnn.sim.steps.simulate_steps` on samples with these labels, as text."""
     right = int((outcome.labels == labels).sum())
     rows = [
         ("network", f"{description.shape}, {description.hidden[0].membrane_bits}-bit membranes"),

@@ -6,10 +6,10 @@ from dataclasses import astuple
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from hw.emit import artefacts, module_name
-from hw.serial.emit import serial_artefacts
-from model.description import save
-from sim.tools import SimulationError, need, verilator_environment
+from qsnn.hw.emit.artefacts import artefacts, module_name
+from qsnn.hw.emit.serial import serial_artefacts
+from qsnn.model.description import save
+from qsnn.sim.tools import SimulationError, need, verilator_environment
 
 __all__ = ["simulate", "simulate_stream", "simulator"]
 
@@ -32,19 +32,19 @@ def simulator():
 
 
 def simulate(folder, description, foldings, pixels, *, waves=False):
-    """Run the tests of :mod:`sim.tb_network` on a network.
+    """Run the tests of :mod:`qsnn.sim.tb_network` on a network.
 
     What they need to know lies beside its sources in ``folder``; so do the waves: ``dump.vcd`` of
     Verilator, ``<top>.fst`` of Icarus.
     """
-    _simulate(folder, description, artefacts(description, foldings, "net"), "sim.tb_network",
+    _simulate(folder, description, artefacts(description, foldings, "net"), "qsnn.sim.tb_network",
               waves, pixels=pixels, foldings=[astuple(folding) for folding in foldings])
 
 
 def simulate_stream(folder, description, foldings, x, emit, clear, *, events=False, waves=False):
-    """Run the tests of :mod:`sim.tb_stream` on a network for streams, likewise."""
+    """Run the tests of :mod:`qsnn.sim.tb_stream` on a network for streams, likewise."""
     _simulate(folder, description, serial_artefacts(description, foldings, "net", events=events),
-              "sim.tb_stream", waves, x=x, emit=emit, clear=clear)
+              "qsnn.sim.tb_stream", waves, x=x, emit=emit, clear=clear)
 
 
 def _simulate(folder, description, files, module, waves, **arrays):

@@ -1,9 +1,10 @@
 """One set of images through every stage from Verilog to the bitstream, against the golden model.
 
-A stage is the harness of :mod:`hw.harness` as Verilog (``rtl``), as Yosys leaves it (``synth``),
-as nextpnr leaves it (``routed``), and as the bitstream has it, taken apart again (``bitstream``).
-Labels, scores and the digests of all spikes and membranes must be those of the golden model.
-Registers and memories without initial contents start at random: nothing may depend on them.
+A stage is the harness of :mod:`qsnn.hw.board.harness` as Verilog (``rtl``), as Yosys leaves it
+(``synth``), as nextpnr leaves it (``routed``), and as the bitstream has it, taken apart again
+(``bitstream``). Labels, scores and the digests of all spikes and membranes must be those of the
+golden model. Registers and memories without initial contents start at random: nothing may depend
+on them.
 """
 
 import re
@@ -17,15 +18,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hw.harness import digests, input_beats
-from hw.images import read_hex
-from hw.rom import word_bytes
-from hw.toolchain import find
-from sim import ecp5
-from sim.compiled import pack_beats, unpack_results, watch
-from sim.icebox import unpacked_verilog
-from sim.netlist import load_netlist, pads, save_netlist, simulable
-from sim.tools import SimulationError, run, verilator_environment
+from qsnn.hw.board.harness import digests, input_beats
+from qsnn.hw.board.toolchain import find
+from qsnn.hw.core.rom import word_bytes
+from qsnn.hw.plan.images import read_hex
+from qsnn.sim import ecp5
+from qsnn.sim.compiled import pack_beats, unpack_results, watch
+from qsnn.sim.icebox import unpacked_verilog
+from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
+from qsnn.sim.tools import SimulationError, run, verilator_environment
 
 __all__ = ["STAGES", "Comparison", "check", "check_stream"]
 
@@ -127,7 +128,7 @@ def _compile(work, family, stage, memory, loaded, cycles):
     if stage == "rtl":
         command.append(str(HERE / "pll.v"))
     else:
-        # Verilator knows no Z inside a design, and none is left: see sim.netlist
+        # Verilator knows no Z inside a design, and none is left: see qsnn.sim.netlist
         models = (cells / "cells_sim.v").read_text().replace("1'bz", "1'bx")
         if family == "ecp5":
             # all in one file, so that it is repaired as a whole
@@ -178,8 +179,9 @@ def _compare(description, facts, result, expected, raw, images, stage, seconds):
 def check_stream(folder, board, facts, description, layout, signal, result, **options):
     """As :func:`check`, for a network for streams: ``signal`` are the beats of its :py:`i`.
 
-    signal  bytes of :func:`sim.steps.pack_beats` or :func:`sim.steps.pack_steps`, of samples that
-            have as many beats each; ``result`` is that of :func:`model.streams.classify`.
+    signal  bytes of :func:`qsnn.sim.steps.pack_beats` or :func:`qsnn.sim.steps.pack_steps`, of
+            samples that have as many beats each; ``result`` is that of
+            :func:`qsnn.model.streams.classify`.
     """
     width = facts["ports"]["i__payload"]["width"]
     words = np.frombuffer(signal, np.uint8).reshape(-1, -(-width // 32) * 4)[:, :-(-width // 8)]
@@ -198,12 +200,12 @@ def check_stream(folder, board, facts, description, layout, signal, result, **op
 def check(folder, board, facts, description, layout, pixels, result, **options):
     """Yield a :class:`Comparison` for each stage of a harness that was built in a folder.
 
-    folder       ``build/<name>/<board>``, from :func:`hw.flow.implement` with ``bare``
-    facts, layout  of the build folder; the folding's :class:`hw.stages.Plan`
+    folder       ``build/<name>/<board>``, from :func:`qsnn.hw.board.flow.implement` with ``bare``
+    facts, layout  of the build folder; the folding's :class:`qsnn.hw.plan.stages.Plan`
     result       golden result of the pixels, with its trace
     options      bitstream, its file; stages, their names; work, a folder for what is made on the
                  way; progress, called with a stage and the images done
-    Raises :class:`SimulationError` or :class:`hw.toolchain.ToolError`.
+    Raises :class:`SimulationError` or :class:`qsnn.hw.board.toolchain.ToolError`.
     """
     lanes, beats = input_beats(layout)
     bits = layout.stages[0].bits

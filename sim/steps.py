@@ -1,7 +1,7 @@
 """Streams of steps through the emitted Verilog, compiled by Verilator, against the golden model.
 
-As :mod:`sim.compiled` does it for images: labels, class scores and a CRC-32 of every layer's spikes
-and membranes over all steps.
+As :mod:`qsnn.sim.compiled` does it for images: labels, class scores and a CRC-32 of every layer's
+spikes and membranes over all steps.
 """
 
 import json
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.build import foldings_of
-from hw.serial.plan import serial_plan
-from hw.serial.timing import finish_times, word_counts
-from hw.stages import ceil_div
-from model import streams
-from model.recordings import BEAT
-from sim.compiled import compile_model, unpack_results, watch
-from sim.tools import SimulationError
+from qsnn.hw.emit.build import foldings_of
+from qsnn.hw.plan.serial import serial_plan
+from qsnn.hw.plan.stages import ceil_div
+from qsnn.hw.plan.steps import finish_times, word_counts
+from qsnn.model import streams
+from qsnn.model.recordings import BEAT
+from qsnn.sim.compiled import compile_model, unpack_results, watch
+from qsnn.sim.tools import SimulationError
 
 __all__ = ["Steps", "pack_beats", "pack_fields", "pack_sounds", "pack_steps", "simulate_steps"]
 
@@ -30,7 +30,7 @@ class Steps:
 
     labels, scores  of each result
     steps, cycles   steps that went through, and cycles that they took
-    planned         cycles that they should take, see :mod:`hw.serial.timing`; 0 behind an encoder
+    planned         cycles that they should take, see :mod:`qsnn.hw.plan.steps`; 0 behind an encoder
     rates           firing rate of each hidden layer
     reads           words that each layer read, on average a step; and if all had been read
     mismatches      name -> number of labels, of scores, and of checksums that differ
@@ -79,7 +79,9 @@ def pack_steps(facts, x, emit, clear):
 
 
 def pack_beats(facts, samples, intervals, records):
-    """Heart beats as input of the encoder ``ecg``, see :func:`model.recordings.encode_beats`."""
+    """Heart beats as input of the encoder ``ecg``, see
+    :func:`qsnn.model.recordings.encode_beats`.
+    """
     port = facts["ports"]["i__payload"]
     fields = port["fields"]
     seen = samples[:, BEAT].astype(np.int64)

@@ -1,6 +1,6 @@
 """Testbench of a network's Verilog: every spike, membrane, score and label against golden.
 
-:mod:`sim.runner` puts the network, its folding and the images into the working directory.
+:mod:`qsnn.sim.runner` puts the network, its folding and the images into the working directory.
 """
 
 import json
@@ -13,10 +13,10 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, gather
 
-from hw.folding import Folding, plan
-from model.description import load
-from sim.streams import Stream
-from sim.trace import Trace, beats_of, check
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.model.description import load
+from qsnn.sim.streams import Stream
+from qsnn.sim.trace import Trace, beats_of, check
 
 DESCRIPTION = load(Path("net.qsnn"))
 with np.load("net.npz") as archive:

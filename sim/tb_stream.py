@@ -1,6 +1,6 @@
 """Testbench of the Verilog of a network for streams: every spike, membrane, score and label.
 
-:mod:`sim.runner` puts the network and the steps into the working directory.
+:mod:`qsnn.sim.runner` puts the network and the steps into the working directory.
 """
 
 import json
@@ -12,10 +12,10 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, gather
 
-from model import streams
-from model.description import load
-from sim.steps import pack_steps
-from sim.streams import Stream
+from qsnn.model import streams
+from qsnn.model.description import load
+from qsnn.sim.steps import pack_steps
+from qsnn.sim.streams import Stream
 
 DESCRIPTION = load(Path("net.qsnn"))
 FACTS = json.loads(Path("net.json").read_text())

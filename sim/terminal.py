@@ -9,7 +9,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from sim.player import Beat, Moment
+from qsnn.sim.player import Beat, Moment
 
 __all__ = ["TerminalView"]
 

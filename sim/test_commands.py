@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.build import NETWORKS, build, choose_folding, choose_serial, open_build
-from model.description import load
+from qsnn.hw.emit.build import NETWORKS, build, choose_folding, choose_serial, open_build
+from qsnn.model.description import load
 from tests.networks import random_description
 from tests.streams import random_stream, recorded
 

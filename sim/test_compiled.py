@@ -6,15 +6,15 @@ import json
 import numpy as np
 import pytest
 
-from hw.build import NETWORKS, build, choose_folding, foldings_of, open_build
-from hw.serial.plan import SerialFolding
-from model.data import load, quantize_pixels
-from model.description import Description
-from model.description import load as load_description
-from model.golden import infer
-from sim.compiled import simulate
-from sim.test_network import COMMITTED
-from sim.tools import SimulationError
+from qsnn.hw.emit.build import NETWORKS, build, choose_folding, foldings_of, open_build
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model.data import load, quantize_pixels
+from qsnn.model.description import Description
+from qsnn.model.description import load as load_description
+from qsnn.model.golden import infer
+from qsnn.sim.compiled import simulate
+from qsnn.sim.test_network import COMMITTED
+from qsnn.sim.tools import SimulationError
 from tests.networks import random_description, random_foldings, random_pixels
 
 CYCLES = 8_000_000  # of a test: as many images as they allow

@@ -15,17 +15,17 @@ from amaranth.back import verilog
 from amaranth.hdl import Fragment
 from PIL import Image
 
-from hw.accelerator import AcceleratorCore
-from hw.build import NETWORKS, build, choose_folding, contents, open_build
-from hw.driver import Accelerator, LinkError
-from hw.folding import Folding
-from hw.ports import SpiPort
-from hw.protocol import encoded_bytes
-from model.data import load, quantize_pixels
-from model.description import Description, save
-from model.description import load as load_description
-from model.golden import infer
-from sim.link import BAUD, SimulatedBus, compile_link, open_simulated, simulated_port
+from qsnn.hw.emit.build import NETWORKS, build, choose_folding, contents, open_build
+from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.link.driver import Accelerator, LinkError
+from qsnn.hw.link.ports import SpiPort
+from qsnn.hw.link.protocol import encoded_bytes
+from qsnn.hw.plan.folding import Folding
+from qsnn.model.data import load, quantize_pixels
+from qsnn.model.description import Description, save
+from qsnn.model.description import load as load_description
+from qsnn.model.golden import infer
+from qsnn.sim.link import BAUD, SimulatedBus, compile_link, open_simulated, simulated_port
 from tests.device import damage
 from tests.networks import random_description, random_maps, random_pixels
 from tests.test_load import retrained

@@ -8,14 +8,14 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hw.build import NETWORKS, choose_folding, choose_serial
-from hw.emit import artefacts, to_verilog
-from hw.folding import Folding
-from hw.serial.emit import serial_artefacts
-from hw.serial.plan import SerialFolding
-from model.description import load
-from sim.test_network import COMMITTED
-from sim.tools import need, verilator_environment
+from qsnn.hw.emit.artefacts import artefacts, to_verilog
+from qsnn.hw.emit.build import NETWORKS, choose_folding, choose_serial
+from qsnn.hw.emit.serial import serial_artefacts
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model.description import load
+from qsnn.sim.test_network import COMMITTED
+from qsnn.sim.tools import need, verilator_environment
 from tests.networks import random_description, random_foldings, random_small_maps
 from tests.streams import random_serial, random_stream
 

@@ -17,17 +17,17 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from hw.build import build, open_build
-from hw.emit import module_name
-from hw.serial.plan import SerialFolding
-from model import recordings, streams
-from model.description import Description
-from model.layers import FullyConnected, Readout
-from sim.live import LiveCore
-from sim.page import Hub, PageServer, hello
-from sim.player import Golden, Player, Recording, summary
-from sim.terminal import TerminalView
-from sim.tools import SimulationError
+from qsnn.hw.emit.artefacts import module_name
+from qsnn.hw.emit.build import build, open_build
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model import recordings, streams
+from qsnn.model.description import Description
+from qsnn.model.layers import FullyConnected, Readout
+from qsnn.sim.live import LiveCore
+from qsnn.sim.page import Hub, PageServer, hello
+from qsnn.sim.player import Golden, Player, Recording, summary
+from qsnn.sim.terminal import TerminalView
+from qsnn.sim.tools import SimulationError
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "stream.py"
 ECG = ["--sim", "ecg"]

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hw.build import NETWORKS, choose_folding
-from hw.folding import Folding
-from model.data import load, quantize_pixels
-from model.description import load as load_description
-from sim.runner import simulate
+from qsnn.hw.emit.build import NETWORKS, choose_folding
+from qsnn.hw.plan.folding import Folding
+from qsnn.model.data import load, quantize_pixels
+from qsnn.model.description import load as load_description
+from qsnn.sim.runner import simulate
 from tests.networks import (
     random_description,
     random_foldings,

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.boards import BOARDS
-from hw.build import build, foldings_of, open_build
-from hw.flow import Options, implement
-from hw.folding import Folding, plan
-from hw.serial.plan import SerialFolding, serial_plan
-from hw.toolchain import ToolError, find
-from model.golden import infer
-from model.streams import classify
-from sim.icebox import outputs_at_plls
-from sim.netlist import load_netlist, save_netlist, simulable
-from sim.stages import HERE, STAGES, _yosys, check, check_stream
-from sim.steps import pack_steps
-from sim.tools import SimulationError, run
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.flow import Options, implement
+from qsnn.hw.board.toolchain import ToolError, find
+from qsnn.hw.emit.build import build, foldings_of, open_build
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.serial import SerialFolding, serial_plan
+from qsnn.model.golden import infer
+from qsnn.model.streams import classify
+from qsnn.sim.icebox import outputs_at_plls
+from qsnn.sim.netlist import load_netlist, save_netlist, simulable
+from qsnn.sim.stages import HERE, STAGES, _yosys, check, check_stream
+from qsnn.sim.steps import pack_steps
+from qsnn.sim.tools import SimulationError, run
 from tests.networks import random_description, random_maps, random_pixels
 from tests.streams import random_stream
 

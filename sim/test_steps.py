@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from hw.build import NETWORKS, build, choose_serial, open_build
-from hw.serial.plan import SerialFolding
-from model import audio, streams
-from model.description import Description, load
-from model.layers import FullyConnected
-from model.recordings import encode_beats, excerpt
-from sim.runner import simulate_stream
-from sim.steps import pack_beats, pack_sounds, simulate_steps
-from sim.tools import SimulationError
+from qsnn.hw.emit.build import NETWORKS, build, choose_serial, open_build
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model import audio, streams
+from qsnn.model.description import Description, load
+from qsnn.model.layers import FullyConnected
+from qsnn.model.recordings import encode_beats, excerpt
+from qsnn.sim.runner import simulate_stream
+from qsnn.sim.steps import pack_beats, pack_sounds, simulate_steps
+from qsnn.sim.tools import SimulationError
 from tests.streams import random_serial, random_steps, random_stream, recorded
 
 COCOTB = 8

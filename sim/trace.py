@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model import golden
+from qsnn.model import golden
 
 __all__ = ["Trace", "beats_of", "check"]
 

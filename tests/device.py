@@ -1,4 +1,4 @@
-"""A device that follows :mod:`hw.protocol`, and what a bad line does to bytes.
+"""A device that follows :mod:`qsnn.hw.link.protocol`, and what a bad line does to bytes.
 
 The decoder here is written a second time, block by block: it shares nothing with the library that
 the host uses.
@@ -6,7 +6,7 @@ the host uses.
 
 import zlib
 
-from hw.protocol import ERROR, OVERHEAD, REPLY, Code, Frame, Request, Status, encode
+from qsnn.hw.link.protocol import ERROR, OVERHEAD, REPLY, Code, Frame, Request, Status, encode
 
 __all__ = ["Device", "Line", "damage", "uncobs"]
 

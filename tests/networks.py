@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from hw.folding import Folding, plan, window_of
-from hw.stages import StagePlan
-from model import golden
-from model.architecture import ArchitectureError, layers_of
-from model.description import (
+from qsnn.hw.plan.folding import Folding, plan, window_of
+from qsnn.hw.plan.stages import StagePlan
+from qsnn.model import golden
+from qsnn.model.architecture import ArchitectureError, layers_of
+from qsnn.model.description import (
     MAX_SHIFT,
     Convolution,
     Description,
@@ -20,7 +20,7 @@ PROBES = 32  # images that the thresholds are fitted to
 
 def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None, input_bits=None,
                        signed=None):
-    """Draw a valid :class:`~model.description.Description` from a ``numpy.random.Generator``.
+    """Draw a valid :class:`~qsnn.model.description.Description` from a ``numpy.random.Generator``.
 
     widths         (inputs, hidden, ..., classes); drawn with 1 to 3 small hidden layers
     time_steps     1 .. 8
@@ -148,7 +148,7 @@ def random_small_maps(rng, latency):
 
 
 def stage_of(layer, padding=0, simd=1, steps=1):
-    """A :class:`hw.stages.StagePlan` for a layer alone, which has no map."""
+    """A :class:`qsnn.hw.plan.stages.StagePlan` for a layer alone, which has no map."""
     readout = layer.kind == "readout"
     return StagePlan(pe=1, simd=simd, n_in=layer.n_in + padding, n_out=layer.n_out,
                      bits=layer.input_bits, steps=steps, readout=readout,

@@ -5,12 +5,12 @@ import os
 import numpy as np
 import pytest
 
-from hw.serial.plan import SerialFolding
-from model import data
-from model.description import Description
-from model.golden import synaptic_sum
-from model.layers import FullyConnected, Readout
-from model.recordings import TASKS
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model import data
+from qsnn.model.description import Description
+from qsnn.model.golden import synaptic_sum
+from qsnn.model.layers import FullyConnected, Readout
+from qsnn.model.recordings import TASKS
 
 __all__ = ["random_serial", "random_steps", "random_stream", "recorded"]
 

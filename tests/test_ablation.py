@@ -1,22 +1,13 @@
-import importlib
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from model.qsnn import Config
+from benchmarks import ablation
+from qsnn.model.qsnn import Config
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-DOCS = SCRIPTS.parent / "docs"
-
-
-@pytest.fixture
-def ablation(monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the script's own is undone
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("ablation")
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def fake(trained):
@@ -32,7 +23,7 @@ def fake(trained):
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar-10"])
-def test_studies(ablation, monkeypatch, tmp_path, dataset):
+def test_studies(monkeypatch, tmp_path, dataset):
     """Each variant differs from the base in what its name says, and can be trained."""
     trained, study = [], ablation.STUDIES[dataset]
     monkeypatch.setattr(ablation, "run", fake(trained))
@@ -47,7 +38,7 @@ def test_studies(ablation, monkeypatch, tmp_path, dataset):
     assert (tmp_path / f"{study.page}.md").read_text() == ablation._markdown(study, document)
 
 
-def test_table(ablation, monkeypatch, tmp_path):
+def test_table(monkeypatch, tmp_path):
     trained = []
     monkeypatch.setattr(ablation, "run", fake(trained))
     with pytest.raises(SystemExit) as stop:
@@ -68,13 +59,13 @@ def test_table(ablation, monkeypatch, tmp_path):
     assert "| float membrane | 97.18 | +0.15 | 98.18 |  |" in text
     assert "differ by 0.02 points" in text and "7 epochs" in text
     document = json.loads((tmp_path / "ablation.json").read_text())
-    assert document["command"] == "python scripts/ablation.py --dataset mnist --epochs 7"
+    assert document["command"] == "python -m benchmarks.ablation --dataset mnist --epochs 7"
     assert [row["config"] for row in document["rows"]] == [
         json.loads(json.dumps(config.asdict())) for config, _, _ in trained]
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "cifar-10"])
-def test_committed_table(ablation, dataset):
+def test_committed_table(dataset):
     """The page is what the script makes of the committed numbers."""
     study = ablation.STUDIES[dataset]
     document = json.loads((DOCS / f"{study.page}.json").read_text())
@@ -82,7 +73,7 @@ def test_committed_table(ablation, dataset):
     assert [row["name"] for row in document["rows"]][2:] == list(study.changes)
 
 
-def test_refused(ablation, tmp_path, capsys):
+def test_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         ablation.app(["--data-dir", str(tmp_path / "none"), "--out", str(tmp_path)])
     assert stop.value.code == 2

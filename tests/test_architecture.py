@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.architecture import NAMED, ArchitectureError, layers_of
+from qsnn.model.architecture import NAMED, ArchitectureError, layers_of
 
 IMAGE = (28, 20, 3)
 

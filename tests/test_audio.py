@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.audio import BANDS, FRAME, LEVELS, levels_of, loudness, sound
+from qsnn.model.audio import BANDS, FRAME, LEVELS, levels_of, loudness, sound
 
 
 def sums_of_one(samples):

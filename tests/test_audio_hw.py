@@ -7,10 +7,10 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.serial.audio import SoundEncoder, reached
-from model import audio
-from model.audio import BANDS, LEVELS, Band, levels_of
-from model.recordings import TASKS
+from qsnn.hw.serial.audio import SoundEncoder, reached
+from qsnn.model import audio
+from qsnn.model.audio import BANDS, LEVELS, Band, levels_of
+from qsnn.model.recordings import TASKS
 from tests.simulation import run, waveform
 
 FEW = (BANDS[0], BANDS[7], BANDS[10])  # a k each, and shifts to the left

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from benchmarks import boards, streams
 from benchmarks.boards import DOCS, ROWS, page, short_line
-from hw.build import NETWORKS, build
-from hw.folding import Folding
-from model.description import load
+from qsnn.hw.emit.build import NETWORKS, build
+from qsnn.hw.plan.folding import Folding
+from qsnn.model.description import load
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 MEASURED = json.loads((DOCS / "boards.json").read_text())

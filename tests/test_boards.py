@@ -11,9 +11,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hw.boards import BOARDS, BoardError, find_board
-from hw.pll import pll_settings
-from hw.top import RESET_CYCLES, BoardTop
+from qsnn.hw.board.boards import BOARDS, BoardError, find_board
+from qsnn.hw.board.pll import pll_settings
+from qsnn.hw.board.top import RESET_CYCLES, BoardTop
 
 # board -> module and class of amaranth-boards, names of its LED
 REFERENCES = {
@@ -168,7 +168,7 @@ class Lock(wiring.Component):
 
 def test_reset_until_the_pll_has_locked(monkeypatch):
     pll = Lock()
-    monkeypatch.setattr("hw.top.Pll", lambda board, settings: pll)
+    monkeypatch.setattr("qsnn.hw.board.top.Pll", lambda board, settings: pll)
     top = BoardTop(BOARDS["ice40hx8k"], Probe(), 48_000_000)
     seen = []
 

@@ -29,7 +29,7 @@ def test_missing_package(code, package, remedy):
 
 
 @pytest.mark.parametrize("code, line", [
-    ("import model.no_such_module", "ModuleNotFoundError: No module named 'model.no_such_module'"),
+    ("import qsnn.no_such_module", "ModuleNotFoundError: No module named 'qsnn.no_such_module'"),
     ("1 / 0", "ZeroDivisionError: division by zero")])
 def test_our_own_errors_stay_errors(code, line):
     done = run(code)
@@ -37,6 +37,7 @@ def test_our_own_errors_stay_errors(code, line):
     assert done.stderr.startswith("Traceback ") and done.stderr.splitlines()[-1] == line
 
 
-def test_repository_is_found():
-    assert run("import model; print(model.__file__)").stdout == (
-        f"{SCRIPTS.parent / 'model' / '__init__.py'}\n")
+def test_scripts_hide_no_packages():
+    """build.py, train.py and others stand in the folder that Python looks into first."""
+    done = run("import build")
+    assert done.stderr.startswith("error: the package build is missing")

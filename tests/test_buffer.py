@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hw.buffer import ImageBuffer, ImageWriter, RowBuffer
-from hw.stages import Window
+from qsnn.hw.core.buffer import ImageBuffer, ImageWriter, RowBuffer
+from qsnn.hw.plan.stages import Window
 from tests.simulation import run
 
 IMAGES = 12

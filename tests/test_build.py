@@ -1,4 +1,4 @@
-"""scripts/build.py as a user runs it, and the build folders of hw.build."""
+"""scripts/build.py as a user runs it, and the build folders of qsnn.hw.emit.build."""
 
 import dataclasses
 import json
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw import build as builds
-from hw.build import NETWORKS, BuildError, build, choose_folding, find_network, open_build
-from hw.emit import artefacts
-from hw.folding import Folding, FoldingError, default_folding
-from hw.images import read_hex
-from model.description import Description, DescriptionError, save
+from qsnn.hw.emit import build as builds
+from qsnn.hw.emit.artefacts import artefacts
+from qsnn.hw.emit.build import NETWORKS, BuildError, build, choose_folding, find_network, open_build
+from qsnn.hw.plan.folding import Folding, FoldingError, default_folding
+from qsnn.hw.plan.images import read_hex
+from qsnn.model.description import Description, DescriptionError, save
 from tests.networks import random_description
 from tests.test_load import retrained
 

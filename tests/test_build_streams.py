@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.build import BuildError, choose_folding, choose_serial, foldings_of, open_build
-from hw.serial.plan import SerialFolding
-from model.description import save
+from qsnn.hw.emit.build import BuildError, choose_folding, choose_serial, foldings_of, open_build
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model.description import save
 from tests.networks import random_description
 from tests.streams import random_stream
 

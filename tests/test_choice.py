@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hw.serial.choice import activity, choose_for_activity, step_counts
-from hw.serial.plan import SerialFolding, serial_plan
+from qsnn.hw.plan.activity import activity, choose_for_activity, step_counts
+from qsnn.hw.plan.serial import SerialFolding, serial_plan
 from tests.streams import random_stream
 
 UNITS = 16

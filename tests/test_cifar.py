@@ -7,8 +7,8 @@ import tarfile
 import numpy as np
 import pytest
 
-from model import cifar, data
-from model.data import DataError, load
+from qsnn.model import cifar, data
+from qsnn.model.data import DataError, load
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hw.serial.core import RecordReader, RecordWriter, StreamBoard
-from hw.serial.plan import SerialFolding
-from model import streams
+from qsnn.hw.board.streams import RecordReader, RecordWriter, StreamBoard
+from qsnn.hw.plan.serial import SerialFolding
+from qsnn.model import streams
 from tests.simulation import run
 from tests.streams import random_stream
 

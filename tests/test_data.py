@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from model import data
-from model.data import DataError, load, quantize_pixels
+from qsnn.model import data
+from qsnn.model.data import DataError, load, quantize_pixels
 
 IMAGES, LABELS = data.FILES["test"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model import description
-from model.description import (
+from qsnn.model import description
+from qsnn.model.description import (
     Convolution,
     Description,
     DescriptionError,

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import serial
 
-from hw import driver
-from hw.driver import TRIES, Accelerator, LinkError
-from hw.protocol import ERROR, REPLY, Frame, Hello, Request, Splitter, encode, pack_images
+from qsnn.hw.link import driver
+from qsnn.hw.link.driver import TRIES, Accelerator, LinkError
+from qsnn.hw.link.protocol import ERROR, REPLY, Frame, Hello, Request, Splitter, encode, pack_images
 from tests.device import Device, Line, damage
 
 HELLO = Hello(input_bits=4, score_bytes=3, window=5, classes=4, pixels=3, beats=7, n_in=20,

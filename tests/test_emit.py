@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 
-from hw.emit import LINT, artefacts, module_name, report
-from hw.folding import Folding, plan
-from hw.images import read_hex
-from hw.network import Network
+from qsnn.hw.core.network import Network
+from qsnn.hw.emit.artefacts import LINT, artefacts, module_name, report
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.images import read_hex
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]

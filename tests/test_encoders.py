@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
+from qsnn.model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 
 def crossings_of_one(samples, shift, levels):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.serial.encoders import BeatEncoder, Crossings, RhythmEncoder, Unusual
-from model.encoders import Rhythm, Usual, crossings
-from model.recordings import BEAT, TASKS, encode_beats
+from qsnn.hw.serial.encoders import BeatEncoder, Crossings, RhythmEncoder, Unusual
+from qsnn.model.encoders import Rhythm, Usual, crossings
+from qsnn.model.recordings import BEAT, TASKS, encode_beats
 
 
 def run(component, bench):

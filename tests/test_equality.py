@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from model import data, golden
-from model.description import Description, load
-from model.equality import compare, load_net, save_net, trace
-from model.experiment import by_class, command
-from model.export import fold
-from model.qsnn import Config
-from model.recordings import TASKS
-from model.training import Recipe
+from qsnn.model import data, golden
+from qsnn.model.description import Description, load
+from qsnn.model.equality import compare, load_net, save_net, trace
+from qsnn.model.experiment import by_class, command
+from qsnn.model.export import fold
+from qsnn.model.qsnn import Config
+from qsnn.model.recordings import TASKS
+from qsnn.model.training import Recipe
 from tests.streams import recorded
 from tests.test_export import images, random_maps_net, random_net
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.estimate import ROWS, measure
-from hw.blocks import Memory, place
-from hw.estimate import FAMILIES, tree_logic
-from hw.toolchain import find
+from qsnn.hw.board.toolchain import find
+from qsnn.hw.plan.blocks import Memory, place
+from qsnn.hw.plan.estimate import FAMILIES, tree_logic
 
 TABLE = json.loads((Path(__file__).parents[1] / "docs" / "estimate.json").read_text())["rows"]
 

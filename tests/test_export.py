@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from model import golden
-from model.architecture import layers_of
-from model.description import DescriptionError, Readout
-from model.export import READOUT_FRAC, fold
-from model.qsnn import MIN_GAIN, QSNN, Config
+from qsnn.model import golden
+from qsnn.model.architecture import layers_of
+from qsnn.model.description import DescriptionError, Readout
+from qsnn.model.export import READOUT_FRAC, fold
+from qsnn.model.qsnn import MIN_GAIN, QSNN, Config
 from tests.networks import random_words
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.boards import BOARDS
-from hw.build import find_network, open_build
-from hw.estimate import estimate
-from hw.fit import FitError, check_fit, choose_for_board, found_text
-from hw.folding import Folding, plan
-from hw.search import MARGIN, Search
-from model.description import load
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
+from qsnn.hw.emit.build import find_network, open_build
+from qsnn.hw.plan.estimate import estimate
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.search import MARGIN, Search
+from qsnn.model.description import load
 from tests.networks import random_description, random_maps
 
 ROOT = Path(__file__).parents[1]
@@ -233,9 +233,9 @@ def test_script_refuses(tmp_path, arguments, message):
 def test_larger_devices(monkeypatch):
     """What no board holds: the smallest device that would, by the estimate alone."""
     board = replace(BOARDS["ulx3s-85f"], logic=500, ram_blocks=1)
-    monkeypatch.setattr("hw.fit.BOARDS", {board.name: board})
+    monkeypatch.setattr("qsnn.hw.board.fit.BOARDS", {board.name: board})
     devices = ("Few", 400, 9), ("Enough", 5000, 9), ("More", 9000, 9)
-    monkeypatch.setattr("hw.fit.LARGER", devices)
+    monkeypatch.setattr("qsnn.hw.board.fit.LARGER", devices)
     description = random_maps(np.random.default_rng(0), words="c8k3-p2-c8k3", image=(8, 8, 1),
                               time_steps=2, classes=10)
     with pytest.raises(FitError) as caught:
@@ -245,6 +245,6 @@ def test_larger_devices(monkeypatch):
         r"the Enough would hold it, with (\d+) block RAMs of 18 kbit and ([\d,]+) LUTs for "
         r"[\d,]+ cycles an image, but no tool here makes its bitstreams", str(caught.value))
     assert int(found[1]) <= 9 and 400 < int(found[2].replace(",", "")) <= 5000
-    monkeypatch.setattr("hw.fit.LARGER", devices[:1])
+    monkeypatch.setattr("qsnn.hw.board.fit.LARGER", devices[:1])
     with pytest.raises(FitError, match="fits the ULX3S 85F: take a smaller network$"):
         choose_for_board(description, board, hz=50_000_000)

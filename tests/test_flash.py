@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.boards import BOARDS
-from hw.build import build, choose_folding
-from hw.loader import reason
-from hw.toolchain import find
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.loader import reason
+from qsnn.hw.board.toolchain import find
+from qsnn.hw.emit.build import build, choose_folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]

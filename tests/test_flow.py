@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw import flow, toolchain
-from hw.boards import BOARDS
-from hw.build import build, choose_folding, open_build
-from hw.flow import FlowError, Options, implement
-from hw.routed import short_name
-from hw.toolchain import Found, Job, ToolError, find, run
+from qsnn.hw.board import flow, toolchain
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.routed import short_name
+from qsnn.hw.board.toolchain import Found, Job, ToolError, find, run
+from qsnn.hw.emit.build import build, choose_folding, open_build
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hw.build import choose_folding
-from hw.folding import (
+from qsnn.hw.emit.build import choose_folding
+from qsnn.hw.plan.folding import (
     MAX_PE,
     MAX_SIMD,
     Folding,

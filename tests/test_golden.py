@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from model import golden
-from model.description import Description, FullyConnected, Readout
+from qsnn.model import golden
+from qsnn.model.description import Description, FullyConnected, Readout
 from tests.networks import random_description, random_maps, random_pixels
 
 

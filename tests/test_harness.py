@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from hw.build import choose_folding
-from hw.folding import plan
-from hw.harness import Harness, digests, input_beats
-from model import golden
+from qsnn.hw.board.harness import Harness, digests, input_beats
+from qsnn.hw.emit.build import choose_folding
+from qsnn.hw.plan.folding import plan
+from qsnn.model import golden
 from tests.networks import random_description, random_foldings, random_pixels
 from tests.simulation import run
 

@@ -3,9 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hw.folding import Folding, plan
-from hw.images import ImageError, read_hex, tables, unpack_biases, unpack_weights, write_hex
-from hw.parameters import layer_parameters
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.images import (
+    ImageError,
+    read_hex,
+    tables,
+    unpack_biases,
+    unpack_weights,
+    write_hex,
+)
+from qsnn.hw.plan.parameters import layer_parameters
 from tests.networks import random_description, random_foldings, random_maps
 
 

@@ -11,12 +11,11 @@ from amaranth.lib import data, stream
 from amaranth.sim import Simulator
 from cobs import cobs
 
-from hw import protocol
-from hw.accelerator import AcceleratorCore
-from hw.folding import Folding
-from hw.frames import CobsDecoder, Crc32
-from hw.link import CHECK, HostLink, inbox_depth, window
-from hw.protocol import (
+from qsnn.hw.link import protocol
+from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.link.frames import CobsDecoder, Crc32
+from qsnn.hw.link.host import CHECK, HostLink, inbox_depth, window
+from qsnn.hw.link.protocol import (
     ERROR,
     REPLY,
     Code,
@@ -28,7 +27,8 @@ from hw.protocol import (
     encode,
     encoded_bytes,
 )
-from model import golden
+from qsnn.hw.plan.folding import Folding
+from qsnn.model import golden
 from tests.device import Device, damage, uncobs
 from tests.networks import random_description, random_pixels
 from tests.uart import line, read_line

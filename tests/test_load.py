@@ -6,11 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from hw.folding import Folding, FoldingError, plan
-from hw.images import network_tables, unpack_weights
-from hw.rom import LoadPort, word_bytes
-from model.description import Description
-from sim.trace import check
+from qsnn.hw.core.rom import LoadPort, word_bytes
+from qsnn.hw.plan.folding import Folding, FoldingError, plan
+from qsnn.hw.plan.images import network_tables, unpack_weights
+from qsnn.model.description import Description
+from qsnn.sim.trace import check
 from tests.networks import random_description, random_foldings, random_maps, random_pixels
 from tests.simulation import run
 from tests.test_network import Bench

@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import pytest
 
-import hw.flow
-from hw.boards import BOARDS
-from hw.build import build, choose_folding, open_build
-from hw.commands import MAPPED, UNMAPPED, steps, synthesis, unmapped
-from hw.flow import Options, implement
-from hw.mapping import MappingError, differing, load
-from hw.toolchain import Job, ToolError, find, run
+import qsnn.hw.board.flow
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.commands import MAPPED, UNMAPPED, steps, synthesis, unmapped
+from qsnn.hw.board.flow import Options, implement
+from qsnn.hw.board.mapping import MappingError, differing, load
+from qsnn.hw.board.toolchain import Job, ToolError, find, run
+from qsnn.hw.emit.build import build, choose_folding, open_build
 from tests.networks import random_description
 
 SOURCE = """module top (input clk, input [9:0] a, b, input [2:0] s, output reg [9:0] total, q);
@@ -114,8 +114,8 @@ def test_flow_asks_again(tmp_path, monkeypatch):
     foldings = choose_folding(description)
     folder = build(description, foldings, "net", tmp_path)
     board, said, wrong = BOARDS["colorlight-i5"], [], [True]
-    monkeypatch.setattr(hw.flow, "differing", lambda before, after: wrong.pop() * ["register"]
-                        if wrong else [])
+    monkeypatch.setattr(qsnn.hw.board.flow, "differing", lambda before, after: wrong.pop() *
+                        ["register"] if wrong else [])
     options = Options(board, board.clock_hz, bare=True)
     result = implement(folder, description, foldings, options, say=said.append)
     assert any("another circuit" in line and "wide multiplexers" in line for line in said), said

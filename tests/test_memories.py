@@ -8,14 +8,14 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from hw import protocol
-from hw.folding import Folding, plan
-from hw.images import network_tables
-from hw.link import CHECK, HostLink, inbox_depth
-from hw.network import Network
-from hw.protocol import REPLY, Code, Frame, Hello, Request, Splitter, encode
-from hw.rom import word_bytes
-from model import golden
+from qsnn.hw.core.network import Network
+from qsnn.hw.core.rom import word_bytes
+from qsnn.hw.link import protocol
+from qsnn.hw.link.host import CHECK, HostLink, inbox_depth
+from qsnn.hw.link.protocol import REPLY, Code, Frame, Hello, Request, Splitter, encode
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.images import network_tables
+from qsnn.model import golden
 from tests.networks import random_description, random_pixels
 from tests.simulation import run
 from tests.test_load import retrained

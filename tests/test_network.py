@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from amaranth.hdl import Signal
 
-from hw.folding import Folding, FoldingError
-from hw.network import Network
-from sim.trace import Trace, beats_of, check
+from qsnn.hw.core.network import Network
+from qsnn.hw.plan.folding import Folding, FoldingError
+from qsnn.sim.trace import Trace, beats_of, check
 from tests.networks import (
     random_description,
     random_foldings,

@@ -3,10 +3,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hw.neuron import NeuronUnit
-from hw.parameters import NeuronParameters, offsets
-from model import golden
-from model.description import FullyConnected
+from qsnn.hw.core.neuron import NeuronUnit
+from qsnn.hw.plan.parameters import NeuronParameters, offsets
+from qsnn.model import golden
+from qsnn.model.description import FullyConnected
 from tests.networks import stage_of
 from tests.simulation import waveform
 

@@ -3,9 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hw.parameters import NeuronParameters, ScoreParameters, offsets
-from model import golden
-from model.description import FullyConnected, Readout
+from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters, offsets
+from qsnn.model import golden
+from qsnn.model.description import FullyConnected, Readout
 from tests.networks import stage_of
 
 SHAPES = [dict(n_in=3, input_bits=2, membrane_bits=2, signed=True, shift=1, frac=0),

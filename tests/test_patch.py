@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from amaranth.utils import ceil_log2
 
-from hw import filling
-from hw.boards import BOARDS
-from hw.build import build, choose_folding, contents, open_build
-from hw.filling import FillError, fill, placeholders, with_contents
-from hw.flow import FlowError, Options, implement
-from hw.toolchain import find
-from model.description import save
+from qsnn.hw.board import filling
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.filling import FillError, fill, placeholders, with_contents
+from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.toolchain import find
+from qsnn.hw.emit.build import build, choose_folding, contents, open_build
+from qsnn.model.description import save
 from tests.networks import random_description
 from tests.test_load import retrained
 

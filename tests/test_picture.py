@@ -8,11 +8,11 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from hw.build import build, choose_folding, open_build
-from hw.picture import draw_network
-from model import golden
-from sim.compiled import Outcome
-from sim.pictures import draw
+from qsnn.hw.emit.build import build, choose_folding, open_build
+from qsnn.hw.emit.picture import draw_network
+from qsnn.model import golden
+from qsnn.sim.compiled import Outcome
+from qsnn.sim.pictures import draw
 from tests.networks import random_description, random_maps, random_pixels
 
 

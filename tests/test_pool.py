@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw.pool import Pool
+from qsnn.hw.core.pool import Pool
 from tests.simulation import waveform
 
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from hw.driver import Accelerator, LinkError
-from hw.ports import POLL, TRANSFER, SpiPort, line_speed, open_port
+from qsnn.hw.link.driver import Accelerator, LinkError
+from qsnn.hw.link.ports import POLL, TRANSFER, SpiPort, line_speed, open_port
 from tests.test_driver import NETWORK, check, device, draw
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from cobs import cobs
 
-from hw.protocol import (
+from qsnn.hw.link.protocol import (
     DELIMITER,
     OVERHEAD,
     Frame,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model.qsnn import (
+from qsnn.model.qsnn import (
     QSNN,
     BinaryLinear,
     Config,

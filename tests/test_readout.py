@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hw.parameters import ScoreParameters
-from hw.readout import ScoreUnit
+from qsnn.hw.core.readout import ScoreUnit
+from qsnn.hw.plan.parameters import ScoreParameters
 from tests.simulation import run
 
 IMAGES = 12

@@ -6,10 +6,10 @@ import pickle
 import numpy as np
 import pytest
 
-from model import audio, data
-from model.data import DataError, load, load_sounds
-from model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
-from model.recordings import HELD_OUT, TASKS, encode_beats, excerpt
+from qsnn.model import audio, data
+from qsnn.model.data import DataError, load, load_sounds
+from qsnn.model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
+from qsnn.model.recordings import HELD_OUT, TASKS, encode_beats, excerpt
 
 SPLITS = ("train", "test")
 
@@ -226,7 +226,7 @@ def test_malformed(folder, raw):
 
 
 def test_a_bomb_is_not_unpacked(folder, monkeypatch):
-    monkeypatch.setattr("model.recordings.MAX_BYTES", 100)
+    monkeypatch.setattr("qsnn.model.recordings.MAX_BYTES", 100)
     write(folder, "pendigits", pen(np.random.default_rng(0)))
     with pytest.raises(DataError, match="more than 100 bytes inside"):
         load("pendigits", "test", folder)

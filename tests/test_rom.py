@@ -4,8 +4,8 @@ import random
 import pytest
 from amaranth.back import rtlil
 
-from hw.emit import HERE
-from hw.rom import LoadPort, Rom, word_bytes
+from qsnn.hw.core.rom import LoadPort, Rom, word_bytes
+from qsnn.hw.emit.artefacts import HERE
 from tests.simulation import waveform
 
 

@@ -1,6 +1,6 @@
 """Reports of nextpnr, taken apart."""
 
-from hw.routed import critical_path, fmax_mhz, parts
+from qsnn.hw.board.routed import critical_path, fmax_mhz, parts
 
 
 def step(kind, cell, ns):

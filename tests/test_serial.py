@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.folding import FoldingError
-from hw.serial.network import StreamNetwork
-from hw.serial.plan import SerialFolding, default_serial, serial_plan
-from hw.serial.timing import finish_times, word_counts
-from model import streams
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.hw.plan.serial import SerialFolding, default_serial, serial_plan
+from qsnn.hw.plan.steps import finish_times, word_counts
+from qsnn.hw.serial.network import StreamNetwork
+from qsnn.model import streams
 from tests.networks import random_description
 from tests.streams import random_serial, random_steps, random_stream
 

@@ -10,16 +10,16 @@ from amaranth.hdl import Fragment
 from amaranth.sim import Simulator
 from amaranth.utils import ceil_log2
 
-from hw import protocol
-from hw.accelerator import AcceleratorCore
-from hw.boards import BOARDS
-from hw.build import choose_folding, find_network
-from hw.estimate import core_estimate, inbox_bytes
-from hw.folding import Folding
-from hw.protocol import REPLY, Frame, Hello, Request, Splitter, Status, encode
-from hw.spi import SCK_CYCLES, Spi
-from model import golden
-from model.description import load
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.emit.build import choose_folding, find_network
+from qsnn.hw.link import protocol
+from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.link.protocol import REPLY, Frame, Hello, Request, Splitter, Status, encode
+from qsnn.hw.link.spi import SCK_CYCLES, Spi
+from qsnn.hw.plan.estimate import core_estimate, inbox_bytes
+from qsnn.hw.plan.folding import Folding
+from qsnn.model import golden
+from qsnn.model.description import load
 from tests.networks import random_description, random_pixels
 from tests.spi import Master
 

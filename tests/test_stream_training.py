@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from model import experiment, golden
-from model.data import load
-from model.description import load as load_description
-from model.equality import compare, load_net
-from model.qsnn import Config
-from model.recordings import TASKS
-from model.training import (
+from qsnn.model import experiment, golden
+from qsnn.model.data import load
+from qsnn.model.description import load as load_description
+from qsnn.model.equality import compare, load_net
+from qsnn.model.qsnn import Config
+from qsnn.model.recordings import TASKS
+from qsnn.model.training import (
     CHECKPOINT,
     Recipe,
     Training,

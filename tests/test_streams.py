@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import golden, streams
-from model.description import Description, DescriptionError, load, save
-from model.equality import compare, load_net, save_net
-from model.export import fold
-from model.layers import FullyConnected, Readout
-from model.qsnn import QSNN, Config
+from qsnn.model import golden, streams
+from qsnn.model.description import Description, DescriptionError, load, save
+from qsnn.model.equality import compare, load_net, save_net
+from qsnn.model.export import fold
+from qsnn.model.layers import FullyConnected, Readout
+from qsnn.model.qsnn import QSNN, Config
 from tests.networks import random_description
 from tests.streams import random_steps, random_stream
 

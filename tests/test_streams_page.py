@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.description import load
+from qsnn.model.description import load
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = [path for path in sorted((ROOT / "model/networks").glob("*.qsnn")) if load(path).stream]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hw.synapses import SynapseArray, synapse_latency
+from qsnn.hw.core.synapses import SynapseArray, synapse_latency
 from tests.simulation import waveform
 
 GROUPS = 12

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hw.folding import Folding, plan
-from hw.stages import Plan
+from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.stages import Plan
 from tests.networks import random_description, random_foldings, random_maps
 
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model import data, experiment, golden
-from model.architecture import NAMED
-from model.description import load
-from model.equality import compare, load_net
-from model.export import fold
-from model.qsnn import Config
-from model.training import (
+from qsnn.model import data, experiment, golden
+from qsnn.model.architecture import NAMED
+from qsnn.model.description import load
+from qsnn.model.equality import compare, load_net
+from qsnn.model.export import fold
+from qsnn.model.qsnn import Config
+from qsnn.model.training import (
     CHECKPOINT,
     Recipe,
     Training,
@@ -261,7 +261,7 @@ def test_schedules(monkeypatch):
     """What is frozen when, how sharp the gradient is, and the learning rate."""
     training = Training(CONFIG, replace(RECIPE, epochs=20))
     shifted, lr = [], []
-    monkeypatch.setattr("model.training.shift_images", lambda x, limit, generator, image: (
+    monkeypatch.setattr("qsnn.model.training.shift_images", lambda x, limit, generator, image: (
         shifted.append(training.done), x)[1])
     for epoch in training.epochs(*task()):
         layer = training.net.hidden[0]

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from hw.tree import AdderTree, tree_latency
+from qsnn.hw.core.tree import AdderTree, tree_latency
 from tests.simulation import waveform
 
 # a register behind every level but the first of single bits, which shares the second one's

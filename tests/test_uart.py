@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.uart import UartReceiver, UartTransmitter, divisor
+from qsnn.hw.link.uart import UartReceiver, UartTransmitter, divisor
 from tests.uart import line, read_line
 
 DIVISORS = [5, 8, 13, 26]

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hw.folding import Folding, plan
-from hw.window import Walker, WindowSchedule
+from qsnn.hw.core.window import Walker, WindowSchedule
+from qsnn.hw.plan.folding import Folding, plan
 from tests.networks import random_maps
 from tests.simulation import run, waveform
 

@@ -1,4 +1,6 @@
-"""The encoder of sound: all bands of resonators on one adder, exactly as :mod:`model.audio`."""
+"""The encoder of sound: all bands of resonators on one adder, exactly as
+:mod:`qsnn.model.audio`.
+"""
 
 from amaranth import *
 from amaranth.lib import data, enum, stream, wiring
@@ -6,8 +8,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hw.serial.buffer import RAM
-from model.audio import BANDS, FRAME, LEVELS, POINT
+from qsnn.hw.serial.buffer import RAM
+from qsnn.model.audio import BANDS, FRAME, LEVELS, POINT
 
 __all__ = ["Datapath", "Op", "SoundEncoder", "SpikeWriter", "Word", "program_of", "reached"]
 
@@ -81,7 +83,7 @@ def program_of(bands):
 
 
 def reached(number, level):
-    """Whether ``level(number) >= level``, see :func:`model.audio.levels_of`."""
+    """Whether ``level(number) >= level``, see :func:`qsnn.model.audio.levels_of`."""
     bits, below = divmod(level, 2)
     if below:
         return number[bits:].any() | number[bits - 2:bits].all()
@@ -200,7 +202,7 @@ class SpikeWriter(wiring.Component):
 
 
 class SoundEncoder(wiring.Component):
-    """Sound as steps, :func:`model.audio.sound`: a step is a frame of samples.
+    """Sound as steps, :func:`qsnn.model.audio.sound`: a step is a frame of samples.
 
     :class:`Datapath` goes once through the program of :func:`program_of` for each sample. A sample
     is taken every :py:`cycles` cycles, where samples wait and steps do not: the spikes of a band
@@ -211,8 +213,8 @@ class SoundEncoder(wiring.Component):
     simd : int
         Inputs of a word of the network's first layer.
     bands, levels, frame :
-        As in :mod:`model.audio`. ``k`` is at least 2, a coefficient has each shift at most once,
-        a level is at least 4, a frame has 2 to 255 samples.
+        As in :mod:`qsnn.model.audio`. ``k`` is at least 2, a coefficient has each shift at most
+        once, a level is at least 4, a frame has 2 to 255 samples.
 
     Members
     -------
@@ -220,7 +222,7 @@ class SoundEncoder(wiring.Component):
         A sample, signed; with the last one of a recording ``end``. It ends the frame there,
         however many samples that has, and the sample behind it is the first of a recording.
     o : Out(stream of {word, emit, clear})
-        Frames for :class:`hw.serial.network.StreamNetwork`: the label and a fresh start behind
+        Frames for :class:`qsnn.hw.serial.network.StreamNetwork`: the label and a fresh start behind
         each recording.
     busy : Out(1)
         A sample is at work, or a step waits to be taken.

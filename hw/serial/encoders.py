@@ -1,6 +1,6 @@
-"""Encoders: sampled signals become spikes, exactly as :mod:`model.encoders` says it.
+"""Encoders: sampled signals become spikes, exactly as :mod:`qsnn.model.encoders` says it.
 
-That of sound is in :mod:`hw.serial.audio`.
+That of sound is in :mod:`qsnn.hw.serial.audio`.
 """
 
 from amaranth import *
@@ -8,11 +8,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.folding import FoldingError
-from hw.serial.audio import SoundEncoder
-from hw.serial.buffer import RAM
-from model.encoders import Rhythm
-from model.recordings import CROSSED, CROSSED_SHIFT, TASKS, UNUSUAL, UNUSUAL_SHIFT
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.hw.serial.audio import SoundEncoder
+from qsnn.hw.serial.buffer import RAM
+from qsnn.model.encoders import Rhythm
+from qsnn.model.recordings import CROSSED, CROSSED_SHIFT, TASKS, UNUSUAL, UNUSUAL_SHIFT
 
 BEAT_STEPS = TASKS["ecg"].steps
 
@@ -26,7 +26,7 @@ def thermometer(number, levels):
 
 
 class Crossings(wiring.Component):
-    """Level crossings of a signal, :func:`model.encoders.crossings`.
+    """Level crossings of a signal, :func:`qsnn.model.encoders.crossings`.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ class Crossings(wiring.Component):
 
 
 class RhythmEncoder(wiring.Component):
-    """Early and late beats, :class:`model.encoders.Rhythm`.
+    """Early and late beats, :class:`qsnn.model.encoders.Rhythm`.
 
     Parameters
     ----------
-    rhythm : :class:`model.encoders.Rhythm`
+    rhythm : :class:`qsnn.model.encoders.Rhythm`
         Its widths; it starts as it does.
 
     Members
@@ -129,7 +129,7 @@ def _times(value, number):
 
 
 class Unusual(wiring.Component):
-    """What is unlike the mean of the pieces before, :class:`model.encoders.Usual`.
+    """What is unlike the mean of the pieces before, :class:`qsnn.model.encoders.Usual`.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ class Unusual(wiring.Component):
 
 
 class BeatEncoder(wiring.Component):
-    """An ECG as steps, :func:`model.recordings.encode_beats`: a step is two samples.
+    """An ECG as steps, :func:`qsnn.model.recordings.encode_beats`: a step is two samples.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ class BeatEncoder(wiring.Component):
         before, in samples of 360 Hz, and ``fresh`` where all begins anew, with another patient;
         with the last one ``end``.
     o : Out(stream of {word, emit, clear})
-        Frames for :class:`hw.serial.network.StreamNetwork`: the label and a fresh start behind
+        Frames for :class:`qsnn.hw.serial.network.StreamNetwork`: the label and a fresh start behind
         each beat.
     busy : Out(1)
         A step waits to be taken.
@@ -271,7 +271,7 @@ ENCODERS = {
 def make_encoder(name, description, simd, events=False):
     """The encoder of that name for a network, or None where there is no name.
 
-    Raises :class:`hw.folding.FoldingError`.
+    Raises :class:`qsnn.hw.plan.folding.FoldingError`.
     """
     if not name:
         return None

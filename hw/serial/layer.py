@@ -5,13 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw.neuron import NeuronUnit
-from hw.readout import ScoreUnit
-from hw.rom import Rom
-from hw.schedule import Sequencer
-from hw.serial.buffer import RAM, StepBuffer, StepSchedule
-from hw.serial.synapses import ActiveSynapses, delayed
-from hw.serial.words import Packer
+from qsnn.hw.core.neuron import NeuronUnit
+from qsnn.hw.core.readout import ScoreUnit
+from qsnn.hw.core.rom import Rom
+from qsnn.hw.core.schedule import Sequencer
+from qsnn.hw.serial.buffer import RAM, StepBuffer, StepSchedule
+from qsnn.hw.serial.synapses import ActiveSynapses, delayed
+from qsnn.hw.serial.words import Packer
 
 __all__ = ["SerialLayer", "SerialReadout", "connect_layers"]
 
@@ -33,7 +33,7 @@ class _Serial(wiring.Component):
     Members
     -------
     room, take, write, word, index, done, emit, clear :
-        The writing side of the :class:`hw.serial.buffer.StepBuffer`.
+        The writing side of the :class:`qsnn.hw.serial.buffer.StepBuffer`.
     busy : Out(1)
         A step is under way or waits.
     """
@@ -116,8 +116,8 @@ class SerialLayer(_Serial):
 
     Parameters
     ----------
-    stage : :class:`hw.serial.plan.SerialStage`
-    parameters : :class:`hw.parameters.NeuronParameters`
+    stage : :class:`qsnn.hw.plan.serial.SerialStage`
+    parameters : :class:`qsnn.hw.plan.parameters.NeuronParameters`
     simd, words : int
         Of the layer that takes the spikes.
     tables, files :
@@ -207,11 +207,11 @@ class SerialLayer(_Serial):
 class SerialReadout(_Serial):
     """Output layer: totals over the steps, and at each step that emits scores and label.
 
-    Parameters as for :class:`SerialLayer`, with :class:`hw.serial.plan.TotalParameters`.
+    Parameters as for :class:`SerialLayer`, with :class:`qsnn.hw.plan.serial.TotalParameters`.
 
     Members
     -------
-    o : Out(stream), see :class:`hw.readout.ScoreUnit`
+    o : Out(stream), see :class:`qsnn.hw.core.readout.ScoreUnit`
     """
 
     def __init__(self, stage, parameters, *, tables, files):

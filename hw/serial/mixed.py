@@ -1,8 +1,9 @@
 """Networks for images whose later layers are time-serial.
 
-The first layers take all time steps of an image at once, as :mod:`hw.layer` has them; from one
-layer on, the steps go through one after the other, with membranes in memory, a popcount for one
-step in place of one for each, and words without a spike left out. The integers are the same.
+The first layers take all time steps of an image at once, as :mod:`qsnn.hw.core.layer` has them;
+from one layer on, the steps go through one after the other, with membranes in memory, a popcount
+for one step in place of one for each, and words without a spike left out. The integers are the
+same.
 """
 
 from dataclasses import dataclass
@@ -12,16 +13,16 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.buffer import ImageBuffer, ImageWriter
-from hw.folding import Folding, FoldingError, plan
-from hw.images import tables
-from hw.layer import SpikingLayer
-from hw.network import image_name
-from hw.parameters import stage_parameters
-from hw.serial.layer import SerialLayer, SerialReadout, connect_layers
-from hw.serial.plan import SerialFolding, layer_parameters, serial_stages, serial_tables
-from model.description import Description
-from model.layers import Readout
+from qsnn.hw.core.buffer import ImageBuffer, ImageWriter
+from qsnn.hw.core.layer import SpikingLayer
+from qsnn.hw.core.network import image_name
+from qsnn.hw.plan.folding import Folding, FoldingError, plan
+from qsnn.hw.plan.images import tables
+from qsnn.hw.plan.parameters import stage_parameters
+from qsnn.hw.plan.serial import SerialFolding, layer_parameters, serial_stages, serial_tables
+from qsnn.hw.serial.layer import SerialLayer, SerialReadout, connect_layers
+from qsnn.model.description import Description
+from qsnn.model.layers import Readout
 
 __all__ = ["MixedNetwork", "MixedPlan", "Unroll", "mixed_plan"]
 
@@ -91,18 +92,19 @@ class Unroll(wiring.Component):
 
     Parameters
     ----------
-    source : :class:`hw.stages.StagePlan`
+    source : :class:`qsnn.hw.plan.stages.StagePlan`
         Of the layer that gives them.
-    stage : :class:`hw.serial.plan.SerialStage`
+    stage : :class:`qsnn.hw.plan.serial.SerialStage`
         Of the layer that takes them.
 
     Members
     -------
     i, i_room, i_take :
-        Beats of the source with a credit for each image, see :class:`hw.buffer.ImageWriter`.
+        Beats of the source with a credit for each image, see
+        :class:`qsnn.hw.core.buffer.ImageWriter`.
     room, take, write, word, index, done, emit, clear :
-        The writing side of a :class:`hw.serial.buffer.StepBuffer`; the last step of an image has
-        both commands.
+        The writing side of a :class:`qsnn.hw.serial.buffer.StepBuffer`; the last step of an image
+        has both commands.
     """
 
     def __init__(self, source, stage):
@@ -164,8 +166,8 @@ class Unroll(wiring.Component):
 
 
 class MixedNetwork(wiring.Component):
-    """As :class:`hw.network.Network`, with :class:`hw.serial.plan.SerialFolding` for the layers
-    that are serial. Nothing in it can be loaded.
+    """As :class:`qsnn.hw.core.network.Network`, with :class:`qsnn.hw.plan.serial.SerialFolding`
+    for the layers that are serial. Nothing in it can be loaded.
     """
 
     memories = ()

@@ -4,41 +4,41 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.network import image_name
-from hw.serial.encoders import make_encoder
-from hw.serial.layer import SerialLayer, SerialReadout, connect_layers
-from hw.serial.plan import layer_parameters, serial_plan, serial_tables
-from hw.serial.words import StepInput
+from qsnn.hw.core.network import image_name
+from qsnn.hw.plan.serial import layer_parameters, serial_plan, serial_tables
+from qsnn.hw.serial.encoders import make_encoder
+from qsnn.hw.serial.layer import SerialLayer, SerialReadout, connect_layers
+from qsnn.hw.serial.words import StepInput
 
 __all__ = ["StreamNetwork"]
 
 
 class StreamNetwork(wiring.Component):
-    """Spiking network over a stream of steps, bit-exact with :func:`model.streams.run`.
+    """Spiking network over a stream of steps, bit-exact with :func:`qsnn.model.streams.run`.
 
     Parameters
     ----------
-    description : :class:`model.description.Description`
+    description : :class:`qsnn.model.description.Description`
         Of a stream.
-    foldings : list of :class:`hw.serial.plan.SerialFolding`
-        Raises :class:`hw.folding.FoldingError` if it can't be.
+    foldings : list of :class:`qsnn.hw.plan.serial.SerialFolding`
+        Raises :class:`qsnn.hw.plan.folding.FoldingError` if it can't be.
     files : bool
         Memories read their images from files; else the contents are part of the circuit.
     events : bool
-        Whether :py:`i` takes events; else frames, see :class:`hw.serial.words.StepInput`. Events
-        are for a first layer that is sparse.
+        Whether :py:`i` takes events; else frames, see :class:`qsnn.hw.serial.words.StepInput`.
+        Events are for a first layer that is sparse.
 
     encoder : str
-        Name in :data:`hw.serial.encoders.ENCODERS` of what stands before the network and takes
+        Name in :data:`qsnn.hw.serial.encoders.ENCODERS` of what stands before the network and takes
         its place at :py:`i`; or "", and steps come from outside.
 
     Members
     -------
     busy : Out(1)
         A step is under way or waits, or a result does.
-    i : In(stream), see :class:`hw.serial.words.StepInput`, or that of the encoder
+    i : In(stream), see :class:`qsnn.hw.serial.words.StepInput`, or that of the encoder
     o : Out(stream of {score, label, last})
-        One beat a class for each step that emits, see :class:`hw.readout.ScoreUnit`.
+        One beat a class for each step that emits, see :class:`qsnn.hw.core.readout.ScoreUnit`.
     """
 
     def __init__(self, description, foldings, *, files=False, events=False, encoder=""):

@@ -4,8 +4,8 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.accumulator import Accumulator
-from hw.tree import AdderTree, tree_latency
+from qsnn.hw.core.accumulator import Accumulator
+from qsnn.hw.core.tree import AdderTree, tree_latency
 
 __all__ = ["ActiveSynapses", "delayed"]
 

@@ -55,7 +55,7 @@ class StepInput(wiring.Component):
         the step's last one. An index may come once in a step; a step without a spike is one beat
         of a word 0 that ends it.
     room, take, write, word, index, done, emit, clear :
-        The writing side of a :class:`hw.serial.buffer.StepBuffer`.
+        The writing side of a :class:`qsnn.hw.serial.buffer.StepBuffer`.
     busy : Out(1)
         A step has come in part.
     """

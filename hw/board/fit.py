@@ -1,0 +1,148 @@
+"""Choosing a folding for a board, and saying before synthesis what does not fit."""
+
+from dataclasses import replace
+
+from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.plan.estimate import MEASURED, estimate
+from qsnn.hw.plan.folding import plan
+from qsnn.hw.plan.search import Found, Search
+
+__all__ = ["FitError", "check_fit", "choose_for_board", "found_text"]
+
+ANY = 1 << 40  # cycles: more than a network has
+# what is larger than all boards here: LUTs, and block RAMs of 18 kbit; from AMD's product tables
+# (DS180, DS890), which count RAM in blocks of 36 kbit. A LUT of six inputs counts as one here
+LARGER = (("Artix-7 100T", 63_400, 270), ("Artix-7 200T", 134_600, 730),
+          ("Kintex-7 325T", 203_800, 890), ("Kintex-7 480T", 298_600, 1_910),
+          ("Virtex-7 690T", 433_200, 2_940), ("Kintex UltraScale KU115", 663_360, 4_320))
+SURE = 1.1  # times the logic of the board: the estimate's error
+
+
+class FitError(ValueError):
+    """A network that is too large for a board."""
+
+
+def check_fit(board, description, foldings, *, bare=False, loadable=False, link="uart"):
+    """Raise :class:`FitError` if a network cannot fit, with what would.
+
+    Its block RAMs are exact, its logic may be up to 10 % less.
+    """
+    whole = plan(description, foldings)
+    options = dict(bare=bare, loadable=loadable, link=link)
+    if any(stage.spram for stage in whole.stages) and not board.spram_bits:
+        raise FitError(f"the {board.title} has no single-port RAM for weights")
+    problem = _problem(board, estimate(board, description, whole, **options))
+    if not problem:
+        return
+    remedies = []
+    best = _fastest(description, board, options)
+    if best:
+        remedies.append(f"--fit finds a folding that does, {_folding_text(best)} with "
+                        f"{float(best.plan.cycles_per_image):g} cycles an image")
+    larger = _other_board(board, lambda other: not _problem(
+        other, estimate(other, description, whole, **options))
+        and (other.spram_bits or not any(folding.spram for folding in foldings)))
+    if larger:
+        remedies.append(f"this folding fits the {larger.title}")
+    raise FitError(f"{problem}: " + ("; ".join(remedies) or "no folding fits, nor another board; "
+                                     f"take a smaller network{_larger(description, options)}"))
+
+
+def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=False,
+                     link="uart"):
+    """The fastest :class:`qsnn.hw.plan.search.Found` for a board; with ``fps``, the smallest one
+    that reaches so many images a second at a clock of ``hz``.
+
+    Weights go into single-port RAM where that is what makes it fit, or faster. Raises
+    :class:`FitError` with what would do.
+    """
+    options = dict(bare=bare, loadable=loadable, link=link)
+    if fps is None:
+        best = _fastest(description, board, options)
+        if best is None:
+            other = _other_board(board, lambda other: _at(description, other, options, ANY))
+            raise FitError(f"no folding of the network fits the {board.title}: " + (
+                f"the {other.title} would do" if other else
+                f"take a smaller network{_larger(description, options)}"))
+        return best
+    cycles = int(hz / fps)
+    found = _at(description, board, options, cycles)
+    if found:
+        return found
+    wanted = (f"{fps:,} images/s at {hz / 1e6:g} MHz leave {cycles:,} cycles for an image, "
+              f"which no folding has on the {board.title}")
+    best = _fastest(description, board, options)
+    reached = (f"the fastest has {float(best.plan.cycles_per_image):g}, "
+               f"{int(hz / best.plan.cycles_per_image):,} images/s" if best else "none fits it")
+    other = _other_board(board, lambda other: _at(description, other, options, cycles))
+    raise FitError(f"{wanted}: {reached}; " + (
+        f"at this clock the {other.title} would do" if other
+        else "no other board would do at this clock"))
+
+
+def found_text(found, board, hz):
+    """What was chosen, in two lines."""
+    cycles = found.plan.cycles_per_image
+    return (f"folding           {_folding_text(found)}\n"
+            f"estimate          {found.estimate.logic:,} of {board.logic:,} logic cells, "
+            f"{found.estimate.blocks} of {board.ram_blocks} block RAMs, "
+            f"{int(hz / cycles):,} images/s at {hz / 1e6:g} MHz")
+
+
+def _folding_text(found: Found):
+    spram = [str(index) for index, folding in enumerate(found.foldings) if folding.spram]
+    return (f"--pe {','.join(str(folding.pe) for folding in found.foldings)} "
+            f"--simd {','.join(str(folding.simd) for folding in found.foldings)}"
+            + (f" --pixels {','.join(str(folding.pixels) for folding in found.foldings)}"
+               if any(folding.pixels > 1 for folding in found.foldings) else "")
+            + "".join(f", layer {index} in single-port RAM" for index in spram))
+
+
+def _problem(board, needs):
+    """What there is too much of, in words; empty if it fits."""
+    if needs.blocks > board.ram_blocks:
+        return (f"the network needs {needs.blocks} block RAMs, the {board.title} has "
+                f"{board.ram_blocks}")
+    if needs.logic > SURE * board.logic:
+        return (f"the network needs about {needs.logic:,} logic cells, the {board.title} has "
+                f"{board.logic:,}")
+    return ""
+
+
+def _searches(description, board, options):
+    yield Search(description, board, **options)
+    if board.spram_bits:
+        yield Search(description, board, spram=True, **options)
+
+
+def _fastest(description, board, options):
+    found = [search.fastest() for search in _searches(description, board, options)]
+    return min((one for one in found if one), key=lambda one: one.plan.cycles_per_image,
+               default=None)
+
+
+def _at(description, board, options, cycles):
+    found = (search.at(cycles) for search in _searches(description, board, options))
+    return next((one for one in found if one), None)
+
+
+def _larger(description, options):
+    """What device would hold a network that no board does, by the estimate: words, or none."""
+    for name, logic, blocks in LARGER:
+        device = replace(BOARDS["ulx3s-85f"], logic=logic, ram_blocks=blocks)
+        if description.weight_bits > blocks * device.ram_bits:
+            continue  # no need to look for a folding
+        found = Search(description, device, **options).at(ANY)
+        if found:
+            return (f", or a larger device: the {name} would hold it, with {found.estimate.blocks} "
+                    f"block RAMs of 18 kbit and {found.estimate.logic:,} LUTs for "
+                    f"{float(found.plan.cycles_per_image):,.0f} cycles an image, but no tool here "
+                    "makes its bitstreams")
+    return ""
+
+
+def _other_board(board, fits):
+    """The smallest other board that fits, of families whose estimate is measured, or None."""
+    others = sorted(BOARDS.values(), key=lambda other: other.logic)
+    return next((other for other in others if other.name != board.name
+                 and other.family in MEASURED and fits(other)), None)

@@ -1,0 +1,92 @@
+"""Class scores: bias, argmax, and a queue that holds two images' scores."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out
+
+from qsnn.hw.core.buffer import credits
+
+__all__ = ["ScoreUnit"]
+
+
+class ScoreUnit(wiring.Component):
+    """Turns the sums of a readout, one a cycle, into class scores and the label.
+
+    score = (sum << frac) + bias; the label is the first class with the largest score.
+
+    Members
+    -------
+    valid, sum, bias : In
+        Classes in order; those beyond ``classes`` are padding and are dropped.
+    room, take : Out(1), In(1)
+        A credit for each image whose scores the queue can hold: 2.
+    o : Out(stream of {score, label, last})
+        One beat a class. ``label`` is the best class so far: that of the image in its ``last``.
+    """
+
+    IMAGES = 2
+    latency = 4  # cycles from valid to o.valid: score, argmax, two in the queue
+
+    def __init__(self, *, classes, neurons, parameters):
+        self.classes, self.neurons, self.parameters = classes, neurons, parameters
+        super().__init__({
+            "valid": In(1),
+            "sum": In(range(parameters.sum_max + 1)),
+            "bias": In(parameters.bias_shape),
+            "room": Out(1), "take": In(1),
+            "o": Out(stream.Signature(data.StructLayout({
+                "score": parameters.score_shape,
+                "label": range(classes),
+                "last": 1,
+            }))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+
+        valid = Signal()
+        score = Signal(p.score_shape, reset_less=True)
+        m.d.sync += [valid.eq(self.valid), score.eq((self.sum << p.frac) + self.bias)]
+
+        index = Signal(range(self.neurons))
+        best = Signal.like(score)
+        better = Signal()
+        push = Signal()
+        kept = Signal(data.StructLayout({"score": p.score_shape, "better": 1}))
+        # later classes must be strictly better: ties go to the lower class. A difference has a
+        # carry chain everywhere, a comparison has not
+        difference = Signal(signed(len(score) + 1))
+        m.d.comb += difference.eq(best - score)
+        m.d.comb += better.eq((index == 0) | difference[-1])
+        m.d.sync += push.eq(valid & (index < self.classes))
+        with m.If(valid):
+            m.d.sync += index.eq(Mux(index == self.neurons - 1, 0, index + 1))
+            m.d.sync += [kept.score.eq(score), kept.better.eq(better)]
+            with m.If(better & (index < self.classes)):
+                m.d.sync += best.eq(score)
+
+        # the queue keeps one bit, from which the label follows as the classes leave: words of at
+        # most 16 bits, one block RAM, for all but very wide readouts
+        m.submodules.queue = queue = SyncFIFOBuffered(
+            width=Shape.cast(kept.shape()).width, depth=self.IMAGES * self.classes)
+        m.d.comb += [
+            queue.w_en.eq(push), queue.w_data.eq(kept),
+            self.o.valid.eq(queue.r_rdy), queue.r_en.eq(self.o.ready),
+        ]
+        leaving = data.View(kept.shape(), queue.r_data)
+        position = Signal(range(self.classes))
+        last, label = Signal(init=self.classes == 1), Signal(range(self.classes))
+        m.d.comb += [
+            self.o.p.score.eq(leaving.score), self.o.p.last.eq(last),
+            self.o.p.label.eq(Mux(leaving.better, position, label)),
+        ]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [position.eq(Mux(last, 0, position + 1)), label.eq(self.o.p.label)]
+            if self.classes > 1:
+                m.d.sync += last.eq(position == self.classes - 2)
+
+        popped = self.o.valid & self.o.ready & self.o.p.last
+        m.d.comb += self.room.eq(credits(m, more=popped, fewer=self.take, init=1))
+        return m

@@ -1,0 +1,106 @@
+"""Payloads of :mod:`qsnn.hw.link.protocol`, byte by byte: images come, replies go."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from qsnn.hw.link.frames import Outbox
+from qsnn.hw.link.protocol import Code, Request
+
+__all__ = ["ERROR", "KIND", "STATUS", "BeatPacker", "ReplyBody"]
+
+KIND = range(max(Request) + 1)
+ERROR = range(max(Code) + 1)  # 0: none
+STATUS = data.StructLayout({"good": 16, "bad": 8, "overruns": 8})
+
+
+class BeatPacker(wiring.Component):
+    """Bytes to beats of ``width`` bits, the first byte lowest; all registers."""
+
+    def __init__(self, width):
+        self.bytes = -(-width // 8)
+        super().__init__({"i": In(stream.Signature(8)), "o": Out(stream.Signature(width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal(8 * self.bytes)
+        count = Signal(range(self.bytes))
+        m.d.comb += [self.o.payload.eq(held), self.i.ready.eq(~self.o.valid)]
+        with m.If(self.i.valid & self.i.ready):
+            last = count == self.bytes - 1
+            m.d.sync += [count.eq(Mux(last, 0, count + 1)), self.o.valid.eq(last),
+                         held.eq(Cat(held, self.i.payload) >> 8)]
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        return m
+
+
+class ReplyBody(wiring.Component):
+    """The payload of a reply.
+
+    Members
+    -------
+    kind, error, status : In
+        The request; the code of its error, or 0; the counters. Unchanged until :py:`last`.
+    result : In(stream)
+        Scores of the network: taken while the reply to INFER goes out.
+    address, word : Out, In(8)
+        Bytes that are in memory: a greeting at 0, a CRC at ``Outbox.NOTES``; two cycles later.
+    valid : Out(1)
+        Once it is high and :py:`next` is low for five cycles, :py:`byte` and :py:`last` are right.
+    byte, last : Out
+    next : In(1)
+        The byte is taken.
+    """
+
+    def __init__(self, hello, result):
+        self.hello = hello
+        super().__init__({
+            "kind": In(KIND), "error": In(ERROR), "status": In(STATUS), "result": In(result),
+            "address": Out(range(Outbox.FRAME)), "word": In(8),
+            "valid": Out(1), "byte": Out(8), "last": Out(1), "next": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        size = self.hello.score_bytes
+        beat = self.result.p
+        score = Signal(8 * size)  # sign extended
+        index = Signal(range(Outbox.NOTES))
+        done = Signal()  # with this byte a score, or the whole payload, is complete
+        failed, stored, status, infer = (Signal(name=name) for name in
+                                         ("failed", "stored", "status_", "infer"))
+        m.d.sync += [
+            failed.eq(self.error != 0),
+            stored.eq((self.error == 0) & ((self.kind == Request.HELLO)
+                                           | (self.kind == Request.CRC))),
+            status.eq((self.error == 0) & (self.kind == Request.STATUS)),
+            infer.eq((self.error == 0) & (self.kind == Request.INFER)),
+        ]
+        m.d.comb += [
+            score.eq(beat.score),
+            # what is not stored reads as zero
+            self.address.eq(Cat(index, self.kind != Request.HELLO, ~stored)),
+            self.valid.eq(self.result.valid | ~infer), self.last.eq(done & (beat.last | ~infer)),
+            self.result.ready.eq(self.next & done & infer),
+        ]
+        # a byte of each, and which: in registers, so that a bit of the sum takes few cells
+        sources = [(failed, self.error), (infer & (index == size), beat.label),
+                   *((status & (index[:2] == k), self.status.as_value().word_select(k, 8))
+                     for k in range(4)),
+                   *((infer & (index == k), score.word_select(k, 8)) for k in range(size))]
+        byte = self.word
+        for k, (condition, value) in enumerate(sources):
+            chosen = Signal(name=f"chosen_{k}")
+            m.d.sync += chosen.eq(condition)
+            byte |= Mux(chosen, value, 0)
+        m.d.sync += self.byte.eq(byte)
+        with m.If(infer):  # the label is known in the last beat, and goes behind its score
+            m.d.sync += done.eq(index == Mux(beat.last, size, size - 1))
+        with m.Elif(stored & (self.kind == Request.HELLO)):
+            m.d.sync += done.eq(index == self.hello.FORMAT.size - 1)
+        with m.Else():
+            m.d.sync += done.eq((index[:2] == 3) | ~(stored | status))
+        with m.If(self.next):
+            m.d.sync += index.eq(Mux(done, 0, index + 1))
+        return m

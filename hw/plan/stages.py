@@ -1,0 +1,385 @@
+"""What follows from the shape of a layer and its folding: words, groups, cycles, buffers.
+
+All numbers of cycles here are exact; the simulations are held to them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qsnn.hw.core.synapses import synapse_latency
+from qsnn.hw.plan.timing import timing
+
+__all__ = ["Plan", "SkipPlan", "StagePlan", "Window", "ceil_div"]
+
+
+def ceil_div(a, b):
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a convolution goes over its input map: everything that follows from the shape.
+
+    height, width, channels  of the input map, channels that the layer before pads included
+    kernel, stride, padding  as in :class:`qsnn.model.layers.Convolution`
+    out_height, out_width    positions of neurons
+    pool_size, pool          1 and none where there is no pooling
+    chunks                   words of a pixel
+    """
+
+    height: int
+    width: int
+    channels: int
+    kernel: int
+    stride: int
+    padding: int
+    out_height: int
+    out_width: int
+    pool_size: int
+    pool: str
+    chunks: int
+
+    @property
+    def units(self):
+        """Rows of the output map. Each is begun when the rows that it needs have arrived."""
+        return self.out_height // self.pool_size
+
+    @property
+    def positions(self):
+        """Positions of a unit, those of a pool's square one after the other."""
+        return self.out_width * self.pool_size
+
+    @cached_property
+    def pixel_choices(self):
+        """How many of a unit's positions, one after the other, can be computed at once.
+
+        Their distances must be the same wherever they begin: some columns of a pool's square,
+        some rows of it, some squares.
+        """
+        pool = self.pool_size
+        return sorted({before * part for before, most in (
+            (1, pool), (pool, pool), (pool * pool, self.out_width // pool))
+            for part in range(1, most + 1) if most % part == 0})
+
+    def parts(self, pixels):
+        """Columns of a square, rows of a square and squares that so many positions are."""
+        columns = min(pixels, self.pool_size)
+        rows = min(pixels // columns, self.pool_size)
+        return columns, rows, pixels // columns // rows
+
+    def distances(self, pixels):
+        """Rows and columns of the input from the first of so many positions to each."""
+        columns, rows, squares = self.parts(pixels)
+        return [(row * self.stride, (square * self.pool_size + column) * self.stride)
+                for square in range(squares) for row in range(rows) for column in range(columns)]
+
+    def loops(self, pixels):
+        """(count, rows, columns) of the loops over a map's positions, from the innermost one.
+
+        rows, columns: of the input, that a step of the loop goes on.
+        """
+        pool, stride = self.pool_size, self.stride
+        columns, rows, squares = self.parts(pixels)
+        return [(pool // columns, 0, columns * stride), (pool // rows, rows * stride, 0),
+                (self.out_width // pool // squares, 0, squares * pool * stride),
+                (self.units, pool * stride, 0)]
+
+    @property
+    def step(self):
+        """Rows of the input from one unit to the next."""
+        return self.pool_size * self.stride
+
+    @cached_property
+    def rows(self):
+        """Rows that the buffer holds: those of a unit, and those that the next one adds."""
+        later = (*self.needed[1:], self.height + self.needed[0])
+        return max(need - freed for need, freed in zip(later, (0, *self.freed), strict=False))
+
+    @cached_property
+    def needed(self):
+        """Rows of the input that each unit needs, counted from the image's first."""
+        needed = [(unit + 1) * self.step - self.stride + self.kernel - self.padding
+                  for unit in range(self.units)]
+        return (*(min(max(rows, 1), self.height) for rows in needed[:-1]), self.height)
+
+    @cached_property
+    def freed(self):
+        """Rows that nobody needs after each unit."""
+        freed = [max(0, (unit + 1) * self.step - self.padding) for unit in range(self.units)]
+        # no more than have come: a stride may be longer than its kernel
+        return (*(min(pair) for pair in zip(freed[:-1], self.needed, strict=False)), self.height)
+
+
+@dataclass(frozen=True)
+class SkipPlan:
+    """What a skip needs of its own.
+
+    source   index of the layer that it comes from
+    window   :class:`Window` over that layer's map, its kernel a single pixel
+    channels of it that mean something
+    shift    as in :class:`qsnn.model.layers.Skip`
+    weights  whether it is a convolution; else each neuron takes its own channel
+    ahead    rows that its buffer holds more: they wait for the layers that are skipped
+    """
+
+    source: int
+    window: Window
+    channels: int
+    shift: int
+    weights: bool
+    ahead: int
+
+    @property
+    def rows(self):
+        """Rows that its buffer holds."""
+        return self.window.rows + self.ahead
+
+    @property
+    def words(self):
+        """Words of inputs of each group, before those of the convolution."""
+        return self.window.chunks if self.weights else 0
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One layer with its folding: everything that follows from the shape.
+
+    n_in      inputs, those that the layer before pads included
+    n_out     neurons, channels of a convolution or classes that mean something
+    bits      of an input: pixels in the first layer, sums of pooled spikes, else 1
+    steps     time steps whose spikes meet a weight at once: 1 in the first layer
+    readout   whether it is the output layer
+    sequence  time steps that a neuron takes one after the other: 1 in a readout
+    lanes     neurons of a beat of its output; a divisor of PE and of the next layer's SIMD
+    spram     whether its weights, 64 bits of each word at most, sit in single-port RAM
+    planes    bits of a weight: the inputs are gone through once for each
+    pixel     channels of a pixel of the input that mean something, and those with padding; a row
+              of numbers is one pixel
+    window    :class:`Window` of a convolution
+    skip      :class:`SkipPlan` of one that has a skip
+    pixels    positions of a convolution that are computed at once; more than one only where PE is
+              all its channels. The neuron units still take one after the other
+    """
+
+    pe: int
+    simd: int
+    n_in: int
+    n_out: int
+    bits: int
+    steps: int
+    readout: bool
+    sequence: int
+    lanes: int
+    spram: bool = False
+    planes: int = 1
+    pixel: tuple = (1, 1)
+    window: Window | None = None
+    skip: SkipPlan | None = None
+    pixels: int = 1
+
+    @property
+    def output_pixels(self):
+        """Pixels of what the next layer takes, each with all neurons or channels."""
+        if not self.window:
+            return 1
+        return self.window.units * self.window.positions // self.window.pool_size ** 2
+
+    @cached_property
+    def places(self):
+        """Positions of neurons in the order in which they are computed, as row * width + column.
+
+        Those of a pool's square come one after the other.
+        """
+        if not self.window:
+            return np.zeros(1, int)
+        window, pool = self.window, self.window.pool_size
+        raster = np.arange(window.out_height * window.out_width)
+        squares = raster.reshape(window.units, pool, -1, pool).transpose(0, 2, 1, 3)
+        return squares.ravel()
+
+    @cached_property
+    def fan_in(self):
+        """Which synapse of a neuron each input of its words is, or -1: [words * SIMD] int64.
+
+        Synapses count as in :mod:`qsnn.model.layers`, those of a skip after the others; -1 is
+        padding.
+        """
+        real, padded = self.pixel
+        pixels = self.window.kernel ** 2 if self.window else self.n_in // padded
+        # a convolution begins each pixel with a word
+        row = self.window.chunks * self.simd if self.window else padded
+        channel = np.arange(row)
+        order = np.where(channel < real, channel + real * np.arange(pixels)[:, None], -1).ravel()
+        order = np.pad(order, (0, self.words * self.simd - len(order)), constant_values=-1)
+        if self.skip and self.skip.weights:
+            channel = np.arange(self.skip.words * self.simd)
+            own = np.where(channel < self.skip.channels, channel + real * pixels, -1)
+            order = np.concatenate([own, order])
+        return order
+
+    @property
+    def words(self):
+        """Words of inputs: passes of SIMD over the fan-in."""
+        if self.window:
+            return self.window.kernel ** 2 * self.window.chunks
+        return ceil_div(self.n_in, self.simd)
+
+    @property
+    def reads(self):
+        """Words of weights of a group, one a cycle."""
+        return self.words * self.planes + (self.skip.words if self.skip else 0)
+
+    @property
+    def beats(self):
+        """Words in which an image arrives."""
+        if self.window:
+            return self.window.height * self.window.width * self.window.chunks
+        return self.words
+
+    @property
+    def buffer_words(self):
+        """Words that its input buffer holds: two images, or some rows of one.
+
+        There is a copy for each of the positions that are computed at once.
+        """
+        window = self.window
+        return window.rows * window.width * window.chunks if window else 2 * self.words
+
+    @property
+    def unit_beats(self):
+        """Beats of that stream that need a credit: a row of a map, or the whole image."""
+        return self.beats // self.window.height if self.window else self.beats
+
+    @property
+    def groups(self):
+        """Passes of PE over the neurons."""
+        return ceil_div(self.n_out, self.pe)
+
+    @property
+    def neurons(self):
+        """Neurons, or channels, with the padding of the last group, which never fires."""
+        return self.groups * self.pe
+
+    @property
+    def sequence_cycles(self):
+        """Cycles in which the neuron units work through a group, at all its positions."""
+        return self.pixels * self.pe // self.lanes * self.sequence
+
+    @property
+    def group_cycles(self):
+        """Cycles from one group to the next; a convolution's rows are two cycles apart at least."""
+        alone = self.window and self.window.positions // self.pixels * self.groups == 1
+        return max(self.reads, self.sequence_cycles, 2 if alone else 1)
+
+    @property
+    def units(self):
+        """Parts of an image that are begun on their own: rows of a convolution."""
+        return self.window.units if self.window else 1
+
+    @property
+    def unit_cycles(self):
+        """Cycles from one unit to the next where nothing else limits."""
+        blocks = self.window.positions // self.pixels if self.window else 1
+        return blocks * self.groups * self.group_cycles
+
+    @property
+    def last_group(self):
+        """Cycles from a unit's first word to the first word of its last group."""
+        return self.unit_cycles - self.group_cycles
+
+    @property
+    def image_cycles(self):
+        """Cycles from one image to the next where nothing else limits."""
+        return self.units * self.unit_cycles
+
+    @property
+    def released(self):
+        """Cycles from a unit's first word to the one that frees what nobody needs any more.
+
+        A convolution waits for its last word; other layers read every word in order in their
+        last pass, which a writer may follow.
+        """
+        if self.window:
+            return self.last_group + self.reads - 1
+        return self.last_group + self.reads - self.words
+
+    @property
+    def last_step(self):
+        """Cycles from the first to the last step of a unit's last group that is not padding."""
+        if self.readout:
+            return self.n_out - (self.groups - 1) * self.pe - 1
+        return self.sequence_cycles - 1
+
+    @property
+    def skip_elements(self):
+        """Elements of a word of a skip."""
+        return self.simd if self.skip.weights else self.pe
+
+    @property
+    def skip_words(self):
+        """Words that the buffer of a skip holds."""
+        window = self.skip.window
+        return self.skip.rows * window.width * window.chunks
+
+    @property
+    def sum_shift(self):
+        """By how much sums are shifted, behind each bit of the weights or behind a skip; or 0."""
+        if self.skip and self.skip.weights:
+            return self.skip.shift
+        return int(self.planes > 1)
+
+    @property
+    def initial_shift(self):
+        """What the spikes count that a sum starts with, as a shift; None if there are none."""
+        return self.skip.shift if self.skip and not self.skip.weights else None
+
+    @property
+    def skip_delay(self):
+        """Cycles by which the spikes of a skip without weights are read later than the words.
+
+        They are added to the sums behind the adders.
+        """
+        if not self.skip or self.skip.weights:
+            return 0
+        return synapse_latency(self.simd, self.bits, self.steps) - 1
+
+    @property
+    def depth(self):
+        """Cycles from the first word of a unit's last group to the group's last result."""
+        memory, hold = 2, 1
+        result = 4 if self.readout else 3  # of the score unit with its queue, of the neuron unit
+        pool = 1 if self.window and self.window.pool_size > 1 else 0
+        synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
+        return self.reads - 1 + memory + synapses + hold + self.last_step + result + pool
+
+    @property
+    def written(self):
+        """Cycles from a unit's first word to its last beat in the next layer's buffer."""
+        return self.last_group + self.depth
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All layers of a network with their foldings."""
+
+    stages: tuple
+
+    @cached_property
+    def latency(self):
+        """Cycles from the first beat of an image to its last class, in an idle network.
+
+        Both beats counted: from the clock edge that accepts the first to the one that gives the
+        last, with input and output never stalled.
+        """
+        return timing(self.stages)[0]
+
+    @cached_property
+    def cycles_per_image(self):
+        """Cycles from one image to the next in a stream without gaps, on average.
+
+        The slowest layer, or two layers whose double buffer comes round too slowly: its two
+        images are the two halves of one loop.
+        """
+        return timing(self.stages)[1]
