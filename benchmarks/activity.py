@@ -17,7 +17,8 @@ import numpy as np
 
 from qsnn.hw.emit.build import NETWORKS, build, open_build
 from qsnn.hw.plan.activity import activity, choose_for_activity, step_counts
-from qsnn.hw.plan.serial import SerialFolding, serial_plan
+from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.network import plan
 from qsnn.model import data
 from qsnn.model.description import load
 from qsnn.sim.steps import simulate_steps
@@ -77,7 +78,7 @@ def cycles_of(description, foldings, samples):
 
     The network takes samples one after the other, its source never waits.
     """
-    stages = serial_plan(description, foldings).stages
+    stages = plan(description, foldings).stages
     counts = step_counts(stages, *activity(description, samples))
     each = np.stack([stage.step_cycles(count) for stage, count in zip(stages, counts, strict=True)])
     return {"cycles_per_step": round(float(each.max(axis=0).mean()), 1),

@@ -18,10 +18,11 @@ import sys
 from pathlib import Path
 
 from qsnn.hw.board.boards import find_board
-from qsnn.hw.core.rom import SPRAM_WIDTH
 from qsnn.hw.emit.artefacts import utilisation
 from qsnn.hw.emit.build import NETWORKS, BuildError, folding_rows, open_build
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.blocks import SPRAM_WIDTH
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from qsnn.model import data
 from qsnn.model.description import load
 from qsnn.sim.compiled import simulate

@@ -16,10 +16,11 @@ import numpy as np
 
 from qsnn.hw.emit.build import foldings_of, open_build
 from qsnn.hw.plan.activity import activity, step_counts
-from qsnn.hw.plan.serial import serial_plan
+from qsnn.hw.plan.network import plan
 from qsnn.model.data import load_beats
 from qsnn.model.recordings import TASKS, encode_beats
-from qsnn.sim.steps import pack_beats, simulate_steps
+from qsnn.sim.beats import pack_heartbeats
+from qsnn.sim.steps import simulate_steps
 
 ROOT = Path(__file__).parents[1]
 NETWORK, BOARD = "ecg-32t24-32t4-b2", "icebreaker"
@@ -83,8 +84,8 @@ def stream():
     count, length, inputs = x.shape
     last = np.arange(count * length) % length == length - 1
     outcome = simulate_steps(folder, facts, description, x.reshape(-1, inputs), last, last,
-                             signal=pack_beats(facts, samples, intervals, records))
-    stages = serial_plan(description, foldings_of(facts)).stages
+                             signal=pack_heartbeats(facts, samples, intervals, records))
+    stages = plan(description, foldings_of(facts)).stages
     cycles = []
     for start in range(0, count, CHUNK):
         counts = step_counts(stages, *activity(description, x[start:start + CHUNK]))

@@ -19,14 +19,16 @@ import numpy as np
 
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.commands import remedies, steps, synthesis
-from qsnn.hw.board.flow import memory_images, write_sources
+from qsnn.hw.board.cores import memory_images
+from qsnn.hw.board.flow import write_sources
 from qsnn.hw.board.harness import Harness
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
 from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.build import NETWORKS
 from qsnn.hw.link.accelerator import AcceleratorCore
 from qsnn.hw.plan.estimate import estimate
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from qsnn.model.description import load
 from tests.networks import random_description, random_maps
 
@@ -108,7 +110,7 @@ def measure(name, folding, core, board, fitted, *, cells=None):
     foldings = [Folding(*pair, spram and index == 0, pixels)
                 for index, (*pair, pixels) in enumerate(zip(*layers, strict=True))]
     options = dict(bare=core == "bare", loadable=core == "loadable")
-    expected = estimate(board, description, plan(description, foldings), **options)
+    expected = estimate(board, plan(description, foldings), **options)
     if cells is None:
         design = Harness(description, foldings, files=True) if options["bare"] else (
             AcceleratorCore(description, foldings, clock_hz=board.core_hz, baud=1_000_000,

@@ -1,1 +1,1 @@
-"""Gateware of a quantized spiking network, in Amaranth: see :mod:`qsnn.hw.core.network`."""
+"""Gateware of a quantized spiking network, in Amaranth: see :mod:`qsnn.hw.network`."""

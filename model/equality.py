@@ -12,8 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
-from qsnn.model import golden
 from qsnn.model.files import write_whole
+from qsnn.model.inference import infer
 from qsnn.model.qsnn import QSNN, BinaryLinear, Config
 
 __all__ = ["Comparison", "compare", "load_net", "save_net"]
@@ -48,7 +48,7 @@ def compare(net, description, pixels):
     sums = 0
     for start in range(0, len(pixels), BATCH):
         batch = pixels[start:start + BATCH]
-        result = golden.infer(description, batch, trace=True)
+        result = infer(description, batch, trace=True)
         torch_spikes, torch_membranes, torch_sums = trace(net, batch)
         spikes += [int((a != b).sum())
                    for a, b in zip(result.spikes, torch_spikes, strict=True)]

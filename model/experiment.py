@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qsnn.model import data, golden
+from qsnn.model import data
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare, save_net
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
+from qsnn.model.inference import infer
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training, TrainingError
 
@@ -129,7 +130,7 @@ def measure(net, sets, out, dataset=None):
     result = {"shape": description.shape, "sha256": description.hash}
     for name, (images, labels) in sets.items():
         if len(labels):
-            found = golden.infer(description, data.input_values(
+            found = infer(description, data.input_values(
                 dataset, images, description.input_bits))
             result[name] = _accuracy(found.labels, labels) | {
                 "rates": [round(rate, 4) for rate in found.rates]}

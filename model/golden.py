@@ -147,12 +147,8 @@ def infer(description, pixels, *, trace=False):
     pixels: integers [N, n_in], each 0 .. 2**input_bits - 1. Raises ``ValueError`` otherwise.
     trace: also return the spikes and membranes of every hidden layer and time step.
 
-    For a stream, a sample is a row of steps, [N, T * n_in] spikes, and starts of its own: see
-    :func:`qsnn.model.streams.classify`.
+    Streams are :mod:`qsnn.model.streams`'; :func:`qsnn.model.inference.infer` takes both.
     """
-    if description.stream:
-        from qsnn.model.streams import classify  # it is made of what stands here
-        return classify(description, _steps(description, pixels), trace=trace)
     pixels = check_pixels(description, pixels)
     most = max(layer.n_out * max(layer.fan_in if layer.kind == "convolution" else 1,
                                  description.time_steps) for layer in description.layers)
@@ -170,16 +166,10 @@ def infer(description, pixels, *, trace=False):
         membranes=_join(membranes, np.int16) if trace else None)
 
 
-def _steps(description, samples):
-    samples = np.asarray(samples)
-    if samples.ndim != 2 or not samples.shape[1] or samples.shape[1] % description.n_in:
-        raise ValueError(f"samples must have shape [N, T * {description.n_in}], "
-                         f"not {list(samples.shape)}")
-    return samples.reshape(len(samples), -1, description.n_in)
-
-
 def check_pixels(description, pixels):
     """The pixels as an array, or a ``ValueError`` that says what is wrong with them."""
+    if not description.time_steps:
+        raise ValueError("a stream has no images: it takes steps, see qsnn.model.streams")
     pixels = np.asarray(pixels)
     if pixels.ndim != 2 or pixels.shape[1] != description.n_in or not len(pixels):
         raise ValueError(f"images must have shape [N, {description.n_in}] with N >= 1, "

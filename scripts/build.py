@@ -44,14 +44,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.choose import choose
+from qsnn.hw.board.cores import FlowError, Options
 from qsnn.hw.board.filling import FillError
-from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
-from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.fit import FitError, found_text
+from qsnn.hw.board.flow import implement
 from qsnn.hw.board.toolchain import ToolError, doctor
-from qsnn.hw.emit.build import BuildError, build, choose_folding, choose_serial, find_network
-from qsnn.hw.plan.activity import choose_for_activity
+from qsnn.hw.emit.build import BuildError, build, find_network
 from qsnn.hw.plan.folding import FoldingError
-from qsnn.hw.plan.serial import SerialFolding
 from qsnn.model.data import DataError, load_steps
 from qsnn.model.description import DescriptionError, load
 
@@ -77,9 +77,12 @@ def main(
              "is not all channels")] = "",
     folding: Annotated[Path | None, typer.Option(
         help='JSON file: a list of {"pe": 16, "simd": 16}, one a layer; "pixels" may be '
-             'there, or "serial": true for one step after the other, or "sparse" of such a '
+             'there, or "serial": true for one step after the other, and "sparse" of such a '
              'layer or a stream')] = None,
-    dense: Annotated[bool, typer.Option("--dense", help="a stream's layers read all words of "
+    serial: Annotated[int | None, typer.Option(min=1, help="the first layer that takes the time "
+                                               "steps of an image one after the other; none if "
+                                               "not given")] = None,
+    dense: Annotated[bool, typer.Option("--dense", help="serial layers read all words of "
                                         "inputs, those without a spike too")] = False,
     activity: Annotated[str, typer.Option(help="a data set whose spikes choose PE, SIMD and "
                                                "sparsity of a stream, see --units")] = "",
@@ -132,39 +135,12 @@ def main(
         name = name or (path.resolve().parent.name if path.stem == "network" else path.stem)
         description = load(path)
         hz = round(clock * 1e6) or (target.core_hz if target else 0)
-        found = None
-        if not description.stream and (dense or events or encoder):
-            raise BuildError("--dense, --events and --encoder are for networks of streams, "
-                             f"{description.shape} takes images")
-        if description.stream:
-            _refuse_for_streams(pixels=pixels, fit=fit, target_fps=target_fps, loadable=loadable,
-                                patchable=patchable)
-            if activity:
-                if pe or simd or dense or folding or cycles:
-                    raise BuildError("--activity chooses the folding: leave out --pe, --simd, "
-                                     "--dense, --folding and --cycles")
-                foldings = choose_for_activity(description, recorded(activity, description), units)
-            else:
-                foldings = choose_serial(description, pe=pe, simd=simd, dense=dense, file=folding,
-                                         cycles=cycles)
-        elif fit or target_fps:
-            if not target:
-                raise BuildError("--fit and --target-fps need a --board")
-            if pe or simd or pixels or folding or fit and target_fps:
-                raise BuildError("--fit and --target-fps choose the folding: give one of them "
-                                 "alone, without --pe, --simd, --pixels or --folding")
-            found = choose_for_board(description, target, hz=hz, fps=target_fps or None,
-                                     bare=bare, loadable=loadable, link=link)
-            foldings = list(found.foldings)
-        else:
-            foldings = choose_folding(description, pe=pe, simd=simd, pixels=pixels, file=folding,
-                                      cycles=cycles)
-            if target and any(isinstance(folding, SerialFolding) for folding in foldings):
-                raise BuildError("layers that are serial are for the Verilog alone: leave out "
-                                 "--board")
-            if target:
-                check_fit(target, description, foldings, bare=bare, loadable=loadable,
-                          link=link)
+        samples = recorded(activity, description) if activity else None
+        foldings, found = choose(
+            description, board=target, hz=hz, fit=fit, fps=target_fps, samples=samples, units=units,
+            serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense, file=folding,
+            cycles=cycles, estimate=dict(bare=bare, loadable=loadable, link=link,
+                                         encoder=encoder))
         folder = build(description, foldings, name, out, loadable=loadable, events=events,
                        encoder=encoder)
         if bitstream:
@@ -185,12 +161,6 @@ def recorded(dataset, description):
     """Training samples of a data set for streams, [N, T, n_in]."""
     samples, _ = load_steps(dataset, "train", description.n_in)
     return samples[np.sort(np.random.default_rng(0).permutation(len(samples))[:RECORDED])]
-
-
-def _refuse_for_streams(**options):
-    for name, value in options.items():
-        if value:
-            raise BuildError(f"--{name.replace('_', '-')} is for networks of images: leave it out")
 
 
 def place(folder, description, foldings, options):

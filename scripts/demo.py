@@ -15,15 +15,16 @@ from typing import Annotated
 
 import typer
 
-from qsnn.hw.emit.build import BuildError, build, choose_folding, find_network, open_build
+from qsnn.hw.emit.build import BuildError, build, find_network, open_build
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import FoldingError
-from qsnn.model.data import DataError, load, quantize_pixels
+from qsnn.model.data import DataError
 from qsnn.model.description import DescriptionError
 from qsnn.model.description import load as load_description
-from qsnn.model.golden import infer
-from qsnn.sim.compiled import compile_model, simulate
+from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
 from qsnn.sim.tools import SimulationError
+from qsnn.sim.workload import of_dataset, run
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -45,24 +46,20 @@ def main(
         say("network to Verilog (the first run compiles Yosys, up to a minute)")
         folder = build(description, choose_folding(description), name, out)
         facts, description = open_build(folder)
-        pixels, labels = load("mnist", "test")
-        pixels, labels = pixels[:images or None], labels[:images or None]
-        pixels = quantize_pixels(pixels, description.input_bits)
-        say("golden model")
-        result = infer(description, pixels, trace=True)
+        workload = of_dataset(description, "mnist", images or None)
         say("Verilog to a program (Verilator and g++, half a minute)")
         compile_model(folder, facts)
-        say(f"{len(pixels):,} images through the Verilog")
-        with Bar(len(pixels)) as bar:
-            outcome = simulate(folder, facts, description, pixels, result=result, progress=bar)
+        say(f"{len(workload.samples):,} images through the Verilog, and the golden model")
+        with Bar(len(workload.samples)) as bar:
+            outcome = run(folder, facts, description, workload, progress=bar)
         say("pictures")
         from qsnn.sim.pictures import draw  # slow to import, wanted at the end only
-        paths = draw(folder, description, pixels, labels, result, outcome)
+        paths = draw(folder, description, workload, outcome)
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError,
             OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    text = table(description, facts, labels, result, outcome)
+    text = table(description, facts, workload.labels, outcome)
     (folder / "result.txt").write_text(text + "\n")
     print(f"\n{text}\n")
     print("\n".join(str(path) for path in [folder / "report.txt", *paths]))

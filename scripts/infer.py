@@ -75,10 +75,9 @@ def main(
         if model and not (sim or build):
             raise UsageError("--model needs the --build that the board has been made from")
         facts, built = open_build(sim or build) if sim or build else (None, None)
-        if facts and (facts.get("stream") or facts.get("at_most")):
-            raise BuildError(f"{sim or build} has no host link for images: run scripts/"
-                             f"{'stream.py --sim ecg, or ' * bool(facts.get('stream'))}"
-                             "simulate.py")
+        if facts and facts["unit"] != "image":
+            raise BuildError(f"{sim or build} has no host link for images: run "
+                             "scripts/simulate.py, or scripts/stream.py --sim ecg")
         description = load_alike(find_network(model), built) if model else built
         with ExitStack() as stack:
             board = stack.enter_context(

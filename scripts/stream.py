@@ -35,8 +35,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from qsnn.hw.emit.artefacts import module_name
-from qsnn.hw.emit.build import BuildError, build, choose_serial, find_network, open_build
+from qsnn.hw.emit.build import BuildError, build, find_network, open_build
+from qsnn.hw.emit.verilog import module_name
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model import recordings
 from qsnn.model.data import DataError, load_beats
@@ -160,15 +161,15 @@ def main(
 
 
 def _check(path, description, recording):
-    wanted = recording.encoded.shape[2], len(recording.classes)
-    if not description.stream or (description.n_in, description.classes) != wanted:
+    inputs, classes = recording.encoded.shape[2], len(recording.classes)
+    if (description.time_steps, description.n_in, description.classes) != (0, inputs, classes):
         raise UsageError(f"{path}: {description.shape} is not a network for this stream, which has "
-                         f"{wanted[0]} inputs a step and {wanted[1]} classes; take another --model")
+                         f"{inputs} inputs a step and {classes} classes; take another --model")
 
 
 def _build(description, encoder, name, out):
     """The build folder of the network; built only where it, or what builds it, has changed."""
-    foldings = choose_serial(description)
+    foldings = choose_folding(description)
     sources = sorted((Path(__file__).parents[1] / "hw").rglob("*.py"))
     key = str(zlib.crc32(b"".join([description.tobytes(), repr((foldings, encoder)).encode(),
                                    *(path.read_bytes() for path in sources)])))

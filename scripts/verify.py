@@ -26,19 +26,16 @@ from rich.console import Console
 from qsnn.hw.board.boards import BoardError, find_board
 from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, folding_rows, foldings_of, open_build
-from qsnn.hw.plan.folding import FoldingError, plan
-from qsnn.hw.plan.serial import serial_plan
-from qsnn.model.audio import sound
-from qsnn.model.data import DATASETS, DataError, load, load_sounds, load_steps, quantize_pixels
+from qsnn.hw.plan.folding import FoldingError
+from qsnn.hw.plan.network import plan
+from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
-from qsnn.model.golden import infer
-from qsnn.model.recordings import encode_beats, excerpt
-from qsnn.sim.stages import STAGES, check, check_stream
-from qsnn.sim.steps import pack_beats, pack_sounds, pack_steps
+from qsnn.model.inference import infer
+from qsnn.sim.stages import STAGES, check
 from qsnn.sim.tools import SimulationError
+from qsnn.sim.workload import RANDOM, chosen
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-RANDOM = "random"
 
 
 @app.command(help=__doc__)
@@ -59,23 +56,19 @@ def main(
         target = find_board(board)
         facts, description = open_build(folder)
         built = open_result(folder, target, facts)
-        chosen = choose_stages(target, stages)
+        stages_chosen = choose_stages(target, stages)
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
-        if description.stream:
-            layout, compare = serial_plan(description, foldings_of(facts)), check_stream
-            sent, samples = choose_samples(facts, built, description, dataset, images, seed,
-                                           data_dir)
-        else:
-            layout, compare = plan(description, foldings_of(facts)), check
-            sent = samples = choose_images(description, dataset, images, seed, data_dir)
-        result = infer(description, samples, trace=True)
+        samples = chosen(description, dataset, images, encoder=facts["encoder"], seed=seed,
+                         data_dir=data_dir)
+        layout = plan(description, foldings_of(facts))
+        result = infer(description, samples.samples, trace=True)
         with tempfile.TemporaryDirectory() as temporary, Console(stderr=True).status("") as status:
             print(f"{'stage':<12}{'images':>8}{'labels':>9}{'scores':>9}{'digests':>9}"
                   f"{'seconds':>10}")
             found = []
-            for comparison in compare(
-                    folder / board, target, facts, description, layout, sent, result,
-                    bitstream=folder / board / built["bitstream"]["file"], stages=chosen,
+            for comparison in check(
+                    folder / board, target, facts, description, layout, samples, result,
+                    bitstream=folder / board / built["bitstream"]["file"], stages=stages_chosen,
                     work=keep or Path(temporary),
                     progress=lambda stage, done: status.update(f"{stage}: {done} images")):
                 print(row(comparison), flush=True)
@@ -116,47 +109,6 @@ def choose_stages(board, text):
         raise SimulationError(f"no stage {wrong[0]!r} on the {board.title}: there are "
                               f"{', '.join(known)}")
     return [stage for stage in known if not text or stage in text.split(",")]
-
-
-def choose_images(description, dataset, count, seed, data_dir):
-    """Distinct images [count, n_in], classes in turn where they are known."""
-    if dataset == RANDOM:
-        rng = np.random.default_rng(seed)
-        return rng.integers(0, 1 << description.input_bits, size=(count, description.n_in))
-    pixels, labels = load(dataset, "test", data_dir)
-    pixels = quantize_pixels(pixels, description.input_bits)
-    distinct = np.sort(np.unique(pixels, axis=0, return_index=True)[1])
-    turn = np.zeros(len(distinct), np.int64)  # how many of its class come before an image
-    for label in range(description.classes):
-        turn[labels[distinct] == label] = np.arange((labels[distinct] == label).sum())
-    order = distinct[np.lexsort((labels[distinct], turn))]
-    if len(order) < count:
-        raise DataError(f"{dataset} has {len(order)} distinct test images, not {count}")
-    return pixels[order[:count]]
-
-
-def choose_samples(facts, built, description, dataset, count, seed, data_dir):
-    """What goes into a network for streams, and its samples as the golden model takes them."""
-    facts = facts | {"encoder": built["encoder"]}
-    if facts["encoder"] == "spoken-digits":
-        samples = load_sounds("test", data_dir)[0][:count]
-        signal, steps = pack_sounds(facts, samples), sound(samples)
-    elif facts["encoder"]:
-        samples, intervals, _ = (part[:count] for part in excerpt())
-        records = np.zeros(len(samples), np.int64)
-        steps = encode_beats(samples, intervals, records)
-        signal = pack_beats(facts, samples, intervals, records)
-    else:
-        if dataset == RANDOM:
-            rng = np.random.default_rng(seed)
-            steps = (rng.random((count, 20, description.n_in)) < 0.2).astype(np.uint8)
-        else:
-            steps = load_steps(dataset, "test", description.n_in, data_dir)[0][:count]
-        last = np.tile(np.arange(steps.shape[1]) == steps.shape[1] - 1, len(steps))
-        signal, _ = pack_steps(facts, steps.reshape(-1, description.n_in), last, last)
-    if len(steps) < count:
-        raise DataError(f"there are {len(steps)} samples, not {count}")
-    return signal, steps.reshape(count, -1)
 
 
 def row(comparison):

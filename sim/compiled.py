@@ -14,31 +14,51 @@ from pathlib import Path
 import numpy as np
 
 from qsnn.model import golden
+from qsnn.sim.beats import pack_images, unpack_results
 from qsnn.sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["Outcome", "compile_model", "compile_verilog", "field_of", "pack_beats", "simulate",
-           "unpack_results", "watch"]
+__all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing", "simulate",
+           "watch"]
 
 HERE = Path(__file__).parent
+CLOCK = 50e6  # Hz, for images a second
+
+
+CHUNK = 500  # images that the golden model goes at once, with their traces
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the Verilog gave, and where it differs from the golden model.
+    """What the Verilog gave for images, and where it differs from the golden model.
 
-    mismatches: name -> number of labels, of scores, and of layers' checksums that differ
+    labels, scores    [N], [N, classes]
+    expected          [N], labels of the golden model
+    latency, cycles   of the first image; of all
+    cycles_per_image  from one to the next
+    rates             firing rate of each hidden layer
+    mismatches        name -> number of labels, of scores, and of layers' checksums that differ
     """
 
     labels: np.ndarray
     scores: np.ndarray
+    expected: np.ndarray
     latency: int
     cycles: int
     cycles_per_image: float
+    rates: tuple
     mismatches: dict
 
     @property
     def ok(self):
         return not any(self.mismatches.values())
+
+    def rows(self, facts):
+        """(name, value) of what a table says beside accuracy and mismatches."""
+        planned = "at most" if facts["at_most"] else "planned"
+        return [("cycles per image", f"{self.cycles_per_image:g}"
+                                     f" ({planned} {facts['cycles_per_image']:g})"),
+                ("latency in cycles", f"{self.latency:,} ({planned} {facts['latency']:,})"),
+                ("images/s at 50 MHz", f"{CLOCK / self.cycles_per_image:,.0f}")]
 
 
 def _layers_header(facts):
@@ -46,7 +66,7 @@ def _layers_header(facts):
     hidden = facts["layers"][:-1]
     rows = " ".join(
         f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
-        f"{layer.get('steps', facts['time_steps'] or 1)}, {layer['membrane_bits']}, "
+        f"{layer['steps']}, {layer['membrane_bits']}, "
         f"{layer['positions']}, {layer['columns']}, {layer['pool_size']})"
         for index, layer in enumerate(hidden))
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
@@ -108,33 +128,6 @@ def compile_verilog(folder, facts, work, name, *, header, public, effort="-O2", 
     return program
 
 
-def pack_beats(facts, pixels):
-    """Images [N, n_in] as input beats, each in whole little-endian 32-bit words."""
-    port = facts["ports"]["i__payload"]
-    padded = np.zeros((len(pixels), port["beats_per_image"] * port["pixels"]), dtype=np.uint8)
-    padded[:, :pixels.shape[1]] = pixels
-    bits = np.unpackbits(padded[..., None], axis=2, bitorder="little")[..., :port["pixel_bits"]]
-    beats = bits.reshape(len(pixels) * port["beats_per_image"], port["width"])
-    size = -(-port["width"] // 32) * 4
-    packed = np.packbits(beats, axis=1, bitorder="little")
-    return np.pad(packed, ((0, 0), (0, size - packed.shape[1]))).tobytes()
-
-
-def unpack_results(facts, payload):
-    """Scores [N, classes], labels [N] and whether every ``last`` stands where it should."""
-    fields = facts["ports"]["o__payload"]["fields"]
-    payload = payload.reshape(-1, facts["layers"][-1]["neurons"])
-    score, label, last = (field_of(payload, fields[name]) for name in ("score", "label", "last"))
-    return score, label[:, -1], bool((last[:, -1] == 1).all() and not last[:, :-1].any())
-
-
-def field_of(payload, entry):
-    """A field of payloads uint64 [...], int64 [...]."""
-    value = (payload >> np.uint64(entry["offset"])).astype(np.int64) & ((1 << entry["width"]) - 1)
-    sign = 1 << (entry["width"] - 1)
-    return (value ^ sign) - sign if entry["signed"] else value
-
-
 def watch(command, cwd, progress):
     """Run the testbench and return its output; ``progress`` gets the number of images done."""
     with subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE,
@@ -149,18 +142,16 @@ def watch(command, cwd, progress):
     return output
 
 
-def simulate(folder, facts, description, pixels, *, waves=None, result=None,
-             progress=lambda images: None):
-    """Stream images through the Verilog of a build folder and compare with the golden model.
+def simulate(folder, facts, description, pixels, *, waves=None, progress=lambda images: None):
+    """Stream images [N, n_in] through the Verilog of a build folder, compare with the golden model.
 
-    Returns an :class:`Outcome`. ``result`` is the golden result with its trace, if it is known;
-    ``waves`` names a VCD to write; ``progress`` is called with the number of images done.
-    Raises :class:`SimulationError`.
+    Returns an :class:`Outcome`. ``waves`` names a VCD to write; ``progress`` is called with the
+    number of images done. Raises :class:`SimulationError`.
     """
     pixels = golden.check_pixels(description, pixels)
     program = compile_model(folder, facts, waves=waves is not None)
     work = program.parent
-    (work / "beats.bin").write_bytes(pack_beats(facts, pixels))
+    (work / "beats.bin").write_bytes(pack_images(facts, pixels))
     command = [str(program.resolve()), "beats.bin", "results.bin", str(len(pixels)),
                str(len(pixels) * facts["ports"]["i__payload"]["beats_per_image"]),
                str(description.classes)]
@@ -170,18 +161,47 @@ def simulate(folder, facts, description, pixels, *, waves=None, result=None,
     scores, labels, framed = unpack_results(
         facts, np.fromfile(work / "results.bin", dtype="<u8"))
 
-    if result is None:
-        result = golden.infer(description, pixels, trace=True)
-    mismatches = {"labels": int((labels != result.labels).sum()),
-                  "scores": int((scores != result.scores).sum()),
-                  "framing": int(not framed)}
-    for index in range(len(description.hidden)):
-        for name, values in (("spikes", result.spikes), ("membranes", result.membranes)):
-            layer = np.ascontiguousarray(values[index]).astype(np.uint8)
-            if name == "membranes":
-                layer &= (1 << description.hidden[index].membrane_bits) - 1
-            expected = zlib.crc32(layer.tobytes())
-            mismatches[f"layer {index} {name}"] = int(measured[name][index] != expected)
-    return Outcome(labels=labels, scores=scores, latency=measured["latency"],
-                   cycles=measured["cycles"], mismatches=mismatches,
+    expected, rates, checksums = _golden(description, pixels)
+    mismatches = {"labels": int((labels != expected.argmax(axis=1)).sum()),
+                  "scores": int((scores != expected).sum()), "framing": int(not framed)}
+    mismatches |= differing(measured, checksums)
+    return Outcome(labels=labels, scores=scores, expected=expected.argmax(axis=1),
+                   latency=measured["latency"], cycles=measured["cycles"], rates=rates,
+                   mismatches=mismatches,
                    cycles_per_image=measured["after_first"] / max(1, len(pixels) - 1))
+
+
+def _golden(description, pixels):
+    """Scores, firing rates, and name -> CRC-32 of each hidden layer, a chunk at a time."""
+    scores, checksums = [], Checksums(description)
+    rates = np.zeros(len(description.hidden))
+    for start in range(0, len(pixels), CHUNK):
+        result = golden.infer(description, pixels[start:start + CHUNK], trace=True)
+        scores.append(result.scores)
+        rates += np.array(result.rates) * len(result.labels) / len(pixels)
+        checksums.add(result.spikes, result.membranes)
+    return np.concatenate(scores), tuple(rates.tolist()), checksums
+
+
+class Checksums:
+    """CRC-32 of the spikes and of the membranes of each hidden layer, as the testbenches count."""
+
+    def __init__(self, description):
+        self.hidden = description.hidden
+        self.found = {"spikes": [0] * len(self.hidden), "membranes": [0] * len(self.hidden)}
+
+    def add(self, spikes, membranes):
+        """What comes next: of each layer [..., n_out]."""
+        for index, layer in enumerate(self.hidden):
+            held = membranes[index].astype(np.uint8) & ((1 << layer.membrane_bits) - 1)
+            for name, values in (("spikes", spikes[index].astype(np.uint8)), ("membranes", held)):
+                self.found[name][index] = zlib.crc32(np.ascontiguousarray(values).tobytes(),
+                                                     self.found[name][index])
+
+
+def differing(measured, checksums):
+    """name -> 1 where a testbench's checksum of a layer is another one, else 0."""
+    return {f"layer {index} {name}": int(measured[name][index] != found)
+            for index in range(len(checksums.hidden))
+            for name, found in ((name, checksums.found[name][index])
+                                for name in ("spikes", "membranes"))}

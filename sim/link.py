@@ -13,12 +13,12 @@ from pathlib import Path
 
 import serial
 
-from qsnn.hw.emit.artefacts import to_verilog
 from qsnn.hw.emit.build import foldings_of
+from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.link.accelerator import GREETING, AcceleratorCore
 from qsnn.hw.link.ports import SpiPort
-from qsnn.hw.link.spi import SCK_CYCLES
 from qsnn.hw.plan.images import write_hex
+from qsnn.hw.plan.line import SCK_CYCLES
 from qsnn.sim.tools import run, verilator_environment
 
 __all__ = ["BAUD", "CLOCK", "SILENCE", "SimulatedBus", "compile_link", "open_simulated",

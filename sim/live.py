@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.hw.plan.stages import ceil_div
+from qsnn.hw.plan.window import ceil_div
+from qsnn.sim.beats import pack_fields
 from qsnn.sim.compiled import compile_verilog, field_of
-from qsnn.sim.steps import pack_fields
 from qsnn.sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
@@ -97,7 +97,7 @@ class LiveCore:
     """
 
     def __init__(self, folder, facts):
-        if not facts.get("stream") or facts["events"]:
+        if facts["unit"] != "step" or facts["events"]:
             raise SimulationError(f"{folder}: only a stream without events runs step by step")
         self.facts, self.record = facts, _record(facts)
         program = compile_live(folder, facts)

@@ -7,23 +7,47 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  after the choice of the back end
 import numpy as np  # noqa: E402
 
+from qsnn.model.inference import infer  # noqa: E402
+
 __all__ = ["draw"]
 
+SHOWN = 1000
 
-def draw(folder, description, pixels, labels, result, outcome):
-    """Write spikes.png, confusion.png and rates.png; returns their paths.
 
-    ``result`` must have its trace; labels of the confusion matrix are those of the Verilog.
+def draw(folder, description, workload, outcome):
+    """Write spikes.png, confusion.png and rates.png of a :class:`qsnn.sim.workload.Workload` and
+    what came out of it; returns their paths.
+
+    Labels of the confusion matrix are those of the Verilog, rates those of the first
+    :data:`SHOWN` samples.
     """
-    figures = {"spikes.png": _spikes(description, pixels, labels, result),
-               "confusion.png": _confusion(description, labels, outcome.labels),
-               "rates.png": _rates(description, result)}
+    result = infer(description, workload.samples[:SHOWN], trace=True)
+    spikes = _spikes if description.time_steps else _raster
+    figures = {"spikes.png": spikes(description, workload.samples, workload.labels, result),
+               "confusion.png": _confusion(description, workload.labels, outcome.labels),
+               "rates.png": _rates(result)}
     paths = []
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         paths.append(folder / name)
     return paths
+
+
+def _raster(description, samples, labels, result, index=0):
+    """Inputs and spikes of a recording over its steps, a row a neuron."""
+    rows = [("inputs", samples[index]), *(
+        (f"layer {layer}", spikes[index]) for layer, spikes in enumerate(result.spikes))]
+    figure, axes = plt.subplots(len(rows), 1, sharex=True, squeeze=False, layout="constrained",
+                                figsize=(8, 1 + 1.7 * len(rows)))
+    for ax, (name, fired) in zip(axes[:, 0], rows, strict=True):
+        ax.imshow(fired.T, cmap="gray_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        ax.set_ylabel(f"{name}\n{fired.shape[1]} in all", fontsize=8)
+        ax.set_yticks([])
+    axes[-1, 0].set_xlabel("time step")
+    figure.suptitle(f"spikes of one recording of class {labels[index]}, found to be "
+                    f"{result.labels[index]}: black fires")
+    return figure
 
 
 def _grid(values):
@@ -108,20 +132,20 @@ def _confusion(description, labels, predicted):
     ax.set_ylabel("true class")
     ax.set_xticks(range(n))
     ax.set_yticks(range(n))
-    ax.set_title(f"{(labels == predicted).mean():.2%} of {len(labels):,} images")
+    ax.set_title(f"{(labels == predicted).mean():.2%} of {len(labels):,} samples")
     return figure
 
 
-def _rates(description, result):
+def _rates(result):
     figure, ax = plt.subplots(figsize=(6, 3.2))
     for index, spikes in enumerate(result.spikes):
         rates = spikes.mean(axis=(0, 2))
-        ax.plot(range(len(rates)), rates, marker="o",
+        ax.plot(range(len(rates)), rates, marker="o" * (len(rates) <= 16) or None,
                 label=f"layer {index}, mean {result.rates[index]:.3f}")
-    ax.set_xticks(range(description.time_steps))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("time step")
     ax.set_ylabel("share of neurons that fire")
-    ax.set_title("firing rate of each layer over the test set")
+    ax.set_title(f"firing rate of each layer, {len(result.labels):,} samples")
     ax.legend()
     return figure

@@ -6,8 +6,8 @@ from dataclasses import astuple
 import numpy as np
 from cocotb_tools.runner import get_runner
 
-from qsnn.hw.emit.artefacts import artefacts, module_name
-from qsnn.hw.emit.serial import serial_artefacts
+from qsnn.hw.emit.artefacts import artefacts
+from qsnn.hw.emit.verilog import module_name
 from qsnn.model.description import save
 from qsnn.sim.tools import SimulationError, need, verilator_environment
 
@@ -43,7 +43,7 @@ def simulate(folder, description, foldings, pixels, *, waves=False):
 
 def simulate_stream(folder, description, foldings, x, emit, clear, *, events=False, waves=False):
     """Run the tests of :mod:`qsnn.sim.tb_stream` on a network for streams, likewise."""
-    _simulate(folder, description, serial_artefacts(description, foldings, "net", events=events),
+    _simulate(folder, description, artefacts(description, foldings, "net", events=events),
               "qsnn.sim.tb_stream", waves, x=x, emit=emit, clear=clear)
 
 

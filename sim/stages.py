@@ -14,21 +14,23 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
-from qsnn.hw.board.harness import digests, input_beats
+from qsnn.hw.board.harness import digests
 from qsnn.hw.board.toolchain import find
 from qsnn.hw.core.rom import word_bytes
 from qsnn.hw.plan.images import read_hex
+from qsnn.hw.plan.line import input_beats
+from qsnn.hw.plan.window import ceil_div
 from qsnn.sim import ecp5
-from qsnn.sim.compiled import pack_beats, unpack_results, watch
+from qsnn.sim.beats import pack_images, unpack_results
+from qsnn.sim.compiled import watch
 from qsnn.sim.icebox import unpacked_verilog
 from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
 from qsnn.sim.tools import SimulationError, run, verilator_environment
 
-__all__ = ["STAGES", "Comparison", "check", "check_stream"]
+__all__ = ["STAGES", "Comparison", "check"]
 
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
@@ -141,6 +143,23 @@ def _compile(work, family, stage, memory, loaded, cycles):
     run(command, environment, work, work / "verilator.log")
 
 
+def _pins(facts, layout, workload):
+    """Bytes of a workload as the harness's pins take them, and beats of a sample."""
+    if layout.parallel:
+        lanes, beats = input_beats(layout)
+        bits = layout.stages[0].bits
+        port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes,
+                "beats_per_image": beats}
+        return pack_images({"ports": {"i__payload": port}}, workload.samples), beats
+    width = facts["ports"]["i__payload"]["width"]
+    words = np.frombuffer(workload.beats(facts), np.uint8)
+    words = words.reshape(-1, ceil_div(width, 32) * 4)[:, :ceil_div(width, 8)]
+    beats, rest = divmod(words.size, len(workload.samples))
+    if rest:
+        raise SimulationError("samples of different lengths")
+    return words.astype("<u4").tobytes(), beats
+
+
 def _contents(folder, facts, layout):
     """Bytes of the memory that the harness loads, each in 32 bits."""
     for stage, layer in zip(layout.stages, facts["layers"], strict=True):
@@ -176,54 +195,25 @@ def _compare(description, facts, result, expected, raw, images, stage, seconds):
     return Comparison(stage, images, mismatches, found, round(seconds, 1))
 
 
-def check_stream(folder, board, facts, description, layout, signal, result, **options):
-    """As :func:`check`, for a network for streams: ``signal`` are the beats of its :py:`i`.
-
-    signal  bytes of :func:`qsnn.sim.steps.pack_beats` or :func:`qsnn.sim.steps.pack_steps`, of
-            samples that have as many beats each; ``result`` is that of
-            :func:`qsnn.model.streams.classify`.
-    """
-    width = facts["ports"]["i__payload"]["width"]
-    words = np.frombuffer(signal, np.uint8).reshape(-1, -(-width // 32) * 4)[:, :-(-width // 8)]
-    beats, rest = divmod(words.size, len(result.labels))
-    if rest:
-        raise SimulationError("samples of different lengths")
-    # steps follow each other as images do, with one time step each
-    rows = SimpleNamespace(**{name: tuple(values.reshape(-1, 1, values.shape[2])
-                                          for values in getattr(result, name))
-                              for name in ("spikes", "membranes")})
-    yield from _check(folder, board, facts, description, digests(description, layout, rows),
-                      words.astype("<u4").tobytes(), beats, b"", 0,
-                      len(rows.spikes[0]) * layout.cycles_per_step, result, **options)
-
-
-def check(folder, board, facts, description, layout, pixels, result, **options):
+def check(folder, board, facts, description, layout, workload, result, *, bitstream, stages, work,
+          progress=lambda stage, done: None):
     """Yield a :class:`Comparison` for each stage of a harness that was built in a folder.
 
     folder       ``build/<name>/<board>``, from :func:`qsnn.hw.board.flow.implement` with ``bare``
-    facts, layout  of the build folder; the folding's :class:`qsnn.hw.plan.stages.Plan`
-    result       golden result of the pixels, with its trace
-    options      bitstream, its file; stages, their names; work, a folder for what is made on the
-                 way; progress, called with a stage and the images done
+    facts, layout  of the build folder; the folding's :class:`qsnn.hw.plan.network.Plan`
+    workload     :class:`qsnn.sim.workload.Workload`; of a stream its samples have as many beats
+    result       golden result of it, with its trace
+    bitstream, stages  its file; names of stages
+    work         a folder for what is made on the way
+    progress     called with a stage and the samples done
     Raises :class:`SimulationError` or :class:`qsnn.hw.board.toolchain.ToolError`.
     """
-    lanes, beats = input_beats(layout)
-    bits = layout.stages[0].bits
-    port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes, "beats_per_image": beats}
-    yield from _check(folder, board, facts, description, digests(description, layout, result),
-                      pack_beats({"ports": {"i__payload": port}}, pixels), beats,
-                      _contents(folder, facts, layout), layout.latency,
-                      len(pixels) * layout.cycles_per_image, result, **options)
-
-
-def _check(folder, board, facts, description, expected, signal, beats, load, latency, cycles,
-           result, *, bitstream, stages, work, progress=lambda stage, images: None):
-    """The stages, with ``beats`` beats of ``signal`` an image, and ``load`` before the first.
-
-    cycles: about as many are to be run in all.
-    """
+    expected = digests(description, layout, result)
+    signal, beats = _pins(facts, layout, workload)
+    load = _contents(folder, facts, layout)
     size = -(-sum(field["width"] for field in facts["ports"]["o__payload"]["fields"].values()) // 8)
     images = len(result.labels)
+    cycles = int(layout.cycles) * images * workload.units
     translate = {"rtl": _rtl, "synth": _synth, "routed": _routed, "bitstream": _bitstream}
     for stage in stages:
         start = time.monotonic()
@@ -236,7 +226,7 @@ def _check(folder, board, facts, description, expected, signal, beats, load, lat
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
                    str(images), str(beats), str(size * description.classes),
-                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * latency),
+                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * layout.latency),
                    "+verilator+rand+reset+2",
                    "+verilator+seed+1"]
         watch(command, place, partial(progress, stage))

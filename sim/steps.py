@@ -5,21 +5,20 @@ spikes and membranes over all steps.
 """
 
 import json
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from qsnn.hw.emit.build import foldings_of
-from qsnn.hw.plan.serial import serial_plan
-from qsnn.hw.plan.stages import ceil_div
+from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
+from qsnn.hw.plan.window import ceil_div
 from qsnn.model import streams
-from qsnn.model.recordings import BEAT
-from qsnn.sim.compiled import compile_model, unpack_results, watch
+from qsnn.sim.beats import pack_steps, unpack_results
+from qsnn.sim.compiled import Checksums, compile_model, differing, watch
 from qsnn.sim.tools import SimulationError
 
-__all__ = ["Steps", "pack_beats", "pack_fields", "pack_sounds", "pack_steps", "simulate_steps"]
+__all__ = ["Steps", "simulate_steps"]
 
 CHUNK = 1 << 16  # steps that the golden model goes at once
 
@@ -29,6 +28,7 @@ class Steps:
     """What the Verilog gave, and where it differs from the golden model.
 
     labels, scores  of each result
+    expected        labels of the golden model
     steps, cycles   steps that went through, and cycles that they took
     planned         cycles that they should take, see :mod:`qsnn.hw.plan.steps`; 0 behind an encoder
     rates           firing rate of each hidden layer
@@ -38,6 +38,7 @@ class Steps:
 
     labels: np.ndarray
     scores: np.ndarray
+    expected: np.ndarray
     steps: int
     cycles: int
     planned: int
@@ -49,65 +50,14 @@ class Steps:
     def ok(self):
         return not any(self.mismatches.values())
 
-
-def pack_steps(facts, x, emit, clear):
-    """Steps [T, n_in] as input beats in whole little-endian 32-bit words; and beats of each step.
-
-    emit, clear: [T] bool.
-    """
-    port = facts["ports"]["i__payload"]
-    fields, words = port["fields"], port["words_per_step"]
-    if facts.get("encoder"):
-        raise SimulationError(f"this Verilog has the encoder {facts['encoder']} in front: it takes "
-                              "a signal and no steps")
-    simd, steps = fields["word"]["width"], len(x)
-    padded = np.zeros((steps, words, simd), np.uint8)
-    padded.reshape(steps, -1)[:, :x.shape[1]] = x
-    if facts["events"]:
-        chosen = padded.any(axis=2)
-        chosen[~chosen.any(axis=1), -1] = True  # a step without a spike is one beat
-    else:
-        chosen = np.ones((steps, words), bool)
-    step, index = np.nonzero(chosen)
-    last = np.append(step[1:] != step[:-1], True)
-    values = {"emit": emit[step] & last, "clear": clear[step] & last, "index": index, "end": last}
-    bits = {f"word {bit}": {"offset": fields["word"]["offset"] + bit, "width": 1}
-            for bit in range(simd)}
-    values |= {name: padded[step, index, bit] for bit, name in enumerate(bits)}
-    fields = {name: field for name, field in fields.items() if name != "word"} | bits
-    return pack_fields(fields, values, port["width"], len(step)), chosen.sum(axis=1)
-
-
-def pack_beats(facts, samples, intervals, records):
-    """Heart beats as input of the encoder ``ecg``, see
-    :func:`qsnn.model.recordings.encode_beats`.
-    """
-    port = facts["ports"]["i__payload"]
-    fields = port["fields"]
-    seen = samples[:, BEAT].astype(np.int64)
-    count, length = seen.shape
-    values = {"sample": seen.ravel(), "interval": np.repeat(intervals.astype(np.int64), length)}
-    at = np.arange(count * length) % length
-    fresh = np.append(True, records[1:] != records[:-1])
-    values |= {"begin": at == 0, "end": at == length - 1, "fresh": np.repeat(fresh, length)}
-    return pack_fields(fields, values, port["width"], count * length)
-
-
-def pack_sounds(facts, samples):
-    """Sounds int16 [N, T] as input of the encoder ``spoken-digits``, a recording each."""
-    port = facts["ports"]["i__payload"]
-    last = np.arange(samples.size) % samples.shape[1] == samples.shape[1] - 1
-    values = {"sample": samples.ravel(), "end": last}
-    return pack_fields(port["fields"], values, port["width"], samples.size)
-
-
-def pack_fields(fields, values, width, count):
-    """Fields, numbers [count] each, as beats in whole little-endian 32-bit words."""
-    words = np.zeros((count, ceil_div(width, 32) * 32), np.uint8)
-    for name, field in fields.items():
-        for bit in range(field["width"]):
-            words[:, field["offset"] + bit] = values[name].astype(np.int64) >> bit & 1
-    return np.packbits(words, axis=1, bitorder="little").tobytes()
+    def rows(self, facts):
+        """(name, value) of what a table says beside accuracy and mismatches."""
+        planned = f" (planned {self.planned / self.steps:.1f})" if self.planned else ""
+        return [("steps", f"{self.steps:,}"),
+                ("firing rates", " ".join(f"{rate:.3f}" for rate in self.rates)),
+                ("words read a step", ", ".join(f"{read:.1f} of {words}"
+                                                for read, words in self.reads)),
+                ("cycles per step", f"{self.cycles / self.steps:.1f}{planned}")]
 
 
 def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, waves=None,
@@ -115,8 +65,8 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
     """Send steps [T, n_in] through the Verilog of a build folder, compare, return :class:`Steps`.
 
     emit, clear: [T] bool; the last step emits, and everything is behind it when it has. signal:
-    beats of :func:`pack_beats` or :func:`pack_sounds` that go in where the Verilog has an encoder,
-    which must make these steps of them.
+    beats of :func:`qsnn.sim.beats.pack_heartbeats` or :func:`qsnn.sim.beats.pack_sounds` that go in
+    where the Verilog has an encoder, which must make these steps of them.
     """
     emit, clear = (np.asarray(flags, bool) for flags in (emit, clear))
     if not len(x) or not emit[-1]:
@@ -135,7 +85,7 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
     measured = json.loads(watch(command, work, progress))
     scores, labels, framed = unpack_results(facts, np.fromfile(work / "results.bin", dtype="<u8"))
 
-    golden = _Golden(description, serial_plan(description, foldings_of(facts)))
+    golden = _Golden(description, plan(description, foldings_of(facts)))
     each = _sample_steps(emit, clear)
     for start in range(0, len(x), CHUNK // (each or 1) * (each or 1)):
         part = slice(start, start + CHUNK // (each or 1) * (each or 1))
@@ -143,12 +93,10 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
     expected, counts, planned = golden.result(arrivals)
     mismatches = {"labels": int((labels != expected.argmax(axis=1)).sum()),
                   "scores": int((scores != expected).sum()), "framing": int(not framed)}
-    for index in range(len(description.hidden)):
-        for name in ("spikes", "membranes"):
-            mismatches[f"layer {index} {name}"] = int(
-                measured[name][index] != golden.checksums[name][index])
+    mismatches |= differing(measured, golden.checksums)
     # from the first beat to the last class: the readout's result waits for the score unit
-    return Steps(labels=labels, scores=scores, steps=len(x), cycles=measured["cycles"],
+    return Steps(labels=labels, scores=scores, expected=expected.argmax(axis=1), steps=len(x),
+                 cycles=measured["cycles"],
                  planned=planned, rates=tuple(rate / len(x) for rate in golden.rates),
                  reads=tuple((float(count.mean()), stage.words) for count, stage in zip(
                      counts, golden.plan.stages, strict=True)), mismatches=mismatches)
@@ -169,7 +117,7 @@ class _Golden:
         self.description, self.plan = description, plan
         hidden = len(description.hidden)
         self.state, self.scores = None, []
-        self.checksums = {"spikes": [0] * hidden, "membranes": [0] * hidden}
+        self.checksums = Checksums(description)
         self.rates = [0.0] * hidden
         self.spikes = [[] for _ in range(hidden)]
         self.x, self.clears = [], []
@@ -185,13 +133,9 @@ class _Golden:
         self.scores.append(found.scores.reshape(-1, self.description.classes))
         self.x.append(x)
         self.clears.append(clear)
+        self.checksums.add(found.spikes, found.membranes)
         for index, layer in enumerate(self.description.hidden):
-            spikes, membranes = (values[index].reshape(-1, layer.n_out)
-                                 for values in (found.spikes, found.membranes))
-            membranes = membranes.astype(np.uint8) & ((1 << layer.membrane_bits) - 1)
-            for name, values in (("spikes", spikes), ("membranes", membranes)):
-                self.checksums[name][index] = zlib.crc32(np.ascontiguousarray(values).tobytes(),
-                                                         self.checksums[name][index])
+            spikes = found.spikes[index].reshape(-1, layer.n_out)
             self.rates[index] += float(spikes.mean()) * len(x)
             self.spikes[index].append(np.packbits(spikes, axis=1))
 

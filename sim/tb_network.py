@@ -13,7 +13,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, gather
 
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from qsnn.model.description import load
 from qsnn.sim.streams import Stream
 from qsnn.sim.trace import Trace, beats_of, check

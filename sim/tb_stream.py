@@ -14,7 +14,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, gather
 
 from qsnn.model import streams
 from qsnn.model.description import load
-from qsnn.sim.steps import pack_steps
+from qsnn.sim.beats import pack_steps
 from qsnn.sim.streams import Stream
 
 DESCRIPTION = load(Path("net.qsnn"))

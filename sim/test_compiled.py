@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from qsnn.hw.emit.build import NETWORKS, build, choose_folding, foldings_of, open_build
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.emit.build import NETWORKS, build, foldings_of, open_build
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.folding import SerialFolding
 from qsnn.model.data import load, quantize_pixels
 from qsnn.model.description import Description
 from qsnn.model.description import load as load_description

@@ -15,11 +15,12 @@ from amaranth.back import verilog
 from amaranth.hdl import Fragment
 from PIL import Image
 
-from qsnn.hw.emit.build import NETWORKS, build, choose_folding, contents, open_build
+from qsnn.hw.emit.build import NETWORKS, build, contents, open_build
 from qsnn.hw.link.accelerator import AcceleratorCore
 from qsnn.hw.link.driver import Accelerator, LinkError
 from qsnn.hw.link.ports import SpiPort
 from qsnn.hw.link.protocol import encoded_bytes
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import Folding
 from qsnn.model.data import load, quantize_pixels
 from qsnn.model.description import Description, save

@@ -9,10 +9,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from qsnn.hw.emit.artefacts import artefacts, to_verilog
-from qsnn.hw.emit.build import NETWORKS, choose_folding, choose_serial
-from qsnn.hw.emit.serial import serial_artefacts
-from qsnn.hw.plan.folding import Folding
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.emit.build import NETWORKS
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.folding import Folding, SerialFolding
 from qsnn.model.description import load
 from qsnn.sim.test_network import COMMITTED
 from qsnn.sim.tools import need, verilator_environment
@@ -54,7 +53,7 @@ def test_streams(tmp_path, seed):
     description = random_stream(rng)
     foldings = random_serial(rng, description)
     (tmp_path / "memory").mkdir()
-    for file, text in serial_artefacts(description, foldings, "net",
+    for file, text in artefacts(description, foldings, "net",
                                        events=foldings[0].sparse and seed % 2 == 1).items():
         (tmp_path / file).write_text(text)
     assert lint(tmp_path) == [(0, ""), (0, "")]
@@ -63,7 +62,7 @@ def test_streams(tmp_path, seed):
 def test_encoders(tmp_path):
     description = load(NETWORKS / "ecg-32t24-32t4-b2.qsnn")
     (tmp_path / "memory").mkdir()
-    for file, text in serial_artefacts(description, choose_serial(description), "net",
+    for file, text in artefacts(description, choose_folding(description), "net",
                                        encoder="ecg").items():
         (tmp_path / file).write_text(text)
     assert lint(tmp_path) == [(0, ""), (0, "")]

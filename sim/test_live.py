@@ -17,9 +17,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from qsnn.hw.emit.artefacts import module_name
 from qsnn.hw.emit.build import build, open_build
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.emit.verilog import module_name
+from qsnn.hw.plan.folding import SerialFolding
 from qsnn.model import recordings, streams
 from qsnn.model.description import Description
 from qsnn.model.layers import FullyConnected, Readout

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from qsnn.hw.emit.build import NETWORKS, choose_folding
+from qsnn.hw.emit.build import NETWORKS
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import Folding
 from qsnn.model.data import load, quantize_pixels
 from qsnn.model.description import load as load_description

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.board.flow import Options, implement
+from qsnn.hw.board.cores import Options
+from qsnn.hw.board.flow import implement
 from qsnn.hw.board.toolchain import ToolError, find
 from qsnn.hw.emit.build import build, foldings_of, open_build
-from qsnn.hw.plan.folding import Folding, plan
-from qsnn.hw.plan.serial import SerialFolding, serial_plan
+from qsnn.hw.plan.folding import Folding, SerialFolding
+from qsnn.hw.plan.network import plan
 from qsnn.model.golden import infer
 from qsnn.model.streams import classify
 from qsnn.sim.icebox import outputs_at_plls
 from qsnn.sim.netlist import load_netlist, save_netlist, simulable
-from qsnn.sim.stages import HERE, STAGES, _yosys, check, check_stream
-from qsnn.sim.steps import pack_steps
+from qsnn.sim.stages import HERE, STAGES, _yosys, check
 from qsnn.sim.tools import SimulationError, run
+from qsnn.sim.workload import Workload
 from tests.networks import random_description, random_maps, random_pixels
 from tests.streams import random_stream
 
@@ -60,8 +61,8 @@ def compare(folder, board, work, stages):
     assert len(np.unique(result.labels)) == description.classes
     bitstream = next((folder / board).glob("net.bi*"))
     return list(check(folder / board, BOARDS[board], facts, description,
-                      plan(description, foldings_of(facts)), pixels, result, bitstream=bitstream,
-                      stages=stages, work=work))
+                      plan(description, foldings_of(facts)), Workload(pixels), result,
+                      bitstream=bitstream, stages=stages, work=work))
 
 
 @pytest.fixture(scope="module")
@@ -111,12 +112,10 @@ def test_stream(tmp_path):
     result = classify(description, samples, trace=True)
     assert all(0.02 < rate < 0.98 for rate in result.rates)
     assert len(np.unique(result.labels)) > 1
-    last = np.arange(IMAGES * 12) % 12 == 11
-    signal, _ = pack_steps(facts, samples.reshape(-1, description.n_in), last, last)
-    found = list(check_stream(
-        folder / "icebreaker", board, facts, description, serial_plan(description, foldings),
-        signal, result, bitstream=folder / "icebreaker" / "net.bin", stages=STAGES["ice40"],
-        work=tmp_path / "work"))
+    found = list(check(
+        folder / "icebreaker", board, facts, description, plan(description, foldings),
+        Workload(samples), result, bitstream=folder / "icebreaker" / "net.bin",
+        stages=STAGES["ice40"], work=tmp_path / "work"))
     assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
     for comparison in found:
         assert comparison.ok, comparison

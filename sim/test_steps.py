@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 
-from qsnn.hw.emit.build import NETWORKS, build, choose_serial, open_build
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.emit.build import NETWORKS, build, open_build
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.folding import SerialFolding
 from qsnn.model import audio, streams
 from qsnn.model.description import Description, load
 from qsnn.model.layers import FullyConnected
 from qsnn.model.recordings import encode_beats, excerpt
+from qsnn.sim.beats import pack_heartbeats, pack_sounds
 from qsnn.sim.runner import simulate_stream
-from qsnn.sim.steps import pack_beats, pack_sounds, simulate_steps
+from qsnn.sim.steps import simulate_steps
 from qsnn.sim.tools import SimulationError
 from tests.streams import random_serial, random_steps, random_stream, recorded
 
@@ -77,7 +79,7 @@ def test_a_difference_is_seen(tmp_path):
     """One threshold, weight or recurrent weight that is not the Verilog's is a mismatch."""
     rng = np.random.default_rng(9)
     description = random_stream(rng, words=[(20, 2, True)])
-    facts, _ = built(tmp_path, description, choose_serial(description))
+    facts, _ = built(tmp_path, description, choose_folding(description))
     x, emit, clear = random_steps(rng, description, 3000, clears=0)
     layer = description.hidden[0]
     fields = {name: getattr(layer, name) for name in (
@@ -108,7 +110,7 @@ def test_samples_through_the_encoder(tmp_path):
     x = encode_beats(samples, intervals, records)
     last = np.tile(np.arange(x.shape[1]) == x.shape[1] - 1, len(x))
     outcome = simulate_steps(folder, facts, description, x.reshape(-1, x.shape[2]), last, last,
-                             signal=pack_beats(facts, samples, intervals, records))
+                             signal=pack_heartbeats(facts, samples, intervals, records))
     assert outcome.ok, outcome.mismatches
     assert (outcome.labels == labels).mean() > 0.9
     with pytest.raises(SimulationError, match="has the encoder ecg in front"):
@@ -118,7 +120,7 @@ def test_samples_through_the_encoder(tmp_path):
 def test_last_step_must_emit(tmp_path):
     rng = np.random.default_rng(1)
     description = random_stream(rng)
-    facts, _ = built(tmp_path, description, choose_serial(description))
+    facts, _ = built(tmp_path, description, choose_folding(description))
     x, emit, clear = random_steps(rng, description, 10)
     emit[-1] = False
     with pytest.raises(SimulationError, match="must emit"):
@@ -128,7 +130,7 @@ def test_last_step_must_emit(tmp_path):
 def test_sounds(tmp_path):
     """Sounds of three frames through the encoder in the Verilog, then a network."""
     description = load(NETWORKS / "spoken-digits-64t8-64t4-b2.qsnn")
-    facts, description = built(tmp_path, description, choose_serial(description),
+    facts, description = built(tmp_path, description, choose_folding(description),
                                encoder="spoken-digits")
     rng = np.random.default_rng(0)
     samples = rng.integers(-3000, 3001, (4, 3 * audio.FRAME)).astype(np.int16)
@@ -147,7 +149,7 @@ def test_committed(tmp_path, name):
     """Test samples of real recordings through the Verilog: as many as minutes allow."""
     measured = json.loads((NETWORKS / f"{name}.json").read_text())
     description = load(NETWORKS / f"{name}.qsnn")
-    facts, description = built(tmp_path, description, choose_serial(description))
+    facts, description = built(tmp_path, description, choose_folding(description))
     samples, labels = recorded(measured["recipe"]["dataset"])
     steps = samples.shape[1] // description.n_in
     dense = max(layer["cycles_per_step"]["dense"] for layer in facts["layers"])

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from qsnn.hw.plan.folding import Folding, plan, window_of
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.stages import StagePlan
+from qsnn.hw.plan.window import window_of
 from qsnn.model import golden
 from qsnn.model.architecture import ArchitectureError, layers_of
 from qsnn.model.description import (

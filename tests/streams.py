@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.plan.folding import SerialFolding
 from qsnn.model import data
 from qsnn.model.description import Description
 from qsnn.model.golden import synaptic_sum

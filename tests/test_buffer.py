@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qsnn.hw.core.buffer import ImageBuffer, ImageWriter, RowBuffer
-from qsnn.hw.plan.stages import Window
+from qsnn.hw.plan.window import Window
 from tests.simulation import run
 
 IMAGES = 12

@@ -12,7 +12,8 @@ import pytest
 
 from qsnn.hw.emit import build as builds
 from qsnn.hw.emit.artefacts import artefacts
-from qsnn.hw.emit.build import NETWORKS, BuildError, build, choose_folding, find_network, open_build
+from qsnn.hw.emit.build import NETWORKS, BuildError, build, find_network, open_build
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import Folding, FoldingError, default_folding
 from qsnn.hw.plan.images import read_hex
 from qsnn.model.description import Description, DescriptionError, save
@@ -175,7 +176,7 @@ def test_folding_files(tmp_path):
     file = tmp_path / "folding.json"
     file.write_text(json.dumps(ROWS))
     assert choose_folding(network(), file=file) == [Folding(**row) for row in ROWS]
-    with pytest.raises(BuildError, match="place of --pe, --simd and --pixels: give one of them$"):
+    with pytest.raises(FoldingError, match="place of --pe, .* and --serial: give one of them$"):
         choose_folding(network(), file=file, simd="1,1,1")
     file.write_text(json.dumps([ROWS[0] | {"pixels": 4}, *ROWS[1:]]))
     assert [folding.pixels for folding in choose_folding(network(), file=file)] == [4, 1, 1]
@@ -189,7 +190,7 @@ def test_folding_files(tmp_path):
 def test_broken_folding_files(tmp_path, raw):
     file = tmp_path / "folding.json"
     file.write_bytes(raw)
-    with pytest.raises(BuildError) as caught:
+    with pytest.raises(FoldingError) as caught:
         choose_folding(network(), file=file)
     assert str(caught.value).startswith(f"{file}{NOT_A_FOLDING}")
     assert len(str(caught.value).splitlines()) == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qsnn.hw.emit.build import BuildError, choose_folding, choose_serial, foldings_of, open_build
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.emit.build import foldings_of, open_build
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.folding import FoldingError, SerialFolding
 from qsnn.model.description import save
 from tests.networks import random_description
 from tests.streams import random_stream
@@ -39,7 +40,7 @@ def test_build(work):
     assert "a stream of steps" in found.stdout and "cycles a step" in found.stdout
     facts, description = open_build(work / "build" / "stream")
     assert foldings_of(facts) == [SerialFolding(4, 2), SerialFolding(1, 4), SerialFolding(1, 1)]
-    assert facts["stream"] and not facts["events"] and facts["encoder"] == ""
+    assert facts["unit"] == "step" and not facts["events"] and facts["encoder"] == ""
     fields = facts["ports"]["i__payload"]["fields"]
     assert fields["word"]["width"] == 2 and {"emit", "clear"} < fields.keys()
     for index, layer in enumerate(facts["layers"]):
@@ -62,21 +63,22 @@ def test_dense_and_events(work):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["--model", "images.qsnn", "--dense"], "are for networks of streams, 5-4-6-3 takes images"),
+    (["--model", "images.qsnn", "--dense"], "--dense is for layers that are serial"),
     (["--model", "images.qsnn", "--encoder", "ecg"], "are for networks of streams"),
     (["--model", "stream.qsnn", "--pixels", "1,1,1"], "--pixels is for networks of images"),
-    (["--model", "stream.qsnn", "--board", "icebreaker", "--fit"], "--fit is for networks of"),
-    (["--model", "stream.qsnn", "--loadable"], "--loadable is for networks of images"),
+    (["--model", "stream.qsnn", "--serial", "1"], "all layers of a stream are serial"),
+    (["--model", "stream.qsnn", "--loadable"], "memories of serial layers cannot be loaded"),
     (["--model", "stream.qsnn", "--pe", "9,1,1"], "layer 0 has 8 neurons: PE 9 is more"),
     (["--model", "stream.qsnn", "--pe", "1,1"], "--pe needs 3 numbers"),
     (["--model", "stream.qsnn", "--encoder", "ear"], "no encoder 'ear': there is ecg"),
     (["--model", "stream.qsnn", "--encoder", "ecg"], "gives 30 spikes a step, the network takes"),
     (["--model", "stream.qsnn", "--activity", "ecg"], "ecg: no recordings with"),
-    (["--model", "stream.qsnn", "--activity", "ecg", "--dense"], "leave out --pe"),
-    (["--model", "images.qsnn", "--folding", "serial.json", "--board", "icebreaker"],
-     "are for the Verilog alone"),
+    (["--model", "stream.qsnn", "--fit"], "--fit and --target-fps need a --board"),
+    (["--model", "images.qsnn", "--folding", "serial.json", "--loadable"],
+     "memories of serial layers cannot be loaded"),
     (["--model", "images.qsnn", "--folding", "first.json"], "layer 0 cannot be serial"),
-    (["--model", "images.qsnn", "--folding", "wrong.json"], "serial is true or false"),
+    (["--model", "images.qsnn", "--folding", "wrong.json"],
+     "'sparse' is not for layers that are time-parallel"),
 ])
 def test_refused(work, arguments, sentence):
     rows = [{"pe": 1, "simd": 1}, {"pe": 1, "simd": 1, "serial": True},
@@ -95,13 +97,13 @@ def test_folding_files(work):
     description = random_stream(np.random.default_rng(0), words=[(8, 1, False)])
     file = work / "folding.json"
     file.write_text('[{"pe": 2, "simd": 4, "sparse": false}, {"pe": 1, "simd": 2}]')
-    assert choose_serial(description, file=file) == [SerialFolding(2, 4, False),
+    assert choose_folding(description, file=file) == [SerialFolding(2, 4, False),
                                                      SerialFolding(1, 2, True)]
-    with pytest.raises(BuildError, match="takes the place"):
-        choose_serial(description, file=file, dense=True)
+    with pytest.raises(FoldingError, match="takes the place"):
+        choose_folding(description, file=file, dense=True)
     file.write_text('[{"pe": 2, "simd": 4, "pixels": 1}, {"pe": 1, "simd": 2}]')
-    with pytest.raises(BuildError, match="not a folding"):
-        choose_serial(description, file=file)
+    with pytest.raises(FoldingError, match="not a folding"):
+        choose_folding(description, file=file)
     images = random_description(np.random.default_rng(0), widths=(5, 4, 3))
     file.write_text('[{"pe": 2, "simd": 4}, {"pe": 1, "simd": 2, "serial": true}]')
     assert choose_folding(images, file=file)[1] == SerialFolding(1, 2, True)

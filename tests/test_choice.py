@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from qsnn.hw.plan.activity import activity, choose_for_activity, step_counts
-from qsnn.hw.plan.serial import SerialFolding, serial_plan
+from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.network import plan
 from tests.streams import random_stream
 
 UNITS = 16
@@ -16,7 +17,7 @@ def recordings(rng, description, rate, count=6, steps=20):
 
 def cycles(description, foldings, samples):
     """Mean cycles a step of each layer."""
-    stages = serial_plan(description, foldings).stages
+    stages = plan(description, foldings).stages
     counts = step_counts(stages, *activity(description, samples))
     return [float(stage.step_cycles(count).mean())
             for stage, count in zip(stages, counts, strict=True)]
@@ -56,7 +57,7 @@ def test_counts_follow_the_samples():
     description = random_stream(rng, words=[(8, 3, True)])
     samples = recordings(rng, description, 0.4)
     foldings = [SerialFolding(4, 2), SerialFolding(1, 4)]
-    stages = serial_plan(description, foldings).stages
+    stages = plan(description, foldings).stages
     together = step_counts(stages, *activity(description, samples))
     apart = [step_counts(stages, *activity(description, sample[None])) for sample in samples]
     for index in range(len(stages)):

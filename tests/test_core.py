@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qsnn.hw.board.streams import RecordReader, RecordWriter, StreamBoard
-from qsnn.hw.plan.serial import SerialFolding
+from qsnn.hw.link.stream import RecordReader, RecordWriter, StreamBoard
+from qsnn.hw.plan.folding import SerialFolding
 from qsnn.model import streams
 from tests.simulation import run
 from tests.streams import random_stream

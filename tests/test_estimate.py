@@ -9,7 +9,7 @@ import pytest
 from benchmarks.estimate import ROWS, measure
 from qsnn.hw.board.toolchain import find
 from qsnn.hw.plan.blocks import Memory, place
-from qsnn.hw.plan.estimate import FAMILIES, tree_logic
+from qsnn.hw.plan.cost import FAMILIES, tree_logic
 
 TABLE = json.loads((Path(__file__).parents[1] / "docs" / "estimate.json").read_text())["rows"]
 

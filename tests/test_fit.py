@@ -15,7 +15,8 @@ from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
 from qsnn.hw.emit.build import find_network, open_build
 from qsnn.hw.plan.estimate import estimate
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import MARGIN, Search
 from qsnn.model.description import load
 from tests.networks import random_description, random_maps
@@ -35,7 +36,7 @@ def mnist():
 
 
 def fits(board, description, foldings, **options):
-    found = estimate(board, description, plan(description, foldings), **options)
+    found = estimate(board, plan(description, foldings), **options)
     return found.logic <= MARGIN * board.logic and found.blocks <= board.ram_blocks
 
 
@@ -52,17 +53,17 @@ def test_little_is_faster_or_smaller(seed):
         for last_simd in range(1, neurons + 1):
             foldings = [Folding(pe, simd), Folding(last_pe, last_simd)]
             whole = plan(description, foldings)
-            every.append((whole.cycles_per_image, estimate(I5, description, whole).logic))
+            every.append((whole.cycles, estimate(I5, whole).logic))
     search = Search(description, I5)
     fastest = min(cycles for cycles, _ in every)
-    assert search.fastest().plan.cycles_per_image <= fastest + 3
+    assert search.fastest().plan.cycles <= fastest + 3
     for cycles in {cycles for cycles, _ in every}:
         least = min(logic for other, logic in every if other <= cycles)
         found = search.at(cycles)
         if found is None:
             assert cycles < fastest + 3
             continue
-        assert found.plan.cycles_per_image <= cycles
+        assert found.plan.cycles <= cycles
         assert least <= found.estimate.logic <= 1.2 * least
 
 
@@ -73,9 +74,9 @@ def test_committed_networks(name, board, cycles):
     """No slower than they were when this was written, and what it says is what the plan says."""
     description, board = load(find_network(name)), BOARDS[board]
     found = choose_for_board(description, board, hz=50_000_000)
-    assert found.plan == plan(description, found.foldings)
-    assert found.plan.cycles_per_image <= cycles
-    assert found.estimate == estimate(board, description, found.plan)
+    assert found.plan.stages == plan(description, found.foldings).stages
+    assert found.plan.cycles <= cycles
+    assert found.estimate == estimate(board, found.plan)
     assert fits(board, description, found.foldings)
     check_fit(board, description, found.foldings)
     assert any(folding.spram for folding in found.foldings) == (board.spram_bits > 0)
@@ -84,7 +85,7 @@ def test_committed_networks(name, board, cycles):
 def test_full_block_rams(mnist):
     """Where RAM is what there is least of, words that just fill it are found."""
     found = choose_for_board(mnist, BOARDS["ice40hx8k"], hz=1e6, bare=True)
-    assert (found.plan.cycles_per_image, found.estimate.blocks) == (490, 32)
+    assert (found.plan.cycles, found.estimate.blocks) == (490, 32)
 
 
 def test_neither_layer_is_wide():
@@ -107,14 +108,14 @@ def test_target_takes_no_more_than_it_needs(mnist):
     sizes = []
     for fps in (100, 10_000, 100_000, 400_000):
         found = choose_for_board(mnist, I5, hz=50_000_000, fps=fps)
-        assert 50_000_000 / found.plan.cycles_per_image >= fps
+        assert 50_000_000 / found.plan.cycles >= fps
         sizes.append(found.estimate.logic)
     assert sizes[1:] == sorted(sizes[1:]) and sizes[0] < 1.1 * sizes[1] < sizes[-1] / 3
 
 
 def test_options_count(mnist):
     """The host link takes logic, and memories that a host loads take more."""
-    fastest = [choose_for_board(mnist, I5, hz=1e6, **options).plan.cycles_per_image
+    fastest = [choose_for_board(mnist, I5, hz=1e6, **options).plan.cycles
                for options in ({"bare": True}, {}, {"loadable": True})]
     assert fastest == sorted(fastest) and fastest[0] < fastest[-1]
 
@@ -122,7 +123,7 @@ def test_options_count(mnist):
 def test_unreachable_target(mnist):
     with pytest.raises(FitError) as caught:
         choose_for_board(mnist, I5, hz=50_000_000, fps=900_000)
-    best = choose_for_board(mnist, I5, hz=50_000_000).plan.cycles_per_image
+    best = choose_for_board(mnist, I5, hz=50_000_000).plan.cycles
     assert str(caught.value) == (
         "900,000 images/s at 50 MHz leave 55 cycles for an image, which no folding has on the "
         f"Colorlight i5 v7.0 on its extension board: the fastest has {float(best):g}, "
@@ -165,7 +166,7 @@ def test_check_fit(mnist):
                        r"iCEBreaker 1\.0 has 5,280: --fit .* cycles an image; this folding fits "):
         check_fit(up5k, wide, parallel)
     # the estimate may be wrong by 10 %: then nextpnr decides
-    needs = estimate(up5k, wide, plan(wide, parallel)).logic
+    needs = estimate(up5k, plan(wide, parallel)).logic
     check_fit(replace(up5k, logic=needs * 0.92), wide, parallel)
     with pytest.raises(FitError):
         check_fit(replace(up5k, logic=needs * 0.9), wide, parallel)
@@ -180,7 +181,7 @@ def test_found_text(mnist):
         "layer 0 in single-port RAM",
         f"estimate          {found.estimate.logic:,} of 5,280 logic cells, "
         f"{found.estimate.blocks} of 30 block RAMs, "
-        f"{int(24e6 / found.plan.cycles_per_image):,} images/s at 24 MHz"]
+        f"{int(24e6 / found.plan.cycles):,} images/s at 24 MHz"]
 
 
 def test_pixels_where_channels_are_not_enough():
@@ -190,7 +191,7 @@ def test_pixels_where_channels_are_not_enough():
     found = choose_for_board(description, I5, hz=50_000_000, fps=50_000)
     first = found.foldings[0]
     assert (first.pe, first.simd) == (8, 1) and first.pixels in (4, 8)
-    assert found.plan.cycles_per_image <= 1000 < 256 * 9
+    assert found.plan.cycles <= 1000 < 256 * 9
     assert " --pixels " in found_text(found, I5, 50_000_000)
     # neuron units take a cycle for each of two time steps at each position
     with pytest.raises(FitError, match="the fastest has 512, 97,656 images/s"):
@@ -220,7 +221,7 @@ def test_script(tmp_path, mnist):
     (["--target-fps", "5"], "--fit and --target-fps need a --board"),
     (["--board", "icebreaker", "--fit", "--target-fps", "5"], "give one of them alone"),
     (["--board", "icebreaker", "--fit", "--pe", "1,1,1"],
-     "without --pe, --simd, --pixels or --folding"),
+     "alone, without --pe"),
     (["--board", "icebreaker", "--fit"], "no folding of the network fits the iCEBreaker 1.0: "),
 ])
 def test_script_refuses(tmp_path, arguments, message):

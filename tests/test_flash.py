@@ -11,7 +11,8 @@ import pytest
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.loader import reason
 from qsnn.hw.board.toolchain import find
-from qsnn.hw.emit.build import build, choose_folding
+from qsnn.hw.emit.build import build
+from qsnn.hw.plan.choice import choose_folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]

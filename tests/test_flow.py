@@ -11,10 +11,12 @@ import pytest
 
 from qsnn.hw.board import flow, toolchain
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.cores import FlowError, Options
+from qsnn.hw.board.flow import implement
 from qsnn.hw.board.routed import short_name
 from qsnn.hw.board.toolchain import Found, Job, ToolError, find, run
-from qsnn.hw.emit.build import build, choose_folding, open_build
+from qsnn.hw.emit.build import build, open_build
+from qsnn.hw.plan.choice import choose_folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,23 +5,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qsnn.hw.emit.build import choose_folding
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import (
     MAX_PE,
     MAX_SIMD,
     Folding,
     FoldingError,
     default_folding,
-    plan,
-    window_of,
 )
+from qsnn.hw.plan.network import plan
+from qsnn.hw.plan.window import window_of
 from tests.networks import random_maps
 
 
 def shape(*widths, time_steps=4, input_bits=2):
     """All of a description that a folding depends on."""
     kinds = ["fully_connected"] * (len(widths) - 2) + ["readout"]
-    return SimpleNamespace(n_in=widths[0], time_steps=time_steps, input_map=None, layers=[
+    return SimpleNamespace(n_in=widths[0], time_steps=time_steps, stream=False, input_map=None,
+                           layers=[
         SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, channels=n_out, weight_bits=1, skip=None,
                         input_bits=1 if index else input_bits)
         for index, (kind, n_in, n_out) in enumerate(zip(kinds, widths, widths[1:], strict=False))])
@@ -58,7 +59,7 @@ def test_a_network_by_hand():
 def test_what_limits_the_rate(steps, foldings, cycles):
     """Counted by hand; tests.test_network and sim/ hold the hardware to the formula."""
     found = plan(shape(6, 8, 3, time_steps=steps), [Folding(*pair) for pair in foldings])
-    assert found.cycles_per_image == cycles
+    assert found.cycles == cycles
 
 
 def test_lanes_divide_both_sides():
@@ -134,8 +135,8 @@ def test_double_buffers_cost_no_more_than_half():
         network = random_shape(rng, 60)
         result = plan(network, default_folding(network, int(rng.integers(1, 300))))
         slowest = max(stage.image_cycles for stage in result.stages)
-        assert slowest <= result.cycles_per_image <= 1.5 * slowest + 10
-        assert result.cycles_per_image.denominator in (1, 2)
+        assert slowest <= result.cycles <= 1.5 * slowest + 10
+        assert result.cycles.denominator in (1, 2)
 
 
 @pytest.mark.parametrize("foldings, sentence", [

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from qsnn.hw.board.harness import Harness, digests, input_beats
-from qsnn.hw.emit.build import choose_folding
-from qsnn.hw.plan.folding import plan
+from qsnn.hw.board.harness import Harness, digests
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.line import input_beats
+from qsnn.hw.plan.network import plan
 from qsnn.model import golden
 from tests.networks import random_description, random_foldings, random_pixels
 from tests.simulation import run
@@ -83,5 +84,5 @@ def test_as_few_pins_as_keep_up(pe, simd, cycles, pixels, beats):
     description = random_description(np.random.default_rng(2), widths=(48, 8, 2), time_steps=1,
                                      input_bits=2)
     layout = plan(description, choose_folding(description, pe=pe, simd=simd))
-    assert layout.cycles_per_image == cycles
+    assert layout.cycles == cycles
     assert input_beats(layout) == (pixels, beats)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.folding import Folding
 from qsnn.hw.plan.images import (
     ImageError,
     read_hex,
@@ -12,15 +12,14 @@ from qsnn.hw.plan.images import (
     unpack_weights,
     write_hex,
 )
-from qsnn.hw.plan.parameters import layer_parameters
+from qsnn.hw.plan.network import plan
 from tests.networks import random_description, random_foldings, random_maps
 
 
 def stages(description, foldings):
     """(layer, stage, parameters) of each layer."""
-    planned = plan(description, foldings)
-    return zip(description.layers, planned.stages, layer_parameters(description, planned),
-               strict=True)
+    return [(planned.layer, planned.stage, planned.parameters)
+            for planned in plan(description, foldings).layers]
 
 
 def through_hex(width, words):

@@ -14,7 +14,7 @@ from cobs import cobs
 from qsnn.hw.link import protocol
 from qsnn.hw.link.accelerator import AcceleratorCore
 from qsnn.hw.link.frames import CobsDecoder, Crc32
-from qsnn.hw.link.host import CHECK, HostLink, inbox_depth, window
+from qsnn.hw.link.host import HostLink, inbox_depth, window
 from qsnn.hw.link.protocol import (
     ERROR,
     REPLY,
@@ -28,6 +28,7 @@ from qsnn.hw.link.protocol import (
     encoded_bytes,
 )
 from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.line import CHECK
 from qsnn.model import golden
 from tests.device import Device, damage, uncobs
 from tests.networks import random_description, random_pixels

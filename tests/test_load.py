@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from qsnn.hw.core.rom import LoadPort, word_bytes
-from qsnn.hw.plan.folding import Folding, FoldingError, plan
-from qsnn.hw.plan.images import network_tables, unpack_weights
+from qsnn.hw.plan.folding import Folding, FoldingError
+from qsnn.hw.plan.images import unpack_weights
+from qsnn.hw.plan.network import plan
 from qsnn.model.description import Description
 from qsnn.sim.trace import check
 from tests.networks import random_description, random_foldings, random_maps, random_pixels
@@ -73,7 +74,7 @@ def test_retrained(seed, spram):
         1: [Folding(5, 7), Folding(4, 5, spram=True), Folding(3, 2)],
     }[spram]
     other = retrained(rng, description)
-    tables = network_tables(other, plan(other, foldings))
+    tables = plan(other, foldings).tables
     bench = Bench(description, foldings, loadable=True)
     pixels = random_pixels(rng, description, 5)
 
@@ -97,7 +98,7 @@ def test_retrained_maps(seed):
     description = random_maps(rng, words="c3k3w2-p2-c4k3-c4k3+0", image=(6, 6, 1), time_steps=2)
     foldings = [Folding(3, 1, pixels=2), Folding(2, 3), Folding(4, 2, pixels=3), Folding(1, 4)]
     other = retrained(rng, description)
-    tables = network_tables(other, plan(other, foldings))
+    tables = plan(other, foldings).tables
     bench = Bench(description, foldings, loadable=True)
     pixels = random_pixels(rng, description, 4)
 
@@ -113,7 +114,7 @@ def test_split_words():
     """Single-port RAM takes 64 bits of a word, block RAM the others."""
     description = random_description(np.random.default_rng(0), widths=(12, 9, 4))
     planned = plan(description, [Folding(9, 12, spram=True), Folding(2, 3)])
-    table = network_tables(description, planned)[0]
+    table = planned.tables[0]
     assert [(name, width) for name, (width, _) in table.items()][:2] == [
         ("weights", 64), ("weights_upper", 44)]
     words = [low | high << 64 for low, high in zip(

@@ -8,10 +8,12 @@ import pytest
 import qsnn.hw.board.flow
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.commands import MAPPED, UNMAPPED, steps, synthesis, unmapped
-from qsnn.hw.board.flow import Options, implement
+from qsnn.hw.board.cores import Options
+from qsnn.hw.board.flow import implement
 from qsnn.hw.board.mapping import MappingError, differing, load
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
-from qsnn.hw.emit.build import build, choose_folding, open_build
+from qsnn.hw.emit.build import build, open_build
+from qsnn.hw.plan.choice import choose_folding
 from tests.networks import random_description
 
 SOURCE = """module top (input clk, input [9:0] a, b, input [2:0] s, output reg [9:0] total, q);

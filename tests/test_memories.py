@@ -8,13 +8,14 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from qsnn.hw.core.network import Network
 from qsnn.hw.core.rom import word_bytes
 from qsnn.hw.link import protocol
-from qsnn.hw.link.host import CHECK, HostLink, inbox_depth
+from qsnn.hw.link.host import HostLink, inbox_depth
 from qsnn.hw.link.protocol import REPLY, Code, Frame, Hello, Request, Splitter, encode
-from qsnn.hw.plan.folding import Folding, plan
-from qsnn.hw.plan.images import network_tables
+from qsnn.hw.network import Network
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.line import CHECK
+from qsnn.hw.plan.network import plan
 from qsnn.model import golden
 from tests.networks import random_description, random_pixels
 from tests.simulation import run
@@ -87,7 +88,7 @@ def test_other_weights():
     device = Device(description)
     infer = [Frame(Request.INFER, 1, payload)
              for payload in protocol.pack_images(device.hello, images)]
-    writes, crcs = requests(device.hello, network_tables(other, plan(other, FOLDINGS)))
+    writes, crcs = requests(device.hello, plan(other, FOLDINGS).tables)
     old, old_crcs = requests(device.hello, device.network.tables)
     count = len(crcs)
     assert old_crcs != crcs and device.hello.memories == count

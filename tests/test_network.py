@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Signal
 
-from qsnn.hw.core.network import Network
+from qsnn.hw.network import Network
 from qsnn.hw.plan.folding import Folding, FoldingError
 from qsnn.sim.trace import Trace, beats_of, check
 from tests.networks import (
@@ -162,7 +162,7 @@ def test_rate(name):
     async def testbench(ctx):
         await bench.check(ctx, images)
         ends = bench.trace.output_cycles[description.classes - 1::description.classes]
-        assert ends[-1] - ends[-1 - measured] == measured * bench.plan.cycles_per_image
+        assert ends[-1] - ends[-1 - measured] == measured * bench.plan.cycles
 
     bench.run(testbench)
 

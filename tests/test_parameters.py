@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters, offsets
+from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters
 from qsnn.model import golden
 from qsnn.model.description import FullyConnected, Readout
 from tests.networks import stage_of
@@ -42,7 +42,7 @@ def test_neuron_with_folded_offset(shape, padding, simd):
     stage = stage_of(layer, padding, simd)
     p = NeuronParameters.of(layer, stage)
     assert (p.q_low, p.q_high) == layer.q_range
-    offset = offsets(layer, stage)
+    offset = stage.offsets(layer)
     # every word is cut into pairs; a pair of numbers that begins with -1 gives one more
     leads = [index % simd % 2 == 0 and layer.input_bits > 1
              for index in range(layer.n_in + padding)]

@@ -12,10 +12,12 @@ from amaranth.utils import ceil_log2
 
 from qsnn.hw.board import filling
 from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.cores import FlowError, Options
 from qsnn.hw.board.filling import FillError, fill, placeholders, with_contents
-from qsnn.hw.board.flow import FlowError, Options, implement
+from qsnn.hw.board.flow import implement
 from qsnn.hw.board.toolchain import find
-from qsnn.hw.emit.build import build, choose_folding, contents, open_build
+from qsnn.hw.emit.build import build, contents, open_build
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.model.description import save
 from tests.networks import random_description
 from tests.test_load import retrained

@@ -2,18 +2,21 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from qsnn.hw.emit.build import build, choose_folding, open_build
+from qsnn.hw.emit.build import build, open_build
 from qsnn.hw.emit.picture import draw_network
-from qsnn.model import golden
-from qsnn.sim.compiled import Outcome
+from qsnn.hw.plan.choice import choose_folding
+from qsnn.model import golden, streams
 from qsnn.sim.pictures import draw
+from qsnn.sim.workload import Workload
 from tests.networks import random_description, random_maps, random_pixels
+from tests.streams import random_stream
 
 
 @pytest.fixture
@@ -50,10 +53,18 @@ def test_spikes(tmp_path, make):
     rng = np.random.default_rng(1)
     description = make(rng)
     pixels = random_pixels(rng, description, 5)
-    result = golden.infer(description, pixels, trace=True)
-    outcome = Outcome(labels=result.labels, scores=result.scores, latency=1, cycles=1,
-                      cycles_per_image=1, mismatches={})
-    paths = draw(tmp_path, description, pixels, result.labels, result, outcome)
+    drawn(tmp_path, description, Workload(pixels, golden.infer(description, pixels).labels))
+
+
+def test_spikes_of_a_stream(tmp_path):
+    rng = np.random.default_rng(1)
+    description = random_stream(rng, words=[(5, 3, False), (4, 1, True)])
+    samples = (rng.random((3, 40, description.n_in)) < 0.3).astype(np.uint8)
+    drawn(tmp_path, description, Workload(samples, streams.classify(description, samples).labels))
+
+
+def drawn(tmp_path, description, workload):
+    paths = draw(tmp_path, description, workload, SimpleNamespace(labels=workload.labels))
     assert [path.name for path in paths] == ["spikes.png", "confusion.png", "rates.png"]
     for path in paths:
         with Image.open(path) as image:

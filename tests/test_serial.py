@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from qsnn.hw.plan.folding import FoldingError
-from qsnn.hw.plan.serial import SerialFolding, default_serial, serial_plan
+from qsnn.hw.network import Network
+from qsnn.hw.plan.folding import FoldingError, SerialFolding, default_serial
+from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
-from qsnn.hw.serial.network import StreamNetwork
 from qsnn.model import streams
 from tests.networks import random_description
 from tests.streams import random_serial, random_steps, random_stream
@@ -121,7 +121,7 @@ def test_random(seed):
     description = random_stream(rng)
     foldings = random_serial(rng, description)
     events = foldings[0].sparse and bool(rng.integers(2))
-    network = StreamNetwork(description, foldings, events=events)
+    network = Network(description, foldings, events=events)
     x, emit, clear = random_steps(rng, description, STEPS)
     # a result that waits for the one before would hold up the readout
     emit[:-1] &= np.arange(STEPS - 1) % 3 == 0
@@ -140,7 +140,7 @@ def test_random(seed):
 def test_gaps_and_stalls(seed):
     rng = np.random.default_rng(seed)
     description = random_stream(rng)
-    network = StreamNetwork(description, random_serial(rng, description))
+    network = Network(description, random_serial(rng, description))
     x, emit, clear = random_steps(rng, description, STEPS)
     check(network, x, emit, clear, gaps=0.5, stalls=0.7)
 
@@ -155,7 +155,7 @@ def test_silence_and_uproar():
                         SerialFolding(2, 2, sparse)]
             x = np.full((12, description.n_in), value, np.uint8)
             emit = np.arange(12) % 4 == 3
-            check(StreamNetwork(description, foldings), x, emit, np.zeros(12, bool))
+            check(Network(description, foldings), x, emit, np.zeros(12, bool))
 
 
 def test_zero_words_cost_nothing():
@@ -165,8 +165,8 @@ def test_zero_words_cost_nothing():
     x = np.zeros((2, description.n_in), np.uint8)
     x[1] = 1
     for sparse in (True, False):
-        plan = serial_plan(description, [SerialFolding(4, 2, sparse), SerialFolding(1, 2, sparse)])
-        stage = plan.stages[0]
+        planned = plan(description, [SerialFolding(4, 2, sparse), SerialFolding(1, 2, sparse)])
+        stage = planned.stages[0]
         counts = word_counts(stage, x, None, np.zeros(2, bool))
         cycles = stage.step_cycles(counts)
         assert counts.tolist() == ([0, stage.in_words] if sparse else [stage.in_words] * 2)
@@ -177,13 +177,13 @@ def test_default_folding():
     rng = np.random.default_rng(7)
     description = random_stream(rng, words=[(64, 16, False), (32, 1, True)])
     for cycles in (None, 100, 300):
-        plan = serial_plan(description, default_serial(description, cycles))
+        planned = plan(description, default_serial(description.layers, cycles))
         if cycles:
-            assert all(stage.groups * stage.words <= cycles for stage in plan.stages)
+            assert all(stage.groups * stage.words <= cycles for stage in planned.stages)
 
 
 @pytest.mark.parametrize("foldings, sentence", [
-    ([SerialFolding(1, 1)], "3 layers need as many foldings, not 1"),
+    ([SerialFolding(1, 1)], "the network has 3 layers, the folding 1"),
     ([SerialFolding(0, 1)] * 3, "layer 0: PE must be 1 to"),
     ([SerialFolding(1, 1), SerialFolding(99, 1), SerialFolding(1, 1)], "layer 1 has 5 neurons"),
     ([SerialFolding(1, 5000)] * 3, "layer 0: SIMD must be 1 to"),
@@ -192,10 +192,10 @@ def test_default_folding():
 def test_wrong_foldings(foldings, sentence):
     description = random_stream(np.random.default_rng(0), words=[(8, 1, False), (5, 1, True)])
     with pytest.raises(FoldingError, match=sentence):
-        serial_plan(description, foldings)
+        plan(description, foldings)
 
 
 def test_images_are_refused():
     description = random_description(np.random.default_rng(0), widths=(4, 3, 2), input_bits=1)
-    with pytest.raises(FoldingError, match="no time-serial schedule"):
-        StreamNetwork(description, [SerialFolding(1, 1)] * 2)
+    with pytest.raises(FoldingError, match="layer 0 cannot be serial"):
+        Network(description, [SerialFolding(1, 1)] * 2)

@@ -11,13 +11,15 @@ from amaranth.sim import Simulator
 from amaranth.utils import ceil_log2
 
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.emit.build import choose_folding, find_network
+from qsnn.hw.emit.build import find_network
 from qsnn.hw.link import protocol
 from qsnn.hw.link.accelerator import AcceleratorCore
 from qsnn.hw.link.protocol import REPLY, Frame, Hello, Request, Splitter, Status, encode
-from qsnn.hw.link.spi import SCK_CYCLES, Spi
+from qsnn.hw.link.spi import Spi
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import core_estimate, inbox_bytes
 from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.line import SCK_CYCLES
 from qsnn.model import golden
 from qsnn.model.description import load
 from tests.networks import random_description, random_pixels

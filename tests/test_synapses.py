@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from qsnn.hw.core.synapses import SynapseArray, synapse_latency
+from qsnn.hw.core.synapses import SynapseArray
+from qsnn.hw.plan.latency import synapse_latency
 from tests.simulation import waveform
 
 GROUPS = 12

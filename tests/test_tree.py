@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from qsnn.hw.core.tree import AdderTree, tree_latency
+from qsnn.hw.core.tree import AdderTree
+from qsnn.hw.plan.latency import tree_latency
 from tests.simulation import waveform
 
 # a register behind every level but the first of single bits, which shares the second one's

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qsnn.hw.core.window import Walker, WindowSchedule
-from qsnn.hw.plan.folding import Folding, plan
+from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.network import plan
 from tests.networks import random_maps
 from tests.simulation import run, waveform
 

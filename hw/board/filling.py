@@ -17,7 +17,7 @@ import json
 import re
 
 from qsnn.hw.board.toolchain import Job, run
-from qsnn.hw.core.network import image_name
+from qsnn.hw.plan.images import image_name
 
 __all__ = ["COARSE", "TEMPLATE", "FillError", "block_rams", "fill", "fill_netlist", "placeholders",
            "prepare", "with_contents"]

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.plan.estimate import MEASURED, estimate
-from qsnn.hw.plan.folding import plan
+from qsnn.hw.plan.choice import first_serial
+from qsnn.hw.plan.cost import MEASURED
+from qsnn.hw.plan.estimate import estimate
+from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import Found, Search
 
 __all__ = ["FitError", "check_fit", "choose_for_board", "found_text"]
@@ -22,41 +24,43 @@ class FitError(ValueError):
     """A network that is too large for a board."""
 
 
-def check_fit(board, description, foldings, *, bare=False, loadable=False, link="uart"):
+def check_fit(board, description, foldings, **options):
     """Raise :class:`FitError` if a network cannot fit, with what would.
 
-    Its block RAMs are exact, its logic may be up to 10 % less.
+    options: those of :func:`qsnn.hw.plan.estimate.estimate`. Block RAMs are exact, logic may be up
+    to 10 % less.
     """
     whole = plan(description, foldings)
-    options = dict(bare=bare, loadable=loadable, link=link)
     if any(stage.spram for stage in whole.stages) and not board.spram_bits:
         raise FitError(f"the {board.title} has no single-port RAM for weights")
-    problem = _problem(board, estimate(board, description, whole, **options))
+    problem = _problem(board, estimate(board, whole, **options))
     if not problem:
         return
-    remedies = []
+    remedies, options["serial"] = [], whole.parallel
     best = _fastest(description, board, options)
     if best:
         remedies.append(f"--fit finds a folding that does, {_folding_text(best)} with "
-                        f"{float(best.plan.cycles_per_image):g} cycles an image")
+                        f"{float(best.plan.cycles):g} cycles {_a(best.plan.unit)}")
+    del options["serial"]
     larger = _other_board(board, lambda other: not _problem(
-        other, estimate(other, description, whole, **options))
+        other, estimate(other, whole, **options))
         and (other.spram_bits or not any(folding.spram for folding in foldings)))
     if larger:
         remedies.append(f"this folding fits the {larger.title}")
     raise FitError(f"{problem}: " + ("; ".join(remedies) or "no folding fits, nor another board; "
-                                     f"take a smaller network{_larger(description, options)}"))
+                                     "take a smaller network"
+                                     + _larger(description, options | {"serial": whole.parallel})))
 
 
-def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=False,
-                     link="uart"):
+def choose_for_board(description, board, *, hz, fps=None, serial=None, **options):
     """The fastest :class:`qsnn.hw.plan.search.Found` for a board; with ``fps``, the smallest one
-    that reaches so many images a second at a clock of ``hz``.
+    that reaches so many images, or steps of a stream, a second at a clock of ``hz``.
 
-    Weights go into single-port RAM where that is what makes it fit, or faster. Raises
-    :class:`FitError` with what would do.
+    serial: index of the first time-serial layer, see :func:`qsnn.hw.plan.choice.first_serial`;
+    options: those of :func:`qsnn.hw.plan.estimate.estimate`. Weights go into single-port RAM where
+    that is what makes it fit, or faster. Raises :class:`FitError` with what would do.
     """
-    options = dict(bare=bare, loadable=loadable, link=link)
+    options["serial"] = first_serial(description, serial)
     if fps is None:
         best = _fastest(description, board, options)
         if best is None:
@@ -69,11 +73,12 @@ def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=F
     found = _at(description, board, options, cycles)
     if found:
         return found
-    wanted = (f"{fps:,} images/s at {hz / 1e6:g} MHz leave {cycles:,} cycles for an image, "
+    unit = "image" if options["serial"] else "step"
+    wanted = (f"{fps:,} {unit}s/s at {hz / 1e6:g} MHz leave {cycles:,} cycles for {_a(unit)}, "
               f"which no folding has on the {board.title}")
     best = _fastest(description, board, options)
-    reached = (f"the fastest has {float(best.plan.cycles_per_image):g}, "
-               f"{int(hz / best.plan.cycles_per_image):,} images/s" if best else "none fits it")
+    reached = (f"the fastest has {float(best.plan.cycles):g}, "
+               f"{int(hz / best.plan.cycles):,} {unit}s/s" if best else "none fits it")
     other = _other_board(board, lambda other: _at(description, other, options, cycles))
     raise FitError(f"{wanted}: {reached}; " + (
         f"at this clock the {other.title} would do" if other
@@ -82,11 +87,16 @@ def choose_for_board(description, board, *, hz, fps=None, bare=False, loadable=F
 
 def found_text(found, board, hz):
     """What was chosen, in two lines."""
-    cycles = found.plan.cycles_per_image
+    cycles, unit = found.plan.cycles, found.plan.unit
     return (f"folding           {_folding_text(found)}\n"
             f"estimate          {found.estimate.logic:,} of {board.logic:,} logic cells, "
             f"{found.estimate.blocks} of {board.ram_blocks} block RAMs, "
-            f"{int(hz / cycles):,} images/s at {hz / 1e6:g} MHz")
+            f"{int(hz / cycles):,} {unit}s/s at {hz / 1e6:g} MHz"
+            + ", at least" * found.plan.at_most)
+
+
+def _a(unit):
+    return "an image" if unit == "image" else "a step"
 
 
 def _folding_text(found: Found):
@@ -95,7 +105,14 @@ def _folding_text(found: Found):
             f"--simd {','.join(str(folding.simd) for folding in found.foldings)}"
             + (f" --pixels {','.join(str(folding.pixels) for folding in found.foldings)}"
                if any(folding.pixels > 1 for folding in found.foldings) else "")
+            + _serial_text(found)
             + "".join(f", layer {index} in single-port RAM" for index in spram))
+
+
+def _serial_text(found):
+    """The first layer that is serial, where that must be said."""
+    first = found.plan.parallel
+    return f" --serial {first}" if 0 < first < len(found.foldings) else ""
 
 
 def _problem(board, needs):
@@ -111,13 +128,13 @@ def _problem(board, needs):
 
 def _searches(description, board, options):
     yield Search(description, board, **options)
-    if board.spram_bits:
+    if board.spram_bits and options["serial"] == len(description.layers):
         yield Search(description, board, spram=True, **options)
 
 
 def _fastest(description, board, options):
     found = [search.fastest() for search in _searches(description, board, options)]
-    return min((one for one in found if one), key=lambda one: one.plan.cycles_per_image,
+    return min((one for one in found if one), key=lambda one: one.plan.cycles,
                default=None)
 
 
@@ -136,8 +153,8 @@ def _larger(description, options):
         if found:
             return (f", or a larger device: the {name} would hold it, with {found.estimate.blocks} "
                     f"block RAMs of 18 kbit and {found.estimate.logic:,} LUTs for "
-                    f"{float(found.plan.cycles_per_image):,.0f} cycles an image, but no tool here "
-                    "makes its bitstreams")
+                    f"{float(found.plan.cycles):,.0f} cycles {_a(found.plan.unit)}, but no tool "
+                    "here makes its bitstreams")
     return ""
 
 

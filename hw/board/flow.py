@@ -9,7 +9,6 @@ import shutil
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from qsnn.hw.board.commands import (
@@ -26,6 +25,7 @@ from qsnn.hw.board.commands import (
     synthesis,
     unmapped,
 )
+from qsnn.hw.board.cores import FlowError, core_text, make_core, memory_images
 from qsnn.hw.board.filling import (
     COARSE,
     TEMPLATE,
@@ -40,52 +40,17 @@ from qsnn.hw.board.harness import Harness
 from qsnn.hw.board.mapping import MappingError, differing, load
 from qsnn.hw.board.pll import pll_settings
 from qsnn.hw.board.routed import critical_path, fmax_mhz, parts, path_text, utilisation
-from qsnn.hw.board.streams import StreamBoard, StreamHarness
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
 from qsnn.hw.board.top import BoardTop
-from qsnn.hw.core.network import image_name
-from qsnn.hw.emit.artefacts import module_name, to_verilog
-from qsnn.hw.link.accelerator import GREETING, AcceleratorCore
-from qsnn.hw.link.spi import SCK_CYCLES
-from qsnn.hw.link.uart import divisor
+from qsnn.hw.emit.verilog import module_name, to_verilog
 from qsnn.hw.plan.images import write_hex
 
-__all__ = ["FlowError", "Options", "implement", "memory_images", "write_sources"]
+__all__ = ["implement", "write_sources"]
 
 MAX_SEEDS = 64
 COMPARED = ("ice40", "ecp5")  # families whose mapping is looked at, see qsnn.hw.board.mapping
 # on the headers of a Tang Nano 9K
 GOWIN_PINS = *range(25, 31), *range(33, 43), *range(48, 52), *range(53, 58), *range(68, 78)
-
-
-class FlowError(RuntimeError):
-    """A design that cannot be had on this board; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to build for a board.
-
-    board     :class:`qsnn.hw.board.boards.Board`
-    clock_hz  of the core; the nearest that the PLL makes is taken
-    baud      of the serial port
-    seeds     number of seeds for place and route
-    bare      the network in :class:`qsnn.hw.board.harness.Harness`, in place of the host link
-    loadable  a host can write the memories
-    patchable scripts/patch.py can put other contents into the bitstream: takes more block RAM
-    link      of the host: uart or spi
-    encoder   before a network for streams, see :class:`qsnn.hw.serial.network.StreamNetwork`
-    """
-
-    board: object
-    clock_hz: int
-    baud: int = 1_000_000
-    seeds: int = 1
-    bare: bool = False
-    loadable: bool = False
-    patchable: bool = False
-    link: str = "uart"
-    encoder: str = ""
 
 
 def implement(folder, description, foldings, options, *, command="", say=print,
@@ -105,7 +70,7 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     settings = pll_settings(board, options.clock_hz)
     hz = round(settings.hz) if settings else board.clock_hz
     tools = {name: find(name) for name in TOOLS[board.family]}
-    core = _core(description, foldings, hz, options)
+    core = make_core(description, foldings, hz, options)
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{board.name}."))
     failed = folder / f"{board.name}.failed"
     try:
@@ -114,7 +79,8 @@ def implement(folder, description, foldings, options, *, command="", say=print,
         filled = with_contents(images, [stage.spram for stage in core.network.plan.stages]) \
             if options.patchable else {}
         result = _run_tools(work, options, hz, tools, module_name(folder.name), filled, say, show)
-        result |= _facts(core, hz, options, folder.name, description, command, tools)
+        result |= _facts(core, foldings, hz, options, folder.name, description, command,
+                         tools)
         ordered = {key: result[key] for key in sorted(result)}
         (work / "result.json").write_text(json.dumps(ordered, indent=1) + "\n")
         (work / "report.txt").write_text(report(result))
@@ -126,26 +92,6 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result
-
-
-def _core(description, foldings, hz, options):
-    """What goes into the board's top."""
-    if not options.bare and options.link == "uart":
-        try:
-            divisor(hz, options.baud)
-        except ValueError as error:
-            raise FlowError(str(error)) from None
-    if description.stream:
-        if options.loadable or options.patchable or options.link != "uart":
-            raise FlowError("a network for streams has a serial line, and its weights stay")
-        if options.bare:
-            return StreamHarness(description, foldings, encoder=options.encoder, files=True)
-        return StreamBoard(description, foldings, clock_hz=hz, baud=options.baud,
-                           encoder=options.encoder, files=True)
-    if options.bare:
-        return Harness(description, foldings, files=True)
-    return AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud,
-                           link=options.link, files=True, loadable=options.loadable)
 
 
 def _replace(work, target):
@@ -174,16 +120,6 @@ def write_sources(work, core, top, images):
 def _write_images(work, images):
     for name, (width, words) in images.items():
         (work / "memory" / name).write_text(write_hex(width, words))
-
-
-def memory_images(core):
-    """File name -> (width, words) of all memory images."""
-    images = {image_name(index, name): contents
-              for index, table in enumerate(core.network.tables)
-              for name, contents in table.items()}
-    if isinstance(core, AcceleratorCore):
-        images[GREETING] = core.greeting
-    return images
 
 
 def _gowin_pins(core):
@@ -298,48 +234,37 @@ def _compare(work):
                            "registers differ")
 
 
-def _facts(core, hz, options, name, description, command, tools):
+def _facts(core, foldings, hz, options, name, description, command, tools):
     plan = core.network.plan
-    if description.stream:
-        pace = {"folding": [[stage.pe, stage.simd, stage.sparse] for stage in plan.stages],
-                "cycles_per_step": plan.cycles_per_step,
-                "steps_per_s": round(hz / plan.cycles_per_step), "encoder": options.encoder}
-    else:
-        cycles = float(plan.cycles_per_image)
-        pace = {"folding": [[stage.pe, stage.simd, stage.pixels] for stage in plan.stages],
-                "cycles_per_image": cycles, "images_per_s": round(hz / cycles)}
+    cycles = float(plan.cycles)
     return {
         "format": 1,
         "network": name,
         "shape": description.shape,
         "description_sha256": description.hash,
         "board": options.board.name,
-        "core": _core_text(hz, options),
+        "core": core_text(hz, options),
         "patchable": options.patchable,
         "command": command,
         "tools": {tool: found.version for tool, found in tools.items()},
         "clock_mhz": round(hz / 1e6, 6),
-        **pace,
+        "folding": [folding.row for folding in foldings],
+        "encoder": options.encoder,
+        "unit": plan.unit,
+        "at_most": plan.at_most,
+        f"cycles_per_{plan.unit}": cycles,
+        f"{plan.unit}s_per_s": round(hz / cycles),
     }
-
-
-def _core_text(hz, options):
-    if options.bare:
-        return "bare network"
-    return "network and host link, " + (
-        f"SPI to {hz / SCK_CYCLES / 1e6:g} MHz" if options.link == "spi"
-        else f"{options.baud} baud")
 
 
 def report(result):
     """The result as a page of text."""
     fmax = result["fmax_mhz"]
-    if "cycles_per_step" in result:
-        pace = [f"cycles per step   {result['cycles_per_step']} at most",
-                f"steps/s           {result['steps_per_s']:,} at this clock, at least"]
-    else:
-        pace = [f"cycles per image  {result['cycles_per_image']:g}",
-                f"images/s          {result['images_per_s']:,} at this clock, in the core"]
+    unit = result["unit"]
+    pace = [f"cycles per {unit:<7}{result[f'cycles_per_{unit}']:g}"
+            + " at most" * result["at_most"],
+            f"{unit + 's/s':<18}{result[f'{unit}s_per_s']:,} at this clock, in the core"
+            + ", at least" * result["at_most"]]
     lines = [
         f"{result['network']} ({result['shape']}) on {result['board']}: {result['core']}",
         "",

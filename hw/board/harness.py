@@ -9,13 +9,17 @@ from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from qsnn.hw.core.network import Network
 from qsnn.hw.core.rom import word_bytes
+from qsnn.hw.link.stream import sleeping
+from qsnn.hw.network import Network
+from qsnn.hw.plan.line import input_beats
+from qsnn.hw.plan.window import ceil_div
 
-__all__ = ["Harness", "Digest", "digests", "input_beats"]
+__all__ = ["Digest", "Harness", "StreamHarness", "digests"]
 
 BITS = 32
 FEEDBACK = 0x80200003  # x^32 + x^22 + x^2 + x + 1, which is primitive
+BEAT = 8  # pins of a stream's input
 
 
 class Digest(wiring.Component):
@@ -52,12 +56,14 @@ class Digest(wiring.Component):
 def digests(description, plan, result):
     """What a :class:`Harness` computes, from a golden result with its trace: one a hidden layer.
 
-    A word is the membranes of a beat's neurons at one step, and with the last step their spikes.
+    A word is the membranes of a beat's neurons at one step, and with the last of the steps that the
+    layer takes at once their spikes.
     """
     found = []
     for layer, stage, spikes, membranes in zip(
             description.hidden, plan.stages[:-1], result.spikes, result.membranes, strict=True):
-        images, steps, _ = spikes.shape
+        # what a layer takes one step after the other comes as so many images of a step
+        images, steps = spikes.shape[0] * spikes.shape[1] // stage.sequence, stage.sequence
         padding = (0, 0), (0, 0), (0, 0), (0, stage.neurons - stage.n_out)
         spikes, membranes = (
             np.pad(values.reshape(images, steps, -1, stage.n_out)[:, :, stage.places], padding)
@@ -76,22 +82,14 @@ def digests(description, plan, result):
     return found
 
 
-def input_beats(plan):
-    """Pixels of a beat, and beats of an image: the narrowest beat that keeps the network busy."""
-    first = plan.stages[0]
-    total = first.beats * first.simd
-    pixels = next(lanes for lanes in range(1, first.simd + 1) if first.simd % lanes == 0 and
-                  (total // lanes <= plan.cycles_per_image or lanes == first.simd))
-    return pixels, total // pixels
-
-
 class Harness(wiring.Component):
-    """A :class:`qsnn.hw.core.network.Network` that a few pins keep busy.
+    """A :class:`qsnn.hw.network.Network` that a few pins keep busy.
 
     Attributes
     ----------
     pixels, beats : int
-        See :func:`input_beats`. What lies beyond an image's last pixel is ignored.
+        See :func:`qsnn.hw.plan.line.input_beats`. What lies beyond an image's last pixel is
+        ignored.
     result_bytes : int
         Bytes of a class, lowest first: the network's output as it is.
 
@@ -216,3 +214,33 @@ class Harness(wiring.Component):
         m.d.comb += [digest.word.eq(word), digest.valid.eq(valid),
                      digest.shift.eq(self.finish), digest.i.eq(chain)]
         return digest.o
+
+
+class StreamHarness(Harness):
+    """A network for streams between a few pins, see :class:`qsnn.hw.board.harness.Harness`.
+
+    Each beat of the network's :py:`i` comes in beats of eight bits, lowest first; and it sleeps
+    where the pins let it.
+    """
+
+    def __init__(self, description, foldings, *, encoder="", files=False):
+        self.network = Network(description, foldings, encoder=encoder, files=files)
+        self.plan, self.width = self.network.plan, BEAT
+        self.beats = ceil_div(len(self.network.i.payload.as_value()), BEAT)
+        self.result_bytes = ceil_div(len(self.network.o.payload.as_value()), 8)
+        wiring.Component.__init__(self, {
+            "i": In(stream.Signature(BEAT)), "result": Out(8), "result_valid": Out(1),
+            "finish": In(1), "digest": Out(1), "busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        network = self.network
+        words = stream.Signature(BEAT * self.beats).create()
+        awake = sleeping(m, network, words.valid)
+        m.d.comb += [network.i.valid.eq(words.valid), words.ready.eq(network.i.ready),
+                     network.i.payload.eq(words.payload)]
+        self._collect(m, words, self.i.valid & self.i.ready)
+        self._give(m)
+        m.d.comb += self.busy.eq(awake)
+        return m

@@ -105,12 +105,12 @@ class RowBuffer(wiring.Component):
 
     As :class:`ImageBuffer`, with rows in place of images for the writer: it takes a credit for
     each row, and :py:`done` marks a row's last word. The reader begins and releases units, as
-    :class:`qsnn.hw.plan.stages.Window` has them. What happens counts a cycle later, behind
+    :class:`qsnn.hw.plan.window.Window` has them. What happens counts a cycle later, behind
     registers: both sides must leave a cycle between two credits taken, and between two units begun.
 
     Parameters
     ----------
-    window : :class:`qsnn.hw.plan.stages.Window`
+    window : :class:`qsnn.hw.plan.window.Window`
     rows : int
         Rows that it holds.
     width : int

@@ -13,7 +13,23 @@ from qsnn.hw.core.schedule import Schedule, Sequencer
 from qsnn.hw.core.synapses import SynapseArray
 from qsnn.hw.core.window import WindowSchedule
 
-__all__ = ["Readout", "SpikingLayer"]
+__all__ = ["Readout", "SpikingLayer", "parallel_layer"]
+
+
+def parallel_layer(plan, index, *, files, loadable):
+    """The gateware of a time-parallel layer of a :class:`qsnn.hw.plan.network.Plan`.
+
+    files, loadable: as for :class:`qsnn.hw.network.Network`.
+    """
+    planned, stages = plan.layers[index], plan.stages
+    stage = planned.stage
+    following = plan.layers[index + 1:index + 2]
+    skip = {"skip_lanes": stages[stage.skip.source].lanes} if stage.skip else {}
+    return (Readout if stage.readout else SpikingLayer)(
+        stage, planned.parameters, source_lanes=stages[index - 1].lanes if index else stage.simd,
+        reserved=index > 0,
+        every_unit=bool(following and following[0].stage.window), **skip,
+        tables=planned.tables, files=planned.image_names if files else None, loadable=loadable)
 
 
 class _Layer(wiring.Component):

@@ -6,10 +6,9 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["SPRAM_DEPTH", "SPRAM_WIDTH", "LoadPort", "Rom", "share_port",
-           "word_bytes"]
+from qsnn.hw.plan.blocks import SPRAM_DEPTH, SPRAM_WIDTH
 
-SPRAM_WIDTH, SPRAM_DEPTH = 64, 1 << 14  # of the four RAMs of an iCE40UP5K side by side
+__all__ = ["LoadPort", "Rom", "share_port", "word_bytes"]
 
 
 def word_bytes(width):

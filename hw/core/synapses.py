@@ -5,20 +5,10 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.accumulator import Accumulator
-from qsnn.hw.core.tree import AdderTree, tree_latency
+from qsnn.hw.core.tree import AdderTree
+from qsnn.hw.plan.latency import synapse_latency, synapse_leaves
 
-__all__ = ["SynapseArray", "synapse_latency"]
-
-
-def _leaves(simd, bits, steps):
-    """Leaves of a tree, and their bits."""
-    return (-(-simd // 2) * steps, bits + 1) if bits > 1 else (simd * steps, 1)
-
-
-def synapse_latency(simd, bits, steps):
-    """Cycles from a word of inputs to the sums that contain it."""
-    pairs = 2 if bits > 1 else 0
-    return pairs + tree_latency(*_leaves(simd, bits, steps)) + 1
+__all__ = ["SynapseArray"]
 
 
 class SynapseArray(wiring.Component):
@@ -68,7 +58,7 @@ class SynapseArray(wiring.Component):
         self.merge, self.shift, self.initial_shift = merge, shift, initial_shift
         self.emit = emit
         self.lanes = 1 if merge else steps
-        self.leaves, self.leaf_bits = _leaves(simd, bits, steps // self.lanes)
+        self.leaves, self.leaf_bits = synapse_leaves(simd, bits, steps // self.lanes)
         self.latency = synapse_latency(simd, bits, steps // self.lanes)
         self.weight_delay = 1 if bits > 1 else 0
         super().__init__({

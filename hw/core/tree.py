@@ -5,21 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-__all__ = ["AdderTree", "tree_latency"]
+from qsnn.hw.plan import latency
 
-def _registered(level, bits, last):
-    """Whether a register stands behind a level of a tree, counted from 1.
-
-    An adder with carries has one: flip-flops come with it, and two in a row would set the clock
-    of the whole design. Two levels of single bits fit into a few LUTs and share one.
-    """
-    return bits > 1 or level != 1 or level == last
-
-
-def tree_latency(n, bits=1):
-    """Cycles that a tree of ``n`` leaves takes."""
-    levels = ceil_log2(n)
-    return sum(_registered(level, bits, levels) for level in range(1, levels + 1))
+__all__ = ["AdderTree"]
 
 
 class AdderTree(wiring.Component):
@@ -49,7 +37,7 @@ class AdderTree(wiring.Component):
         self.n = n
         self.leaf_max = (1 << bits) - 1
         self.bits = bits
-        self.latency = tree_latency(n, bits)
+        self.latency = latency.tree_latency(n, bits)
         super().__init__({
             "i": In(data.ArrayLayout(bits, n)),
             "o": Out(range(n * self.leaf_max + 1)),
@@ -61,7 +49,7 @@ class AdderTree(wiring.Component):
         level = 0
         while len(terms) > 1:
             level += 1
-            registered = _registered(level, self.bits, ceil_log2(self.n))
+            registered = latency.registered(level, self.bits, ceil_log2(self.n))
             following = []
             for index in range(0, len(terms), 2):
                 pair = terms[index:index + 2]

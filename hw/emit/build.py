@@ -4,22 +4,19 @@ import json
 from pathlib import Path
 
 from qsnn import model
-from qsnn.hw.emit.artefacts import artefacts, module_name
+from qsnn.hw.emit.artefacts import artefacts
 from qsnn.hw.emit.picture import draw_network
-from qsnn.hw.emit.serial import serial_artefacts
-from qsnn.hw.link.protocol import MAX_WORDS
-from qsnn.hw.plan.folding import Folding, FoldingError, default_folding, plan
-from qsnn.hw.plan.images import network_tables
-from qsnn.hw.plan.serial import SerialFolding, default_serial
+from qsnn.hw.emit.verilog import module_name
+from qsnn.hw.plan.folding import Folding, FoldingError, SerialFolding
+from qsnn.hw.plan.line import MAX_WORDS
+from qsnn.hw.plan.network import plan
 from qsnn.model.description import DescriptionError, load
 from qsnn.model.files import write_whole
 
-__all__ = ["BuildError", "build", "choose_folding", "choose_serial", "contents", "default_cycles",
-           "find_network", "folding_rows", "foldings_of", "load_alike", "open_build"]
+__all__ = ["NETWORKS", "BuildError", "build", "contents", "find_network", "folding_rows",
+           "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(model.__file__).parent / "networks"
-DEFAULT_CYCLES = 800  # an image: 60,000 images/s at 50 MHz
-DEFAULT_SYNAPSES = 256  # at once, where that many cycles would need more
 DESCRIPTION = "network.qsnn"
 
 
@@ -39,100 +36,17 @@ def find_network(name):
     raise BuildError(f"{name}: neither a file nor one of the networks that come along: {names}")
 
 
-def _numbers(option, text, count):
-    try:
-        numbers = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise BuildError(f"{option} takes whole numbers with commas, not {text!r}") from None
-    if len(numbers) != count:
-        raise BuildError(f"{option} needs {count} numbers, one a layer, not {len(numbers)}")
-    return numbers
-
-
-def default_cycles(description):
-    """Cycles of an image to aim at where nobody says how many."""
-    synapses = sum(layer.fan_in * layer.weight_bits * layer.n_out for layer in description.layers)
-    maps = description.input_map is not None
-    return max(DEFAULT_CYCLES, synapses // DEFAULT_SYNAPSES) if maps else DEFAULT_CYCLES
-
-
-def choose_serial(description, *, pe=None, simd=None, dense=False, file=None, cycles=None):
-    """PE and SIMD of each layer of a stream: as text with commas, in a JSON file, or the default.
-
-    The file is a list with one ``{"pe": 4, "simd": 8}`` for each layer; there may be "sparse".
-    """
-    count = len(description.layers)
-    if file is not None:
-        if pe or simd or dense:
-            raise BuildError("a folding file takes the place of --pe, --simd and --dense: give "
-                             "one of them")
-        return [SerialFolding(**row) for row in _rows(file, {"pe", "simd"}, {"sparse"})]
-    default = default_serial(description, cycles)
-    pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
-    simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
-    return [SerialFolding(*pair, folding.sparse and not dense)
-            for *pair, folding in zip(pes, simds, default, strict=True)]
-
-
-def _folding(file, row):
-    """The folding of a layer of a network for images; ``serial`` makes it time-serial."""
-    serial = row.get("serial", False)
-    beside = {"spram", "pixels"} if serial else {"sparse"}
-    if type(serial) is not bool or beside & row.keys():
-        raise BuildError(f"{file}: serial is true or false, and {', '.join(sorted(beside))} "
-                         f"{'not for serial layers' if serial else 'for serial layers only'}")
-    fields = {name: value for name, value in row.items() if name != "serial"}
-    return SerialFolding(**fields) if serial else Folding(**fields)
-
-
-def _rows(file, needed, allowed):
-    """The rows of a folding file."""
-    sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
-    try:
-        rows = json.loads(Path(file).read_text())
-    except (OSError, RecursionError, ValueError) as error:
-        raise BuildError(f"{sentence} ({error})") from None
-    if not isinstance(rows, list) or not all(
-            isinstance(row, dict) and needed <= row.keys() <= needed | allowed for row in rows):
-        raise BuildError(sentence)
-    return rows
-
-
-def choose_folding(description, *, pe=None, simd=None, pixels=None, file=None, cycles=None):
-    """PE, SIMD and pixels of each layer: as text with commas, in a JSON file, or the default.
-
-    The file is a list with one ``{"pe": 16, "simd": 16}`` for each layer; there may be "pixels",
-    or ``"serial": true`` for a layer that takes the time steps one after the other.
-    """
-    count = len(description.layers)
-    if file is not None:
-        if pe or simd or pixels:
-            raise BuildError("a folding file takes the place of --pe, --simd and --pixels: give "
-                             "one of them")
-        rows = _rows(file, {"pe", "simd"}, {"spram", "pixels", "serial", "sparse"})
-        return [_folding(file, row) for row in rows]
-    default = default_folding(description, cycles or default_cycles(description))
-    pes = _numbers("--pe", pe, count) if pe else [folding.pe for folding in default]
-    simds = _numbers("--simd", simd, count) if simd else [folding.simd for folding in default]
-    # those of the default are for all channels at once, which another PE may not be
-    pixels = _numbers("--pixels", pixels, count) if pixels else [
-        1 if pe else folding.pixels for folding in default]
-    return [Folding(pe, simd, pixels=at_once)
-            for pe, simd, at_once in zip(pes, simds, pixels, strict=True)]
-
-
 def build(description, foldings, name, out, *, loadable=False, events=False, encoder=""):
     """Write ``out/<name>/`` and return its folder. Nothing is written if anything is wrong.
 
-    ``loadable`` as for :class:`qsnn.hw.core.network.Network`, ``events`` and ``encoder`` as for
-    :class:`qsnn.hw.serial.network.StreamNetwork`.
+    loadable, events, encoder: as for :func:`qsnn.hw.emit.artefacts.artefacts`.
     """
     if name in ("", "..") or Path(name).name != name:
         raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
-    if description.stream:
-        files = serial_artefacts(description, foldings, name, events=events, encoder=encoder)
-    else:
-        files = _image_files(description, foldings, name, loadable)
+    _check_loadable(plan(description, foldings), loadable)  # before there is half a circuit
+    files = artefacts(description, foldings, name, loadable=loadable, events=events,
+                      encoder=encoder)
+    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
     files[DESCRIPTION] = description.tobytes()
     folder = Path(out) / name
     (folder / "memory").mkdir(parents=True, exist_ok=True)
@@ -145,17 +59,13 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
     return folder
 
 
-def _image_files(description, foldings, name, loadable):
-    """File name -> contents, of a network for images."""
-    if not any(isinstance(folding, SerialFolding) for folding in foldings):
-        stages = plan(description, foldings).stages  # refuses before there is half a circuit
-        for index, words in enumerate(stage.reads * stage.groups for stage in stages):
-            if words > MAX_WORDS and (loadable or any(stage.spram for stage in stages)):
-                raise FoldingError(f"layer {index}: {words} words of weights cannot be loaded, "
-                                   f"{MAX_WORDS} can: take a larger PE or SIMD")
-    files = artefacts(description, foldings, name, loadable=loadable)
-    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
-    return files
+def _check_loadable(plan, loadable):
+    if loadable or any(stage.spram for stage in plan.stages):
+        for planned in plan.layers:
+            words = planned.stage.reads * planned.stage.groups
+            if words > MAX_WORDS:
+                raise FoldingError(f"layer {planned.index}: {words} words of weights cannot be "
+                                   f"loaded, {MAX_WORDS} can: take a larger PE or SIMD")
 
 
 def open_build(folder):
@@ -175,26 +85,25 @@ def open_build(folder):
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
-    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"]) if "sparse" in layer else
-            Folding(layer["pe"], layer["simd"], layer["spram"], layer.get("pixels", 1))
+    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"])
+            if layer["schedule"] == "serial" else
+            Folding(layer["pe"], layer["simd"], layer["spram"], layer["pixels"])
             for layer in facts["layers"]]
 
 
 def folding_rows(facts):
-    """PE, SIMD and pixels of each layer, or sparse, as result.json of a board has them."""
-    if facts.get("stream"):
-        return [[folding.pe, folding.simd, folding.sparse] for folding in foldings_of(facts)]
-    return [[folding.pe, folding.simd, folding.pixels] for folding in foldings_of(facts)]
+    """The rows of the foldings, as result.json of a board has them."""
+    return [folding.row for folding in foldings_of(facts)]
 
 
 def contents(facts, description):
     """(name, width, words) of all memories of a build that holds this network.
 
-    They are in the order of :class:`qsnn.hw.core.network.Network`, in which a host counts them.
+    They are in the order of :class:`qsnn.hw.network.Network`, in which a host counts them.
     """
-    tables = network_tables(description, plan(description, foldings_of(facts)))
-    return [(f"layer{index}_{name}", width, words) for index, table in enumerate(tables)
-            for name, (width, words) in table.items()]
+    return [(f"layer{planned.index}_{name}", width, words)
+            for planned in plan(description, foldings_of(facts)).layers
+            for name, (width, words) in planned.tables.items()]
 
 
 def load_alike(path, description):

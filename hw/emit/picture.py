@@ -16,12 +16,13 @@ def draw_network(description, facts):
     import matplotlib.pyplot as plt
 
     layers = facts["layers"]
-    slowest = max(layer["cycles"] for layer in layers)
+    cycles = [_cycles(layer) for layer in layers]
     figure, ax = plt.subplots(figsize=(0.78 * (len(layers) + 1) * (WIDTH + GAP), 3.4))
-    boxes = [(["input", _map(description.input_map or (description.n_in,)),
-               f"{description.input_bits}-bit pixels", f"T = {description.time_steps}"], None)]
-    boxes += [(_text(description, index, facts), layer["cycles"] / slowest)
-              for index, layer in enumerate(layers)]
+    inputs = [f"{description.input_bits}-bit pixels", f"T = {description.time_steps}"] if \
+        description.time_steps else ["spikes", "a step at a time"]
+    boxes = [(["input", _map(description.input_map or (description.n_in,)), *inputs], None)]
+    boxes += [(_text(description, index, facts), busy / max(cycles))
+              for index, busy in enumerate(cycles)]
     for place, (lines, load) in enumerate(boxes):
         left = place * (WIDTH + GAP)
         color = "#eeeeee" if load is None else plt.cm.Blues(0.08 + 0.5 * load)
@@ -39,13 +40,20 @@ def draw_network(description, facts):
     ax.set_xlim(-0.1, len(boxes) * (WIDTH + GAP))
     ax.set_ylim(-0.2, LINES + (2.2 if any(layer.skip for layer in description.layers) else 0.2))
     ax.set_axis_off()
-    figure.suptitle(f"{facts['top']}: {facts['cycles_per_image']:,.0f} cycles an image, the darker "
-                    "the busier", fontsize=9)
+    unit = facts["unit"]
+    figure.suptitle(f"{facts['top']}: {facts[f'cycles_per_{unit}']:,.0f} cycles "
+                    f"a{'n' * (unit == 'image')} {unit}{' at most' * facts['at_most']}, "
+                    "the darker the busier", fontsize=9)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120, bbox_inches="tight",
                    metadata={"Software": None})
     plt.close(figure)
     return picture.getvalue()
+
+
+def _cycles(layer):
+    """Of an image, or of a step where it has no end."""
+    return layer.get("cycles") or layer["cycles_per_step"]["dense"]
 
 
 def _map(sides):
@@ -70,10 +78,15 @@ def _text(description, index, facts):
     membranes = [] if layer.kind == "readout" else [f"{layer.membrane_bits}-bit membranes"]
     memory = sum(entry["width"] * entry["depth"] for name, entry in fact["memories"].items()
                  if name.startswith("weights"))
+    if fact["schedule"] == "serial":
+        seen = [f"{fact['taps']} steps seen"] * (fact["taps"] > 1) + (
+            ["own spikes seen"] * fact["recurrent"])
+        bits = ", ".join([bits, *seen])
+    use = [f"{fact['utilisation']:.0%} in use"] if "utilisation" in fact else []
     return [f"{index}: {title}", bits, gives, *membranes, f"{memory:,} bits of weights",
             f"{fact['buffer_bits']:,} of buffer", f"PE {fact['pe']} × SIMD {fact['simd']}"
             + (f" × {fact['pixels']} pixels" if fact["pixels"] > 1 else ""),
-            f"{fact['cycles']:,} cycles", f"{fact['utilisation']:.0%} in use"]
+            f"{_cycles(fact):,} cycles" + " a step" * ("cycles" not in fact), *use]
 
 
 def _arrow(ax, start, end, height):

@@ -4,13 +4,13 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from qsnn.hw.core.network import Network
 from qsnn.hw.core.rom import word_bytes
 from qsnn.hw.link.frames import Outbox
 from qsnn.hw.link.host import HostLink, inbox_depth, window
 from qsnn.hw.link.protocol import Hello
 from qsnn.hw.link.spi import Spi
 from qsnn.hw.link.uart import Uart, divisor
+from qsnn.hw.network import Network
 
 __all__ = ["GREETING", "AcceleratorCore", "greeting_image"]
 
@@ -28,7 +28,7 @@ class AcceleratorCore(wiring.Component):
     Parameters
     ----------
     description, foldings, files, loadable
-        As for :class:`qsnn.hw.core.network.Network`.
+        As for :class:`qsnn.hw.network.Network`.
     clock_hz, baud : int
         Frequency of the clock and speed of a serial line. Raises ``ValueError`` if the one cannot
         be made from the other.
@@ -37,7 +37,7 @@ class AcceleratorCore(wiring.Component):
 
     Attributes
     ----------
-    network : :class:`qsnn.hw.core.network.Network`
+    network : :class:`qsnn.hw.network.Network`
     hello : :class:`qsnn.hw.link.protocol.Hello`
         What the device says of itself.
     greeting : (width, words)

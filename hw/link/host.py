@@ -11,11 +11,11 @@ from qsnn.hw.link.memories import ADDRESS_BYTES, MemoryAccess
 from qsnn.hw.link.payload import ERROR, KIND, STATUS, BeatPacker, ReplyBody
 from qsnn.hw.link.protocol import Code, Request
 from qsnn.hw.link.uart import BYTE
+from qsnn.hw.plan.line import CHECK, USE
 
-__all__ = ["CHECK", "USE", "HostLink", "inbox_depth", "window"]
+__all__ = ["HostLink", "inbox_depth", "window"]
 
 WINDOW = 8  # images under way: hides what USB adds to the time of an answer
-CHECK, USE = 16, 8  # cycles of a byte
 
 
 def inbox_depth(hello, *, latency, byte_cycles):
@@ -88,7 +88,7 @@ class HostLink(wiring.Component):
         From and to the host: a UART, or any other transport of bytes. To check a byte takes
         :py:`CHECK` cycles, to use it :py:`USE`; two never come in cycles on end.
     image : Out(stream)
-        Beats of an image, as :class:`qsnn.hw.core.network.Network` takes them.
+        Beats of an image, as :class:`qsnn.hw.network.Network` takes them.
     result : In(stream)
         The scores of its classes.
     load : Out(LoadPort)

@@ -51,6 +51,8 @@ from enum import IntEnum
 import numpy as np
 from cobs import cobs
 
+from qsnn.hw.plan.line import MAX_WORDS
+
 __all__ = ["DELIMITER", "ERROR", "MAX_REPLY", "MAX_WORDS", "OVERHEAD", "REPLY", "VERSION", "Code",
            "Frame", "Hello", "Request", "Splitter", "Status", "decode", "encode", "encoded_bytes",
            "memory_bytes", "pack_images", "unpack_result"]
@@ -60,7 +62,6 @@ DELIMITER = b"\0"
 OVERHEAD = 6  # bytes of a frame beside its payload, before encoding
 REPLY = 0x80  # added to the type of a request
 ERROR = REPLY  # the reply to what is no request
-MAX_WORDS = 1 << 16  # of a memory: WRITE counts them in 16 bits
 MAX_REPLY = 254 - OVERHEAD  # bytes of payload: a reply is one COBS block at most
 
 

@@ -6,10 +6,10 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.link.uart import BYTE
+from qsnn.hw.plan.line import SCK_CYCLES
 
 __all__ = ["SCK_CYCLES", "Spi"]
 
-SCK_CYCLES = 6  # of the clock in a period of SCK, at least
 
 
 class Spi(wiring.Component):

@@ -6,7 +6,8 @@ the firing rate, and on how spikes lie beside each other. So the words of record
 
 import numpy as np
 
-from qsnn.hw.plan.serial import SerialFolding, serial_stages
+from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.serial import serial_stages
 from qsnn.hw.plan.steps import word_counts
 from qsnn.model import streams
 

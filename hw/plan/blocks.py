@@ -7,7 +7,9 @@ tables for both families and its sum are repeated here, so the number of block R
 from dataclasses import dataclass
 from math import ceil
 
-__all__ = ["Memory", "Placed", "RAMS", "place"]
+__all__ = ["Memory", "Placed", "RAMS", "SPRAM_DEPTH", "SPRAM_WIDTH", "place"]
+
+SPRAM_WIDTH, SPRAM_DEPTH = 64, 1 << 14  # of the four RAMs of an iCE40UP5K side by side
 
 LOGIC_COST = {False: 1 / 16, True: 1.0}  # of a bit in logic cells, by whether it is ever written
 MUX_COST = 0.5  # of a bit chosen, or of a write enable decoded, where RAMs stand behind each other
@@ -47,6 +49,7 @@ class Memory:
     written  whether anything writes it: a host or the layer before
     bytewise whether a write can be of one byte
     checked  whether reading a word while it is written must give the old one
+    block    whether the source asks for block RAM, however small it is
     """
 
     width: int
@@ -54,6 +57,7 @@ class Memory:
     written: bool = False
     bytewise: bool = False
     checked: bool = False
+    block: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,10 @@ def place(family, memory):
     best = int(memory.width * memory.depth * LOGIC_COST[memory.written]), Placed(None)
     if not memory.width:
         return best[1]
+    if memory.block:
+        best = float("inf"), Placed(None)
     for ram in RAMS[family]:
-        if not memory.written and not ram.block:
+        if not ram.block and (not memory.written or memory.block):
             continue
         ways = [_way(ram, memory, width) for width in ram.widths]
         cost, placed = min(ways, key=lambda way: way[0])

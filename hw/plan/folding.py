@@ -1,17 +1,19 @@
 """Folding: how many neurons (PE), synapses (SIMD) and pixels of a layer work at once.
 
-Nothing else sets the speed; what follows from it stands in :mod:`qsnn.hw.plan.stages`.
+Nothing else sets the speed; what follows from it stands in :mod:`qsnn.hw.plan.stages` and
+:mod:`qsnn.hw.plan.serial`, the two schedules that a layer can have.
 """
 
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from math import gcd
 from operator import itemgetter
+from typing import ClassVar
 
-from qsnn.hw.core.rom import SPRAM_DEPTH
-from qsnn.hw.plan.stages import Plan, SkipPlan, StagePlan, Window, ceil_div
+from qsnn.hw.plan.window import ceil_div, window_of
 
-__all__ = ["Folding", "FoldingError", "consumers", "default_folding", "input_pixel", "plan",
-           "stage_plan", "window_of", "word_width"]
+__all__ = ["MAX_PE", "MAX_SIMD", "Folding", "FoldingError", "SerialFolding", "default_folding",
+           "default_serial", "from_row"]
 
 MAX_PE = 1024
 MAX_SIMD = 4096
@@ -23,7 +25,7 @@ class FoldingError(ValueError):
 
 @dataclass(frozen=True)
 class Folding:
-    """PE, SIMD and pixels of one layer, and whether single-port RAM has its weights.
+    """PE, SIMD and pixels of a time-parallel layer, and whether single-port RAM has its weights.
 
     pixels  positions of a convolution that share each word of weights; more than one where PE is
             all its channels. Each takes as many synapses, and a copy of the input's rows.
@@ -34,6 +36,50 @@ class Folding:
     simd: int
     spram: bool = False
     pixels: int = 1
+    serial: ClassVar[bool] = False
+
+    @property
+    def row(self):
+        """PE, SIMD and what else the schedule has to choose, as result.json of a board has it."""
+        return [self.pe, self.simd, self.pixels]
+
+
+@dataclass(frozen=True)
+class SerialFolding:
+    """PE neurons and SIMD synapses of a time-serial layer at once.
+
+    sparse  words without a spike are left out
+    """
+
+    pe: int
+    simd: int
+    sparse: bool = True
+    spram: ClassVar[bool] = False
+    pixels: ClassVar[int] = 1
+    serial: ClassVar[bool] = True
+
+    @property
+    def row(self):
+        """As :attr:`Folding.row`."""
+        return [self.pe, self.simd, self.sparse]
+
+
+def from_row(row, serial=False):
+    """The folding of a dictionary of its fields; ``"serial"`` among them comes first.
+
+    Raises :class:`FoldingError` with a field that this schedule does not have.
+    """
+    serial = row.get("serial", serial)
+    if type(serial) is not bool:
+        raise FoldingError(f"serial must be true or false, not {serial!r}")
+    kind = SerialFolding if serial else Folding
+    known = {field.name for field in fields_of(kind)}
+    for name in sorted(row.keys() - known - {"serial"}):
+        raise FoldingError(f"{name!r} is not for layers that are time-"
+                           f"{'serial' if serial else 'parallel'}")
+    for name in sorted({"pe", "simd"} - row.keys()):
+        raise FoldingError(f"{name!r} is missing")
+    return kind(**{name: value for name, value in row.items() if name != "serial"})
 
 
 def default_folding(description, cycles):
@@ -77,160 +123,26 @@ def default_folding(description, cycles):
     return min(best.values(), key=itemgetter(0))[1]
 
 
+def default_serial(layers, cycles=None):
+    """A folding of time-serial layers with at most so many cycles a step where that can be, and
+    little logic.
+
+    Every layer is sparse: that is never slower. What recordings spare is
+    :func:`qsnn.hw.plan.activity.choose_for_activity`'s to weigh.
+    """
+    foldings = []
+    for layer in layers:
+        simd = min(8, 1 << (layer.n_in - 1).bit_length())
+        pe, readout = 1, layer.kind == "readout"
+        taps = 1 if readout else layer.taps
+        words = taps * ceil_div(layer.n_in, simd)
+        if not readout and layer.recurrent is not None:
+            words += ceil_div(layer.n_out, simd)
+        while cycles and pe < min(layer.n_out, 64) and ceil_div(layer.n_out, pe) * words > cycles:
+            pe *= 2
+        foldings.append(SerialFolding(min(pe, layer.n_out), simd))
+    return foldings
+
+
 def _divisors(n, most):
     return [d for d in range(1, min(n, most) + 1) if n % d == 0]
-
-
-def input_pixel(description, source):
-    """Channels of a pixel of a layer's input that mean something, and those with padding.
-
-    source: :class:`StagePlan` of the layer before, None for the first one.
-    """
-    if source is None:
-        return (description.input_map[2] if description.input_map else description.n_in,) * 2
-    return source.n_out, source.neurons
-
-
-def stage_plan(description, index, folding, before, width):
-    """The :class:`StagePlan` of a layer.
-
-    before: those of all layers before it; width: elements of the words that its outputs become,
-    their greatest common divisor where several layers take them.
-    """
-    layer, readout = description.layers[index], index == len(description.layers) - 1
-    sequence = 1 if readout else description.time_steps
-    pixel = input_pixel(description, before[-1] if before else None)
-    n_in = pixel[1] * (layer.n_in // pixel[0])
-    window, skip, words = None, None, ceil_div(n_in, folding.simd)
-    if layer.kind == "convolution":
-        window = window_of(layer, pixel[1], ceil_div(pixel[1], folding.simd))
-        words = layer.kernel ** 2 * window.chunks
-    if layer.skip:
-        skip = _skip_plan(description, index, folding, before[layer.skip.source])
-        words += skip.words
-    return StagePlan(
-        pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
-        bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
-        readout=readout, sequence=sequence,
-        lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
-        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip,
-        pixels=folding.pixels)
-
-
-def window_of(layer, channels=1, chunks=1):
-    """The :class:`Window` of a convolution."""
-    return Window(height=layer.height, width=layer.width, channels=channels, kernel=layer.kernel,
-                  stride=layer.stride, padding=layer.padding, out_height=layer.out_height,
-                  out_width=layer.out_width, pool_size=layer.pool_size, pool=layer.pool,
-                  chunks=chunks)
-
-
-def _skip_plan(description, index, folding, source):
-    layer = description.layers[index]
-    skip = layer.skip
-    height, width, channels = description.layers[skip.source].output_map
-    word = folding.pe if skip.weights is None else folding.simd
-    window = Window(height=height, width=width, channels=source.neurons, kernel=1,
-                    stride=skip.stride, padding=0, out_height=layer.out_height,
-                    out_width=layer.out_width, pool_size=layer.pool_size, pool="none",
-                    chunks=ceil_div(source.neurons, word))
-    skipped = [window_of(between) for between in description.layers[skip.source + 1:index + 1]]
-    return SkipPlan(source=skip.source, window=window, channels=channels, shift=skip.shift,
-                    weights=skip.weights is not None, ahead=_ahead(window, skipped))
-
-
-def _ahead(window, skipped):
-    """Rows that a skip's buffer holds more than others.
-
-    While a unit is computed, the next one may need rows that each of the skipped layers works on,
-    a unit further; those rows, of the map that the skip takes, have come by then.
-    """
-    def needed(unit):
-        image, unit = divmod(unit, window.units)
-        rows = skipped[-1].needed[unit]
-        for layer in reversed(skipped[:-1]):
-            rows = layer.needed[min(rows, layer.units - 1)]
-        return image * window.height + rows
-
-    most = max(needed(unit + 1) - freed
-               for unit, freed in zip(range(window.units), (0, *window.freed), strict=False))
-    return max(0, most - window.rows)
-
-
-def consumers(description, index):
-    """What takes a layer's outputs: (index of a layer, whether through its skip)."""
-    later = range(index + 2, len(description.layers))
-    return [(index + 1, False), *((other, True) for other in later
-                                  if description.layers[other].skip
-                                  and description.layers[other].skip.source == index)]
-
-
-def word_width(description, foldings, index):
-    """Elements of the words that a layer's outputs become, see :func:`stage_plan`."""
-    if index == len(foldings) - 1:
-        return 1
-    widths = []
-    for other, skip in consumers(description, index):
-        if other < len(foldings):
-            own = skip and description.layers[other].skip.weights is None
-            widths.append(foldings[other].pe if own else foldings[other].simd)
-    return gcd(*widths)
-
-
-def plan(description, foldings):
-    """The :class:`Plan` of a network. Raises :class:`FoldingError` with a sentence."""
-    if len(foldings) != len(description.layers):
-        raise FoldingError(f"the network has {len(description.layers)} layers, the folding "
-                           f"{len(foldings)}")
-    stages = []
-    for index, (layer, folding) in enumerate(zip(description.layers, foldings, strict=True)):
-        source = stages[-1] if stages else None
-        map_in = layer.kind == "convolution"
-        neurons, n_in = layer.channels, input_pixel(description, source)[1]
-        if not map_in and source:
-            n_in *= source.output_pixels
-        for name, value, has, what in (
-                ("PE", folding.pe, neurons, "channels" if map_in else "neurons"),
-                ("SIMD", folding.simd, n_in, "input channels" if map_in else "inputs")):
-            most = min(has, MAX_PE if name == "PE" else MAX_SIMD)
-            if type(value) is not int or not 1 <= value <= most:  # True is an int too
-                raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
-                                   f"(it has {has} {what}), not {value!r}")
-        if map_in and not stages and layer.width * ceil_div(n_in, folding.simd) < 3:
-            # a credit for a row counts two cycles later, and the next one is looked at with the
-            # row's last beat
-            raise FoldingError("layer 0: a row of the image has less than 3 beats and cannot be "
-                               "streamed: take a smaller SIMD, or turn the image")
-        if map_in and not stages and n_in % folding.simd:
-            raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
-                               f"not be {folding.simd}")
-        _check_pixels(index, layer, folding)
-        stage = stage_plan(description, index, folding, stages,
-                           word_width(description, foldings, index))
-        if type(folding.spram) is not bool:
-            raise FoldingError(f"layer {index}: spram must be true or false, not "
-                               f"{folding.spram!r}")
-        if stage.spram and any(before.spram for before in stages):
-            raise FoldingError(f"layer {index}: only one layer can have its weights in "
-                               "single-port RAM")
-        if stage.spram and stage.reads * stage.groups > SPRAM_DEPTH:
-            raise FoldingError(f"layer {index}: single-port RAM holds {SPRAM_DEPTH} words, the "
-                               f"weights have {stage.reads * stage.groups}")
-        stages.append(stage)
-    return Plan(tuple(stages))
-
-
-def _check_pixels(index, layer, folding):
-    choices = window_of(layer).pixel_choices if layer.kind == "convolution" else [1]
-    if type(folding.pixels) is not int or folding.pixels not in choices:
-        which = f"one of {', '.join(map(str, choices))}" if len(choices) > 1 else "1"
-        raise FoldingError(f"layer {index}: pixels must be {which}, not {folding.pixels!r}")
-    if folding.pixels > 1 and folding.pe != layer.channels:
-        raise FoldingError(f"layer {index}: for {folding.pixels} pixels at once PE must be all "
-                           f"{layer.channels} channels, not {folding.pe}")
-
-
-def _lanes(pe, following_simd, sequence, words):
-    """Fewest neuron units that keep up with the synapses, or as many as the next layer takes."""
-    divisors = [d for d in range(1, pe + 1) if pe % d == 0 and following_simd % d == 0]
-    return next((d for d in divisors if pe // d * sequence <= words), divisors[-1])

@@ -7,7 +7,9 @@ weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the we
             beyond the last input or neuron is 1. The inputs of a convolution are those of its
             window, row by row; each pixel of it begins a word. Those of a skip come before.
             Weights of several bits have as
-            many such words, those of the highest bit of the whole group first.
+            many such words, those of the highest bit of the whole group first. In a time-serial
+            layer the words of this step's inputs are followed by those of the steps before (taps),
+            then by those of the layer's own spikes (recurrent).
             In single-port RAM it is the lower 64 bits of a word; ``weights_upper`` has the others.
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
             complement of the width that the JSON states; padding neurons never fire.
@@ -21,11 +23,10 @@ import re
 
 import numpy as np
 
-from qsnn.hw.core.rom import SPRAM_WIDTH
-from qsnn.hw.plan.parameters import layer_parameters
+from qsnn.hw.plan.blocks import SPRAM_WIDTH
 from qsnn.model.layers import from_planes
 
-__all__ = ["ImageError", "network_tables", "read_hex", "tables", "unpack_biases",
+__all__ = ["ImageError", "image_name", "read_hex", "tables", "unpack_biases",
            "unpack_weights", "write_hex"]
 
 
@@ -53,10 +54,14 @@ def _grouped(values, stage, padding):
 
 
 def tables(layer, stage, parameters):
-    """name -> (width, words) of a layer's memories."""
+    """name -> (width, words) of a layer's memories, whichever its schedule.
+
+    stage: :class:`qsnn.hw.plan.stages.StagePlan` or :class:`qsnn.hw.plan.serial.SerialStage`.
+    """
     planes = layer.planes
-    if layer.skip and layer.skip.weights is not None:
-        planes = np.concatenate([planes, (layer.skip.weights > 0)[None]], axis=2)
+    beside = _beside(layer)
+    if beside is not None:
+        planes = np.concatenate([planes, (beside > 0)[None]], axis=2)
     bits = np.ones((stage.planes, stage.neurons, len(stage.fan_in)), dtype=bool)
     real = stage.fan_in >= 0
     bits[:, :stage.n_out, real] = planes[::-1][:, :, stage.fan_in[real]]
@@ -79,10 +84,17 @@ def tables(layer, stage, parameters):
     return result
 
 
-def network_tables(description, plan):
-    """The tables of each layer."""
-    return [tables(layer, stage, parameters) for layer, stage, parameters in zip(
-        description.layers, plan.stages, layer_parameters(description, plan), strict=True)]
+def _beside(layer):
+    """Weights of the synapses that count after those of the inputs: of a skip, or for the layer's
+    own spikes; None where there are none."""
+    if layer.skip:
+        return layer.skip.weights
+    return getattr(layer, "recurrent", None)
+
+
+def image_name(index, name):
+    """File of a memory image."""
+    return f"layer{index}_{name}.hex"
 
 
 def write_hex(width, words):

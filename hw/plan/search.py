@@ -7,22 +7,15 @@ from math import ceil, isqrt, prod
 
 from amaranth.utils import ceil_log2
 
-from qsnn.hw.core.rom import SPRAM_DEPTH, SPRAM_WIDTH
-from qsnn.hw.link.protocol import MAX_WORDS
-from qsnn.hw.plan.blocks import Memory, place
+from qsnn.hw.plan.blocks import SPRAM_DEPTH, SPRAM_WIDTH, Memory, place
 from qsnn.hw.plan.estimate import core_estimate, estimate, layer_estimate, skip_lanes
-from qsnn.hw.plan.folding import (
-    MAX_PE,
-    MAX_SIMD,
-    Folding,
-    input_pixel,
-    plan,
-    stage_plan,
-    window_of,
-    word_width,
-)
-from qsnn.hw.plan.parameters import stage_parameters
-from qsnn.hw.plan.stages import Plan
+from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, Folding, SerialFolding
+from qsnn.hw.plan.layers import ParallelLayer, SerialLayer
+from qsnn.hw.plan.line import MAX_WORDS
+from qsnn.hw.plan.network import Plan, plan
+from qsnn.hw.plan.parallel import input_pixel, stage_plan, word_width
+from qsnn.hw.plan.serial import serial_stage
+from qsnn.hw.plan.window import ceil_div, window_of
 
 __all__ = ["MARGIN", "Found", "Search"]
 
@@ -32,6 +25,8 @@ CHOICES = 20  # foldings of a layer that are tried after each of them, for each 
 DEPTHS = 2048, 1024, 512, 256  # words of a block RAM
 # of the cycles of an image, as (times, less): a double buffer takes ten, or half with one group
 BUDGETS = (1, 0), (1, 10), (0.75, 0), (0.5, 5)
+MAX_WORD = 64  # inputs of a word of a serial layer: wider ones are rarely without a spike
+SLACK = 200  # cycles of a step beside those of its words, at most
 
 
 @dataclass(frozen=True)
@@ -45,11 +40,11 @@ class Found:
 
 @dataclass(frozen=True)
 class _Beginning:
-    """Foldings of the first layers; all of their stages but the last are final."""
+    """Foldings of the first layers; all of the planned layers but the last are final."""
 
     foldings: tuple = ()
-    stages: tuple = ()
-    logic: float = 0  # of the final stages
+    layers: tuple = ()
+    logic: float = 0  # of the final ones
     blocks: int = 0
     likely: tuple = (0, 0)  # logic and blocks with the last stage as it may become
 
@@ -57,20 +52,23 @@ class _Beginning:
 class Search:
     """Foldings of a network for a board.
 
-    Layer by layer, the beginnings with least logic and with fewest block RAMs are kept. With
-    ``spram``, the largest weights are in single-port RAM.
+    Layer by layer, the beginnings with least logic and with fewest block RAMs are kept. Layers from
+    ``serial`` on are time-serial. With ``spram``, the largest weights are in single-port RAM.
+    options: those of :func:`qsnn.hw.plan.estimate.estimate`.
     """
 
-    def __init__(self, description, board, *, bare=False, loadable=False, link="uart",
-                 spram=False):
-        self.description, self.board, self.bare, self.link = description, board, bare, link
+    def __init__(self, description, board, *, serial=None, spram=False, loadable=False,
+                 **options):
+        self.description, self.board = description, board
+        self.serial = len(description.layers) if serial is None else serial
         self.loadable = loadable or spram
+        self.options = options | {"loadable": self.loadable}
         sizes = [layer.weights.size * layer.weight_bits for layer in description.layers]
         self.spram = sizes.index(max(sizes)) if spram else None
         self.known = {}
 
     def at(self, cycles):
-        """The smallest that :class:`Found` with at most so many cycles an image, or None."""
+        """The smallest :class:`Found` with at most so many cycles an image or step, or None."""
         beginnings = [_Beginning()]
         for index in range(len(self.description.layers)):
             longer = [new for old in beginnings for new in self._extend(old, index, cycles)]
@@ -79,31 +77,31 @@ class Search:
             beginnings = list(dict.fromkeys(by_logic[:BEAM] + by_blocks[:BEAM // 2]))
         for beginning in sorted(beginnings, key=lambda new: new.likely):
             whole = plan(self.description, beginning.foldings)
-            if max(stage.image_cycles for stage in whole.stages) <= cycles and \
-                    whole.cycles_per_image <= cycles:
-                found = Found(beginning.foldings, whole, estimate(
-                    self.board, self.description, whole, bare=self.bare, loadable=self.loadable,
-                    link=self.link))
+            if max(planned.cycles for planned in whole.layers) <= cycles and whole.cycles <= cycles:
+                found = Found(beginning.foldings, whole,
+                              estimate(self.board, whole, **self.options))
                 if self._fits(found.estimate.logic, found.estimate.blocks):
                     return found
         return None
 
     def fastest(self):
-        """The :class:`Found` with fewest cycles an image, or None."""
-        low = 0
-        high = max(layer.fan_in * layer.weight_bits * layer.n_out * self.description.time_steps
+        """The :class:`Found` with fewest cycles an image or step, or None."""
+        low, steps = 0, max(1, self.description.time_steps)
+        high = max(layer.fan_in * layer.weight_bits * layer.n_out * steps
                    for layer in self.description.layers) * 2
+        if self.serial < len(self.description.layers):
+            high += SLACK * steps
         best = self.at(high)
         if best is None:
             return None
-        high = ceil(best.plan.cycles_per_image)
+        high = ceil(best.plan.cycles)
         while high - low > 1 + high // 200:
             middle = max(low + 1, isqrt(low * high)) if low else max(1, high // 8)
             found = self.at(middle)
             if found is None:
                 low = middle
             else:
-                best, high = found, ceil(found.plan.cycles_per_image)
+                best, high = found, ceil(found.plan.cycles)
         return best
 
     def _fits(self, logic, blocks):
@@ -111,48 +109,70 @@ class Search:
 
     def _extend(self, old, index, cycles):
         """A beginning with every promising folding of the next layer."""
-        for folding in self._choices(index, old.stages, cycles):
-            stages, logic, blocks = list(old.stages), old.logic, old.blocks
+        choices = self._serial_choices if index >= self.serial else self._choices
+        for folding in choices(index, old.layers, cycles):
+            layers, logic, blocks = list(old.layers), old.logic, old.blocks
             if index:  # its SIMD says how many neuron units the layer before has
-                before = stages[-1] = self._stage(
-                    index - 1, old.foldings[-1], stages[:-1],
-                    word_width(self.description, [*old.foldings, folding], index - 1))
-                if before.image_cycles > cycles or not _loops(stages, cycles):
+                layers[-1] = self._plan(index - 1, layers[:-1], [*old.foldings, folding])
+                if layers[-1].cycles > cycles or not _loops(layers, cycles):
                     continue
-                cost = self._cost(index - 1, stages)
+                cost = self._cost(index - 1, layers)
                 logic, blocks = logic + cost[0], blocks + cost[1]
-            stages.append(self._stage(index, folding, stages, folding.pe))
+            layers.append(self._plan(index, layers, [*old.foldings, folding]))
             if not index:
-                logic, blocks = core_estimate(self.board, self.description, Plan(tuple(stages)),
-                                              bare=self.bare, loadable=self.loadable,
-                                              link=self.link)
-            cost = self._cost(index, stages)
+                logic, blocks = core_estimate(self.board, Plan(tuple(layers)), **self.options)
+            cost = self._cost(index, layers)
             likely = logic + cost[0], blocks + cost[1]
             if self._fits(*likely):
-                yield _Beginning((*old.foldings, folding), tuple(stages), logic, blocks, likely)
+                yield _Beginning((*old.foldings, folding), tuple(layers), logic, blocks, likely)
 
-    def _stage(self, index, folding, before, width):
-        return stage_plan(self.description, index, folding, before, width)
+    def _plan(self, index, before, foldings):
+        """A layer behind those before it; as many neuron units as it would like, if it is last."""
+        layer, folding = self.description.layers[index], foldings[index]
+        if folding.serial:
+            stage = serial_stage(layer, folding, next(iter(foldings[index + 1:]), None))
+            return SerialLayer(index, layer, stage, self.description.time_steps)
+        width = folding.pe
+        if index + 1 < len(foldings):
+            width = word_width(self.description, foldings, index)
+        stage = stage_plan(self.description, index, folding,
+                           [planned.stage for planned in before], width)
+        return ParallelLayer(index, layer, stage, self.description.time_steps)
 
-    def _cost(self, index, stages):
-        """Logic and block RAMs of the last of the stages."""
-        source, stage = stages[max(0, index - 1)], stages[index]
-        key = index, stage, source.lanes
+    def _cost(self, index, layers):
+        """Logic and block RAMs of the last of the layers."""
+        source, planned = layers[max(0, index - 1)].stage, layers[index]
+        key = index, planned.stage, source.lanes
         if key not in self.known:
-            layer = self.description.layers[index]
             parts, blocks = layer_estimate(
-                self.board.family, layer, stage, stage_parameters(layer, stage),
-                source.lanes if index else stage.simd, self.loadable and not self.bare,
-                skip_lanes(stages, stage))
+                self.board.family, planned, source.lanes if index else planned.stage.simd,
+                self.loadable and not self.options.get("bare"),
+                skip_lanes([layer.stage for layer in layers], planned.stage))
             self.known[key] = sum(parts.values()), blocks
         return self.known[key]
+
+    def _serial_choices(self, index, before, cycles):
+        """Foldings of a time-serial layer that are fast enough where every word has a spike."""
+        layer, source = self.description.layers[index], before[-1] if before else None
+        cycles = cycles // max(1, self.description.time_steps) - bool(source)
+        taps = 1 if layer.kind == "readout" else layer.taps
+        own = layer.kind != "readout" and layer.recurrent is not None
+        found = set()
+        for simd in range(1, min(layer.n_in, MAX_WORD) + 1):
+            words = taps * ceil_div(layer.n_in, simd) + own * ceil_div(layer.n_out, simd)
+            groups = min(cycles // words, layer.n_out)
+            if groups:
+                least = ceil_div(layer.n_out, groups)
+                found |= {(min(ceil_div(least, k) * k, layer.n_out), simd) for k in (1, 2, 4, 8)}
+        by_size = sorted(found, key=lambda new: (prod(new), new))
+        return [SerialFolding(*pair) for pair in by_size[:4 * CHOICES] if pair[0] <= MAX_PE]
 
     def _choices(self, index, before, cycles):
         """Foldings of a layer that are fast enough: the smallest few, for each budget.
 
-        before: the stages before it, the last of which has as many neuron units as it would like.
+        before: the layers before it, the last of which has as many neuron units as it would like.
         """
-        source = before[-1] if before else None
+        source = before[-1].stage if before else None
         layer, spram = self.description.layers[index], index == self.spram
         # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         n_in, lanes = input_pixel(self.description, source)[1], source.lanes if source else 1
@@ -206,12 +226,10 @@ def _ram_blocks(family, weight_bits, weights, bits, buffer, copies):
             + copies * place(family, Memory(bits, buffer, written=True)).blocks)
 
 
-def _loops(stages, cycles):
+def _loops(layers, cycles):
     """Whether the double buffer before the last stage comes round in time."""
-    if any(stage.window for stage in stages[-2:]):
-        return True  # rows come round sooner
-    if len(stages) == 1:
-        writes = stages[0].words
-    else:
-        writes = 1 + stages[-2].last_group + stages[-2].depth
+    stages = [planned.stage for planned in layers[-2:]]
+    if layers[-1].serial or any(stage.window for stage in stages):
+        return True  # rows and steps come round sooner
+    writes = 1 + stages[0].last_group + stages[0].depth if len(stages) > 1 else stages[0].words
     return Fraction(writes + 3 + stages[-1].last_group, 2) <= cycles

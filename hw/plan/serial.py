@@ -1,43 +1,24 @@
-"""What follows from the shape of a stream's layer and its folding; and the memories' contents.
+"""What follows from the shape of a layer and its folding, where one time step goes at a time.
 
 A word is SIMD inputs. The words of a step are those of the inputs of this step, then of the step
 before and so on (taps), then of the layer's own spikes of the step before (recurrent). A layer goes
 through the words of a step once for each group of PE neurons. With ``sparse`` it goes through those
 that have a spike, and all others cost neither a cycle nor a read.
-
-Memory images, addresses from 0, element 0 of a word in its lowest bits:
-
-weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the weight of neuron
-            ``group * PE + pe`` for that input; 1 is +1, 0 is -1. What lies beyond is 1.
-thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``; the constant
-            of the synapses is part of them, and padding neurons never fire.
-biases      the same; in a readout one class a word, and half the range of the total is part of it.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import gcd
 
 import numpy as np
-from amaranth.hdl import Shape
 
-from qsnn.hw.core.tree import tree_latency
 from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, FoldingError
-from qsnn.hw.plan.parameters import NeuronParameters
-from qsnn.hw.plan.stages import ceil_div
+from qsnn.hw.plan.latency import tree_latency
+from qsnn.hw.plan.window import ceil_div
 
-__all__ = ["SerialFolding", "SerialPlan", "SerialStage", "TotalParameters", "default_serial",
-           "serial_plan", "serial_stages", "serial_tables"]
+__all__ = ["SerialStage", "serial_stage", "serial_stages"]
 
 SPARED = 4  # a sparse layer reads one word in so many, or more
-
-
-@dataclass(frozen=True)
-class SerialFolding:
-    """PE neurons and SIMD synapses at once; ``sparse``: words without a spike are left out."""
-
-    pe: int
-    simd: int
-    sparse: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,10 +41,11 @@ class SerialStage:
     lanes: int
     readout: bool
 
-    # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, no SPRAM
-    pixels = steps = sequence = 1
+    # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, one bit
+    pixels = steps = sequence = planes = bits = 1
     places = np.zeros(1, int)
     spram = False
+    window = skip = None
 
     @property
     def in_words(self):
@@ -86,8 +68,32 @@ class SerialStage:
         return self.in_words + self.kept_words
 
     @property
-    def fan_in(self):
+    def reads(self):
+        """Words of weights of a group."""
+        return self.words
+
+    @property
+    def synapses(self):
+        """Of a neuron."""
         return self.taps * self.n_in + (self.n_out if self.recurrent else 0)
+
+    @cached_property
+    def fan_in(self):
+        """Which synapse of a neuron each input of its words is, or -1: [words * SIMD] int64."""
+        place = np.arange(self.in_words * self.simd)
+        taps = self.n_in * np.arange(self.taps)[:, None]
+        order = np.where(place < self.n_in, place + taps, -1).ravel()
+        own = np.arange(self.own_words * self.simd)
+        return np.concatenate([order, np.where(own < self.n_out, own + self.taps * self.n_in, -1)])
+
+    @property
+    def sum_max(self):
+        """Largest sum as the neuron units take it: S and the number of synapses."""
+        return 2 * self.synapses
+
+    def offsets(self, layer):
+        """What that is more than S."""
+        return self.synapses
 
     @property
     def groups(self):
@@ -111,65 +117,15 @@ class SerialStage:
         """
         return 3 + 6 + tree_latency(self.simd) + 2 + self.beats + (2 if self.readout else 3)
 
+    @property
+    def entry_bits(self):
+        """Of a word in the lists of a step, with its index."""
+        return self.simd + max(1, (self.words - 1).bit_length())
+
     def step_cycles(self, words):
         """Cycles of a step in which so many words are read, or of each of many steps: exact."""
         read = np.maximum(words, 1)
         return (self.groups - 1) * np.maximum(read, self.beats) + read + self.depth
-
-
-@dataclass(frozen=True)
-class SerialPlan:
-    """All layers of a stream with their foldings."""
-
-    stages: tuple
-
-    @property
-    def cycles_per_step(self):
-        """Cycles from one step to the next where every word has a spike: the slowest layer's."""
-        return int(max(stage.step_cycles(stage.words) for stage in self.stages))
-
-
-@dataclass(frozen=True)
-class TotalParameters:
-    """Constants of the totals of a readout, see :class:`qsnn.hw.core.readout.ScoreUnit`.
-
-    Totals are kept as ``total + limit``, which is never negative.
-    """
-
-    limit: int
-    frac: int
-    bias_limit: int
-
-    @classmethod
-    def of(cls, layer):
-        return cls(limit=layer.total_limit, frac=layer.frac, bias_limit=layer.bias_limit(
-            layer.n_in, layer.frac, window=layer.window))
-
-    @property
-    def sum_max(self):
-        return 2 * self.limit
-
-    @property
-    def score_shape(self):
-        high = (self.limit << self.frac) + self.bias_limit
-        return Shape.cast(range(-high, high + 1))
-
-    @property
-    def bias_shape(self):
-        high = (self.limit << self.frac) + self.bias_limit
-        return Shape.cast(range(-high, high + 1))
-
-
-def serial_plan(description, foldings):
-    """The :class:`SerialPlan`. Raises :class:`qsnn.hw.plan.folding.FoldingError` with what cannot
-    be.
-    """
-    layers, foldings = description.layers, list(foldings)
-    if not description.stream:
-        raise FoldingError("a network for images has no time-serial schedule")
-    if len(foldings) != len(layers):
-        raise FoldingError(f"{len(layers)} layers need as many foldings, not {len(foldings)}")
-    return SerialPlan(serial_stages(layers, foldings))
 
 
 def serial_stages(layers, foldings, first=0):
@@ -182,11 +138,12 @@ def serial_stages(layers, foldings, first=0):
             raise FoldingError(f"layer {index}: sparse is true or false, not {folding.sparse!r}")
         if folding.pe > layer.n_out:
             raise FoldingError(f"layer {index} has {layer.n_out} neurons: PE {folding.pe} is more")
-    return tuple(_stage(layer, folding, following) for layer, folding, following in
+    return tuple(serial_stage(layer, folding, following) for layer, folding, following in
                  zip(layers, foldings, [*foldings[1:], None], strict=True))
 
 
-def _stage(layer, folding, following):
+def serial_stage(layer, folding, following):
+    """The :class:`SerialStage` of a layer; following: the folding of the one after it, or None."""
     readout = layer.kind == "readout"
     own = not readout and layer.recurrent is not None
     takers = [folding.simd] * own + ([following.simd] if following else [])
@@ -200,66 +157,3 @@ def _stage(layer, folding, following):
     usual = max(1, stage.words // SPARED if folding.sparse else stage.words)
     lanes = [lanes for lanes in range(1, most + 1) if most % lanes == 0]
     return replace(stage, lanes=next((n for n in lanes if folding.pe // n <= usual), most))
-
-
-def default_serial(description, cycles=None):
-    """A folding with at most so many cycles a step where that can be, and little logic.
-
-    Every layer is sparse: that is never slower. What recordings spare is
-    :func:`qsnn.hw.plan.activity.choose_for_activity`'s to weigh.
-    """
-    foldings = []
-    for layer in description.layers:
-        simd = min(8, 1 << (layer.n_in - 1).bit_length())
-        pe, readout = 1, layer.kind == "readout"
-        taps = 1 if readout else layer.taps
-        words = taps * ceil_div(layer.n_in, simd)
-        if not readout and layer.recurrent is not None:
-            words += ceil_div(layer.n_out, simd)
-        while cycles and pe < min(layer.n_out, 64) and ceil_div(layer.n_out, pe) * words > cycles:
-            pe *= 2
-        foldings.append(SerialFolding(min(pe, layer.n_out), simd))
-    return foldings
-
-
-def layer_parameters(layer, stage):
-    if stage.readout:
-        return TotalParameters.of(layer)
-    return NeuronParameters(sum_max=2 * stage.fan_in, bits=layer.membrane_bits,
-                            signed=layer.signed, shift=layer.shift, frac=layer.frac)
-
-
-def serial_tables(layer, stage):
-    """name -> (width, words) of a layer's memories."""
-    p = layer_parameters(layer, stage)
-    weights = layer.weights.reshape(stage.n_out, stage.taps, stage.n_in)
-    bits = np.ones((stage.neurons, stage.taps, stage.in_words * stage.simd), bool)
-    bits[:stage.n_out, :, :stage.n_in] = weights > 0
-    bits = bits.reshape(stage.neurons, -1)
-    if stage.recurrent:
-        own = np.ones((stage.neurons, stage.own_words * stage.simd), bool)
-        own[:stage.n_out, :stage.n_out] = layer.recurrent > 0
-        bits = np.concatenate([bits, own], axis=1)
-    bits = bits.reshape(stage.groups, stage.pe, stage.words, stage.simd).transpose(0, 2, 1, 3)
-    rows = np.packbits(bits.reshape(stage.groups * stage.words, -1), axis=1, bitorder="little")
-    result = {"weights": (stage.pe * stage.simd, [int.from_bytes(row.tobytes(), "little")
-                                                  for row in rows])}
-    if stage.readout:
-        biases = layer.bias - (p.limit << p.frac)
-    else:
-        offset = stage.fan_in << layer.frac
-        thresholds = np.clip(layer.threshold + offset + p.round_up, p.threshold_low,
-                             p.threshold_high)
-        result["thresholds"] = _packed(thresholds, stage, p.threshold_high, p.threshold_shape)
-        biases = np.clip(layer.bias - offset, p.bias_low, p.bias_high)
-    result["biases"] = _packed(biases, stage, 0, p.bias_shape)
-    return result
-
-
-def _packed(values, stage, padding, shape):
-    padded = np.full(stage.neurons, padding, dtype=np.int64)
-    padded[:stage.n_out] = values
-    mask = (1 << shape.width) - 1
-    return shape.width * stage.lanes, [
-        sum((int(value) & mask) << (index * shape.width) for index, value in enumerate(row))
-        for row in padded.reshape(-1, stage.lanes)]

@@ -1,6 +1,7 @@
-"""What follows from the shape of a layer and its folding: words, groups, cycles, buffers.
+"""What follows from the shape of a layer and its folding, where all time steps go at once.
 
-All numbers of cycles here are exact; the simulations are held to them.
+Words, groups, cycles, buffers. All numbers of cycles here are exact; the simulations are held to
+them.
 """
 
 from dataclasses import dataclass
@@ -8,138 +9,16 @@ from functools import cached_property
 
 import numpy as np
 
-from qsnn.hw.core.synapses import synapse_latency
-from qsnn.hw.plan.timing import timing
+from qsnn.hw.plan.latency import synapse_latency
+from qsnn.hw.plan.window import SkipPlan, Window, ceil_div
 
-__all__ = ["Plan", "SkipPlan", "StagePlan", "Window", "ceil_div"]
-
-
-def ceil_div(a, b):
-    return -(-a // b)
+__all__ = ["StagePlan"]
 
 
-@dataclass(frozen=True)
-class Window:
-    """How a convolution goes over its input map: everything that follows from the shape.
-
-    height, width, channels  of the input map, channels that the layer before pads included
-    kernel, stride, padding  as in :class:`qsnn.model.layers.Convolution`
-    out_height, out_width    positions of neurons
-    pool_size, pool          1 and none where there is no pooling
-    chunks                   words of a pixel
-    """
-
-    height: int
-    width: int
-    channels: int
-    kernel: int
-    stride: int
-    padding: int
-    out_height: int
-    out_width: int
-    pool_size: int
-    pool: str
-    chunks: int
-
-    @property
-    def units(self):
-        """Rows of the output map. Each is begun when the rows that it needs have arrived."""
-        return self.out_height // self.pool_size
-
-    @property
-    def positions(self):
-        """Positions of a unit, those of a pool's square one after the other."""
-        return self.out_width * self.pool_size
-
-    @cached_property
-    def pixel_choices(self):
-        """How many of a unit's positions, one after the other, can be computed at once.
-
-        Their distances must be the same wherever they begin: some columns of a pool's square,
-        some rows of it, some squares.
-        """
-        pool = self.pool_size
-        return sorted({before * part for before, most in (
-            (1, pool), (pool, pool), (pool * pool, self.out_width // pool))
-            for part in range(1, most + 1) if most % part == 0})
-
-    def parts(self, pixels):
-        """Columns of a square, rows of a square and squares that so many positions are."""
-        columns = min(pixels, self.pool_size)
-        rows = min(pixels // columns, self.pool_size)
-        return columns, rows, pixels // columns // rows
-
-    def distances(self, pixels):
-        """Rows and columns of the input from the first of so many positions to each."""
-        columns, rows, squares = self.parts(pixels)
-        return [(row * self.stride, (square * self.pool_size + column) * self.stride)
-                for square in range(squares) for row in range(rows) for column in range(columns)]
-
-    def loops(self, pixels):
-        """(count, rows, columns) of the loops over a map's positions, from the innermost one.
-
-        rows, columns: of the input, that a step of the loop goes on.
-        """
-        pool, stride = self.pool_size, self.stride
-        columns, rows, squares = self.parts(pixels)
-        return [(pool // columns, 0, columns * stride), (pool // rows, rows * stride, 0),
-                (self.out_width // pool // squares, 0, squares * pool * stride),
-                (self.units, pool * stride, 0)]
-
-    @property
-    def step(self):
-        """Rows of the input from one unit to the next."""
-        return self.pool_size * self.stride
-
-    @cached_property
-    def rows(self):
-        """Rows that the buffer holds: those of a unit, and those that the next one adds."""
-        later = (*self.needed[1:], self.height + self.needed[0])
-        return max(need - freed for need, freed in zip(later, (0, *self.freed), strict=False))
-
-    @cached_property
-    def needed(self):
-        """Rows of the input that each unit needs, counted from the image's first."""
-        needed = [(unit + 1) * self.step - self.stride + self.kernel - self.padding
-                  for unit in range(self.units)]
-        return (*(min(max(rows, 1), self.height) for rows in needed[:-1]), self.height)
-
-    @cached_property
-    def freed(self):
-        """Rows that nobody needs after each unit."""
-        freed = [max(0, (unit + 1) * self.step - self.padding) for unit in range(self.units)]
-        # no more than have come: a stride may be longer than its kernel
-        return (*(min(pair) for pair in zip(freed[:-1], self.needed, strict=False)), self.height)
-
-
-@dataclass(frozen=True)
-class SkipPlan:
-    """What a skip needs of its own.
-
-    source   index of the layer that it comes from
-    window   :class:`Window` over that layer's map, its kernel a single pixel
-    channels of it that mean something
-    shift    as in :class:`qsnn.model.layers.Skip`
-    weights  whether it is a convolution; else each neuron takes its own channel
-    ahead    rows that its buffer holds more: they wait for the layers that are skipped
-    """
-
-    source: int
-    window: Window
-    channels: int
-    shift: int
-    weights: bool
-    ahead: int
-
-    @property
-    def rows(self):
-        """Rows that its buffer holds."""
-        return self.window.rows + self.ahead
-
-    @property
-    def words(self):
-        """Words of inputs of each group, before those of the convolution."""
-        return self.window.chunks if self.weights else 0
+def _leaders(inputs, simd):
+    """How many of so many inputs are the first of a pair, in words of ``simd``."""
+    words, rest = divmod(inputs, simd)
+    return words * -(-simd // 2) + -(-rest // 2)
 
 
 @dataclass(frozen=True)
@@ -218,6 +97,29 @@ class StagePlan:
             own = np.where(channel < self.skip.channels, channel + real * pixels, -1)
             order = np.concatenate([own, order])
         return order
+
+    @property
+    def sum_max(self):
+        """Largest sum of XNORs in a time step, padded inputs among them."""
+        pixels, inputs = (self.window.kernel ** 2, self.window.channels) if self.window else (
+            1, self.n_in)
+        pairs = _leaders(inputs, self.simd) if self.bits > 1 else 0
+        largest = pixels * (inputs * ((1 << self.bits) - 1) + pairs) * ((1 << self.planes) - 1)
+        if self.skip:
+            largest += (self.skip.window.channels if self.skip.weights else 1) << self.skip.shift
+        return largest
+
+    def offsets(self, layer):
+        """What sums of XNORs have more than S, of every neuron or channel: int64 [channels]."""
+        minus = ~layer.planes  # [planes, channels, fan-in]
+        offset = minus.sum(axis=2, dtype=np.int64) * ((1 << layer.input_bits) - 1)
+        if layer.input_bits > 1:
+            first = self.fan_in[np.arange(len(self.fan_in)) % self.simd % 2 == 0]
+            offset += minus[:, :, first[first >= 0]].sum(axis=2, dtype=np.int64)
+        offset = (offset << np.arange(layer.weight_bits)[:, None]).sum(axis=0)
+        if layer.skip and layer.skip.weights is not None:
+            offset += (layer.skip.weights < 0).sum(axis=1, dtype=np.int64) << layer.skip.shift
+        return offset
 
     @property
     def words(self):
@@ -358,28 +260,3 @@ class StagePlan:
     def written(self):
         """Cycles from a unit's first word to its last beat in the next layer's buffer."""
         return self.last_group + self.depth
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All layers of a network with their foldings."""
-
-    stages: tuple
-
-    @cached_property
-    def latency(self):
-        """Cycles from the first beat of an image to its last class, in an idle network.
-
-        Both beats counted: from the clock edge that accepts the first to the one that gives the
-        last, with input and output never stalled.
-        """
-        return timing(self.stages)[0]
-
-    @cached_property
-    def cycles_per_image(self):
-        """Cycles from one image to the next in a stream without gaps, on average.
-
-        The slowest layer, or two layers whose double buffer comes round too slowly: its two
-        images are the two halves of one loop.
-        """
-        return timing(self.stages)[1]

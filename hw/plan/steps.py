@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qsnn.hw.plan.stages import ceil_div
+from qsnn.hw.plan.window import ceil_div
 
 __all__ = ["finish_times", "word_counts"]
 

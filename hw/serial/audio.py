@@ -222,7 +222,7 @@ class SoundEncoder(wiring.Component):
         A sample, signed; with the last one of a recording ``end``. It ends the frame there,
         however many samples that has, and the sample behind it is the first of a recording.
     o : Out(stream of {word, emit, clear})
-        Frames for :class:`qsnn.hw.serial.network.StreamNetwork`: the label and a fresh start behind
+        Frames for :class:`qsnn.hw.network.Network`: the label and a fresh start behind
         each recording.
     busy : Out(1)
         A sample is at work, or a step waits to be taken.

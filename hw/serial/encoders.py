@@ -201,7 +201,7 @@ class BeatEncoder(wiring.Component):
         before, in samples of 360 Hz, and ``fresh`` where all begins anew, with another patient;
         with the last one ``end``.
     o : Out(stream of {word, emit, clear})
-        Frames for :class:`qsnn.hw.serial.network.StreamNetwork`: the label and a fresh start behind
+        Frames for :class:`qsnn.hw.network.Network`: the label and a fresh start behind
         each beat.
     busy : Out(1)
         A step waits to be taken.

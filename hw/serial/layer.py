@@ -13,18 +13,30 @@ from qsnn.hw.serial.buffer import RAM, StepBuffer, StepSchedule
 from qsnn.hw.serial.synapses import ActiveSynapses, delayed
 from qsnn.hw.serial.words import Packer
 
-__all__ = ["SerialLayer", "SerialReadout", "connect_layers"]
+__all__ = ["SerialLayer", "SerialReadout", "connect_layers", "serial_layer"]
+
+
+def serial_layer(plan, index, *, files, loadable):
+    """The gateware of a time-serial layer of a :class:`qsnn.hw.plan.network.Plan`.
+
+    files: as for :class:`qsnn.hw.network.Network`. Nothing in it can be loaded.
+    """
+    planned = plan.layers[index]
+    names = planned.image_names if files else None
+    if planned.stage.readout:
+        return SerialReadout(planned.stage, planned.parameters, tables=planned.tables, files=names)
+    taker = plan.stages[index + 1]
+    return SerialLayer(planned.stage, planned.parameters, simd=taker.simd, words=taker.in_words,
+                       tables=planned.tables, files=names)
 
 
 def connect_layers(m, source, layers):
     """Connect layers in a line behind ``source``, which has the writing side of the first."""
-    prefix = ""
     for layer in layers:
-        m.d.comb += [getattr(source, f"{prefix}room").eq(layer.room),
-                     layer.take.eq(getattr(source, f"{prefix}take"))]
-        m.d.comb += [getattr(layer, name).eq(getattr(source, prefix + name))
+        m.d.comb += [source.o_room.eq(layer.room), layer.take.eq(source.o_take)]
+        m.d.comb += [getattr(layer, name).eq(getattr(source, f"o_{name}"))
                      for name in ("write", "word", "index", "done", "emit", "clear")]
-        source, prefix = layer, "o_"
+        source = layer
 
 
 class _Serial(wiring.Component):
@@ -39,14 +51,14 @@ class _Serial(wiring.Component):
     """
 
     def __init__(self, stage, parameters, *, tables, files, members):
-        self.stage, self.parameters = stage, parameters
+        self.stage, self.parameters, self.loads = stage, parameters, {}
         self.roms = {name: Rom(width=width, init=words, file=files and files[name])
                      for name, (width, words) in tables.items()}
         self.buffer = StepBuffer(stage)
         self.schedule = StepSchedule(stage)
-        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, fan_in=stage.fan_in,
+        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, fan_in=stage.synapses,
                                        emit=files is not None)
-        self.sequencer = Sequencer(stage, stage.fan_in)
+        self.sequencer = Sequencer(stage, stage.synapses)
         super().__init__({
             "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.simd),
             "index": In(self.buffer.index_shape), "done": In(1), "emit": In(1), "clear": In(1),
@@ -153,9 +165,9 @@ class SerialLayer(_Serial):
         m.submodules.packer = packer = self.packer
         buffer, schedule, sequencer = self.buffer, self.schedule, self.sequencer
 
-        # sum + fan_in, which is never negative
+        # sum + synapses, which is never negative
         silent = Signal.like(spikes)
-        m.d.comb += silent.eq(stage.fan_in - spikes)
+        m.d.comb += silent.eq(stage.synapses - spikes)
         for lane in range(stage.lanes):
             m.d.sync += neurons.sum[lane].eq((sequencer.current[lane] << 1) + silent)
         m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
@@ -207,7 +219,7 @@ class SerialLayer(_Serial):
 class SerialReadout(_Serial):
     """Output layer: totals over the steps, and at each step that emits scores and label.
 
-    Parameters as for :class:`SerialLayer`, with :class:`qsnn.hw.plan.serial.TotalParameters`.
+    Parameters as for :class:`SerialLayer`, with :class:`qsnn.hw.plan.parameters.TotalParameters`.
 
     Members
     -------

@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.accumulator import Accumulator
-from qsnn.hw.core.tree import AdderTree, tree_latency
+from qsnn.hw.core.tree import AdderTree
+from qsnn.hw.plan.latency import tree_latency
 
 __all__ = ["ActiveSynapses", "delayed"]
 

@@ -54,7 +54,7 @@ class StepInput(wiring.Component):
         with the step's last word. As events: with the index of the word, and ``end`` where it is
         the step's last one. An index may come once in a step; a step without a spike is one beat
         of a word 0 that ends it.
-    room, take, write, word, index, done, emit, clear :
+    o_room, o_take, o_write, o_word, o_index, o_done, o_emit, o_clear :
         The writing side of a :class:`qsnn.hw.serial.buffer.StepBuffer`.
     busy : Out(1)
         A step has come in part.
@@ -67,8 +67,9 @@ class StepInput(wiring.Component):
             "i": In(stream.Signature(data.StructLayout({
                 "word": stage.simd, "emit": 1, "clear": 1,
                 **({"index": index, "end": 1} if events else {})}))),
-            "room": In(1), "take": Out(1), "write": Out(1), "word": Out(stage.simd),
-            "index": Out(index), "done": Out(1), "emit": Out(1), "clear": Out(1), "busy": Out(1),
+            "o_room": In(1), "o_take": Out(1), "o_write": Out(1), "o_word": Out(stage.simd),
+            "o_index": Out(index), "o_done": Out(1), "o_emit": Out(1), "o_clear": Out(1),
+            "busy": Out(1),
         })
 
     def elaborate(self, platform):
@@ -76,17 +77,17 @@ class StepInput(wiring.Component):
         inside = Signal()  # a step, whose credit is taken
         beat = self.i.p
         m.d.comb += [
-            self.i.ready.eq(inside | self.room), self.write.eq(self.i.valid & self.i.ready),
-            self.take.eq(self.write & ~inside), self.word.eq(beat.word),
-            self.emit.eq(beat.emit), self.clear.eq(beat.clear), self.busy.eq(inside),
+            self.i.ready.eq(inside | self.o_room), self.o_write.eq(self.i.valid & self.i.ready),
+            self.o_take.eq(self.o_write & ~inside), self.o_word.eq(beat.word),
+            self.o_emit.eq(beat.emit), self.o_clear.eq(beat.clear), self.busy.eq(inside),
         ]
         if self.events:
-            m.d.comb += [self.index.eq(beat.index), self.done.eq(beat.end)]
+            m.d.comb += [self.o_index.eq(beat.index), self.o_done.eq(beat.end)]
         else:
-            index = Signal.like(self.index)
-            m.d.comb += [self.index.eq(index), self.done.eq(index == self.stage.in_words - 1)]
-            with m.If(self.write):
-                m.d.sync += index.eq(Mux(self.done, 0, index + 1))
-        with m.If(self.write):
-            m.d.sync += inside.eq(~self.done)
+            index = Signal.like(self.o_index)
+            m.d.comb += [self.o_index.eq(index), self.o_done.eq(index == self.stage.in_words - 1)]
+            with m.If(self.o_write):
+                m.d.sync += index.eq(Mux(self.o_done, 0, index + 1))
+        with m.If(self.o_write):
+            m.d.sync += inside.eq(~self.o_done)
         return m

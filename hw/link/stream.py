@@ -1,18 +1,16 @@
-"""What goes into an FPGA around a network for streams: a serial line, or pins for a check."""
+"""A network for streams at a serial line: records of bytes in and out, asleep between samples."""
 
 from amaranth import *
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from qsnn.hw.board.harness import Harness
 from qsnn.hw.link.uart import Uart, divisor
-from qsnn.hw.plan.stages import ceil_div
-from qsnn.hw.serial.network import StreamNetwork
+from qsnn.hw.network import Network
+from qsnn.hw.plan.window import ceil_div
 
-__all__ = ["RecordReader", "RecordWriter", "StreamBoard", "StreamHarness", "sleeping"]
+__all__ = ["RecordReader", "RecordWriter", "StreamBoard", "sleeping"]
 
 SETTLE = 6  # cycles in which a result is on its way to the queue
-BEAT = 8  # pins
 
 
 def sleeping(m, network, arrives):
@@ -92,7 +90,7 @@ class StreamBoard(wiring.Component):
     Parameters
     ----------
     description, foldings, encoder, files :
-        As for :class:`qsnn.hw.serial.network.StreamNetwork`.
+        As for :class:`qsnn.hw.network.Network`.
     clock_hz, baud : int
         Raises ``ValueError`` if the one cannot be made from the other.
 
@@ -105,7 +103,7 @@ class StreamBoard(wiring.Component):
 
     def __init__(self, description, foldings, *, clock_hz, baud, encoder="", files=False):
         self.uart = Uart(divisor(clock_hz, baud))  # first: it may refuse
-        self.network = StreamNetwork(description, foldings, encoder=encoder, files=files)
+        self.network = Network(description, foldings, encoder=encoder, files=files)
         self.reader = RecordReader(len(self.network.i.payload.as_value()))
         self.writer = RecordWriter(len(self.network.o.payload.as_value()))
         super().__init__({"rx": In(1, init=1), "tx": Out(1), "busy": Out(1)})
@@ -126,34 +124,4 @@ class StreamBoard(wiring.Component):
             network.o.ready.eq(writer.i.ready),
         ]
         wiring.connect(m, writer.o, uart.i)
-        return m
-
-
-class StreamHarness(Harness):
-    """A network for streams between a few pins, see :class:`qsnn.hw.board.harness.Harness`.
-
-    Each beat of the network's :py:`i` comes in beats of eight bits, lowest first; and it sleeps
-    where the pins let it.
-    """
-
-    def __init__(self, description, foldings, *, encoder="", files=False):
-        self.network = StreamNetwork(description, foldings, encoder=encoder, files=files)
-        self.plan, self.width = self.network.plan, BEAT
-        self.beats = ceil_div(len(self.network.i.payload.as_value()), BEAT)
-        self.result_bytes = ceil_div(len(self.network.o.payload.as_value()), 8)
-        wiring.Component.__init__(self, {
-            "i": In(stream.Signature(BEAT)), "result": Out(8), "result_valid": Out(1),
-            "finish": In(1), "digest": Out(1), "busy": Out(1),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        network = self.network
-        words = stream.Signature(BEAT * self.beats).create()
-        awake = sleeping(m, network, words.valid)
-        m.d.comb += [network.i.valid.eq(words.valid), words.ready.eq(network.i.ready),
-                     network.i.payload.eq(words.payload)]
-        self._collect(m, words, self.i.valid & self.i.ready)
-        self._give(m)
-        m.d.comb += self.busy.eq(awake)
         return m

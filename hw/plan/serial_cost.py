@@ -1,0 +1,89 @@
+"""What a time-serial layer costs: logic cells of its parts, and its memories."""
+
+from amaranth.utils import ceil_log2
+
+from qsnn.hw.plan.blocks import Memory
+from qsnn.hw.plan.cost import (
+    bits_of,
+    neuron_logic,
+    parameter_memories,
+    score_logic,
+    tree_logic,
+)
+
+__all__ = ["encoder_estimate", "serial_memories", "serial_parts"]
+
+
+def serial_parts(family, planned, source_lanes, skip_lanes=1):
+    """{part: cells} of a layer beside its memories."""
+    stage, parameters = planned.stage, planned.parameters
+    count = bits_of(stage.synapses)
+    sums = stage.pe + 1  # those of the weights, and that of all spikes
+    parts = {
+        "trees": sums * tree_logic(family, stage.simd, 1),
+        "accumulators": sums * family.add(count),
+        # the sums of a group, shifted to the neuron units
+        "hold": (stage.pe if family.flip_flops else stage.pe - stage.lanes) * count,
+        "lists": list_logic(family, stage),
+        "control": control_logic(family, stage),
+    }
+    if stage.readout:
+        total = bits_of(parameters.sum_max)
+        # the change, the new total, and its clamp
+        parts["totals"] = family.add(count + 2) + 2 * family.add(total + 2) + 2 * total
+        parts["scores"] = score_logic(family, stage, parameters)
+    else:
+        # twice the sum, and the synapses without a spike
+        parts["neurons"] = neuron_logic(family, stage, parameters) + stage.lanes * (
+            family.add(count + 2) + family.register(parameters.bits))
+        parts["packers"] = (1 + stage.recurrent) * (2 * stage.simd + 2 * ceil_log2(
+            max(2, stage.n_out)))
+    return parts
+
+
+def list_logic(family, stage):
+    """The lists of a step's words: which have a spike, how many there are, where they go."""
+    sections = 1 + bool(stage.kept_words)
+    wanted = stage.simd / 3 if stage.sparse else 0
+    length = bits_of(stage.words)
+    return sections * (wanted + 6 * length + family.register(stage.entry_bits)) + 10
+
+
+def control_logic(family, stage):
+    """Counters of words, groups and beats; words and addresses on their way to the weights."""
+    fixed, bit = family.control
+    address = ceil_log2(max(2, stage.words * stage.groups))
+    counters = (stage.words, stage.words, stage.groups, stage.neurons // stage.lanes,
+                stage.beats, stage.words * stage.groups)
+    delays = 3 * stage.simd + 4 * address + 4 * ceil_log2(max(2, stage.neurons)) + 40
+    return fixed + bit * sum(map(ceil_log2, map(lambda n: max(2, n), counters))) + family.register(
+        delays)
+
+
+def serial_memories(planned, loadable=False):
+    """name -> :class:`qsnn.hw.plan.blocks.Memory` of a layer; nothing in it can be loaded."""
+    stage, parameters = planned.stage, planned.parameters
+    beats = stage.neurons // stage.lanes
+    memories = {"weights": Memory(stage.pe * stage.simd, stage.reads * stage.groups)}
+    for name, depth in (("arrived", stage.in_words), ("kept", stage.kept_words)):
+        if depth:
+            memories[name] = Memory(stage.entry_bits, (1 << ceil_log2(depth)) + depth,
+                                    written=True, block=True)
+    if stage.readout:
+        memories["totals"] = Memory(bits_of(parameters.sum_max), max(2, stage.neurons),
+                                    written=True, block=True)
+        width = parameters.score_shape.width + 1
+        memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)
+    else:
+        memories["membranes"] = Memory(stage.lanes * parameters.bits, max(2, beats),
+                                       written=True, block=True)
+    return memories | parameter_memories(planned)
+
+
+# what the encoders take, measured: (logic cells, block RAMs) of a family
+ENCODERS = {}
+
+
+def encoder_estimate(name, family):
+    """Logic cells and block RAMs of an encoder of :mod:`qsnn.hw.serial.encoders`."""
+    return ENCODERS[name][family]

@@ -1,0 +1,130 @@
+"""Samples for a network, images or recordings: where they come from, and their way through Verilog.
+
+The one place here that knows both kinds: commands and the API ask it for what they need.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qsnn.model.audio import sound
+from qsnn.model.data import DataError, load, load_beats, load_sounds, load_steps, quantize_pixels
+from qsnn.model.recordings import encode_beats, excerpt
+from qsnn.sim.beats import pack_heartbeats, pack_sounds, pack_steps
+from qsnn.sim.compiled import simulate
+from qsnn.sim.steps import simulate_steps
+
+__all__ = ["RANDOM", "Workload", "chosen", "of_dataset", "run"]
+
+RANDOM = "random"  # in place of a data set's name
+PACK = {"ecg": pack_heartbeats, "spoken-digits": pack_sounds}  # encoders of the Verilog
+READ = {"ecg": load_beats, "spoken-digits": load_sounds}  # and what they take
+RANDOM_STEPS, RANDOM_RATE = 20, 0.2  # of a sample
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """Samples as the golden model takes them.
+
+    samples  integers [N, n_in] of images, spikes [N, T, n_in] of recordings
+    labels   [N], or None
+    raw      what an encoder in the Verilog makes these spikes of: arrays with a row a sample each
+    """
+
+    samples: np.ndarray
+    labels: np.ndarray | None = None
+    raw: tuple | None = None
+
+    @property
+    def units(self):
+        """What a sample takes: one image, or so many steps."""
+        return self.samples.shape[1] if self.samples.ndim == 3 else 1
+
+    @property
+    def last(self):
+        """Which of all steps is the last of its sample, [N * T] bool."""
+        return np.tile(np.arange(self.units) == self.units - 1, len(self.samples))
+
+    @property
+    def steps(self):
+        """All steps, one sample behind the other: [N * T, n_in]."""
+        return self.samples.reshape(-1, self.samples.shape[2])
+
+    def beats(self, facts):
+        """The input of a stream's Verilog, each sample with a result and a clear behind it."""
+        if facts["encoder"]:
+            return PACK[facts["encoder"]](facts, *self.raw)
+        return pack_steps(facts, self.steps, self.last, self.last)[0]
+
+
+def of_dataset(description, dataset, count=None, *, encoder="", split="test", data_dir=None):
+    """The first samples of a data set, as a :class:`Workload` for a network.
+
+    Raises :class:`qsnn.model.data.DataError`.
+    """
+    if not description.stream:
+        pixels, labels = load(dataset, split, data_dir)
+        return Workload(quantize_pixels(pixels[:count], description.input_bits), labels[:count])
+    samples, labels = load_steps(dataset, split, description.n_in, data_dir)
+    raw = tuple(part[:count] for part in READ[encoder](split, data_dir)[:-1]) if encoder else None
+    return Workload(samples[:count], labels[:count], raw)
+
+
+def chosen(description, dataset, count, *, encoder="", seed=0, data_dir=None):
+    """So many samples that show much: distinct images of all classes in turn; or random ones.
+
+    Raises :class:`qsnn.model.data.DataError` where there are not so many.
+    """
+    rng = np.random.default_rng(seed)
+    if description.stream:
+        return _recordings(description, dataset, count, encoder, rng, data_dir)
+    if dataset == RANDOM:
+        return Workload(rng.integers(0, 1 << description.input_bits,
+                                     size=(count, description.n_in)))
+    everything = of_dataset(description, dataset, data_dir=data_dir)
+    pixels, labels = everything.samples, everything.labels
+    distinct = np.sort(np.unique(pixels, axis=0, return_index=True)[1])
+    turn = np.zeros(len(distinct), np.int64)  # how many of its class come before an image
+    for label in range(description.classes):
+        turn[labels[distinct] == label] = np.arange((labels[distinct] == label).sum())
+    order = distinct[np.lexsort((labels[distinct], turn))][:count]
+    _enough(order, count, f"distinct test images of {dataset}")
+    return Workload(pixels[order], labels[order])
+
+
+def _recordings(description, dataset, count, encoder, rng, data_dir):
+    if encoder == "spoken-digits":
+        samples, labels = load_sounds("test", data_dir)
+        _enough(samples, count, "sounds")
+        return Workload(sound(samples[:count]), labels[:count], (samples[:count],))
+    if encoder:
+        samples, intervals, labels = excerpt()
+        _enough(samples, count, "heart beats")
+        samples, intervals = samples[:count], intervals[:count]
+        records = np.zeros(count, np.int64)
+        return Workload(encode_beats(samples, intervals, records), labels[:count],
+                        (samples, intervals, records))
+    if dataset == RANDOM:
+        shape = count, RANDOM_STEPS, description.n_in
+        return Workload((rng.random(shape) < RANDOM_RATE).astype(np.uint8))
+    found = of_dataset(description, dataset, count, data_dir=data_dir)
+    _enough(found.samples, count, "samples")
+    return found
+
+
+def _enough(found, count, what):
+    if len(found) < count:
+        raise DataError(f"there are {len(found)} {what}, not {count}")
+
+
+def run(folder, facts, description, workload, **options):
+    """The samples through the Verilog of a build folder, against the golden model.
+
+    options: waves and progress of :func:`qsnn.sim.compiled.simulate`. Returns its outcome, or that
+    of :func:`qsnn.sim.steps.simulate_steps`.
+    """
+    if description.stream:
+        signal = workload.beats(facts) if facts["encoder"] else None
+        return simulate_steps(folder, facts, description, workload.steps, workload.last,
+                              workload.last, signal=signal, **options)
+    return simulate(folder, facts, description, workload.samples, **options)
