@@ -13,21 +13,20 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.commands import remedies, steps, synthesis
-from qsnn.hw.board.cores import memory_images
+from qsnn.hw.board.cores import Options, make_core, memory_images
 from qsnn.hw.board.flow import write_sources
-from qsnn.hw.board.harness import Harness
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
 from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.build import NETWORKS
-from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
-from qsnn.hw.plan.folding import Folding
 from qsnn.hw.plan.network import plan
 from qsnn.model.description import load
 from tests.networks import random_description, random_maps
@@ -68,13 +67,28 @@ ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, Fal
              ("784-256-10 T4 b2 p8", "12,1 8,4 spram", "bare", "icebreaker"),
              ("mnist-256-256-b4", "16,8,1 16,16,4", "link", "colorlight-i5"),
              ("mnist-256-256-b2", "24,12,2 18,12,6", "link", "colorlight-i5")]}
+# time-serial layers: networks for streams, with their encoder or not, and layers behind others
+SERIAL = [
+    ("pendigits-128t4-64r-b2", "8,8,2 8,8,8", "bare"),
+    ("pendigits-128t4-64r-b2", "2,4,1 16,4,4", "bare"),
+    ("ecg-32t24-32t4-b2", "8,8,1 8,8,8", "bare"),
+    ("ecg-32t24-32t4-b2", "1,1,1 8,8,8", "bare"),
+    ("ecg-32t24-32t4-b4", "4,4,1 8,16,8 encoder=ecg", "link"),
+    ("spoken-digits-64t8-64t4-b2", "8,8,2 8,8,8 encoder=spoken-digits", "bare"),
+    ("mnist-128-b2", "8,1 16,8 serial=1", "link"),
+    ("100-40-30-10 T8 b4 p1", "8,6,2 10,8,6 serial=1", "bare"),
+]
+ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, index < 3)
+         for board in ("icebreaker", "colorlight-i5")
+         for index, (name, folding, core) in enumerate(SERIAL)}
 TEXT = """# Estimate and measurement
 
 What `hw/plan/estimate.py` says before synthesis and what the tools find: `python -m
 benchmarks.estimate` ({tools}).
 Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM is ICESTORM_RAM or
 DP16KD. PE and SIMD are those of the layers, and pixels where there is a third list; "spram" has the
-first layer's weights in single-port RAM. Networks given as widths, T, bits of membranes and of
+first layer's weights in single-port RAM, "serial=1" has layers from 1 on serial, "encoder" says
+what stands before a stream. Networks given as widths, T, bits of membranes and of
 pixels are random, and so are those given as words of `model/architecture.py`. Rows with a star were
 used to fit the numbers in `hw/plan/estimate.py`.
 
@@ -104,17 +118,18 @@ def measure(name, folding, core, board, fitted, *, cells=None):
     """Estimate, synthesize and pack a design; ``cells``: logic and RAM that are known."""
     board, description = BOARDS[board], network(name)
     pe, simd, *rest = folding.split()
-    spram, at_once = "spram" in rest, next((word for word in rest if "," in word), None)
-    layers = [[int(number) for number in column.split(",")] for column in (
-        pe, simd, at_once or ",".join("1" for _ in pe.split(",")))]
-    foldings = [Folding(*pair, spram and index == 0, pixels)
-                for index, (*pair, pixels) in enumerate(zip(*layers, strict=True))]
-    options = dict(bare=core == "bare", loadable=core == "loadable")
+    words = dict(word.split("=") for word in rest if "=" in word)
+    foldings = choose_folding(
+        description, pe=pe, simd=simd, pixels=next((word for word in rest if "," in word), None),
+        serial=int(words["serial"]) if "serial" in words else None)
+    if "spram" in rest:
+        foldings[0] = replace(foldings[0], spram=True)
+    options = dict(bare=core == "bare", loadable=core == "loadable",
+                   encoder=words.get("encoder", ""))
     expected = estimate(board, plan(description, foldings), **options)
     if cells is None:
-        design = Harness(description, foldings, files=True) if options["bare"] else (
-            AcceleratorCore(description, foldings, clock_hz=board.core_hz, baud=1_000_000,
-                            files=True, loadable=options["loadable"]))
+        design = make_core(description, foldings, board.core_hz,
+                           Options(board, board.core_hz, **options))
         Path("build").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir="build") as work:
             counts = pack(Path(work), board, design)

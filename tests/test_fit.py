@@ -14,6 +14,7 @@ import pytest
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
 from qsnn.hw.emit.build import find_network, open_build
+from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.folding import Folding
 from qsnn.hw.plan.network import plan
@@ -202,6 +203,36 @@ def build(tmp_path, *arguments):
     return subprocess.run(
         [sys.executable, "scripts/build.py", "--out", str(tmp_path), *arguments], cwd=ROOT,
         capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONWARNINGS": "error"})
+
+
+@pytest.mark.parametrize("name, board, serial", [
+    ("pendigits-128t4-64r-b2", "icebreaker", None), ("ecg-32t24-32t4-b2", "icebreaker", None),
+    ("mnist-128-b2", "colorlight-i5", 1), ("mnist-256-256-b2", "colorlight-i5", 1)])
+def test_serial_layers(name, board, serial):
+    """Of streams, and behind parallel layers: faster than the usual folding, and it fits."""
+    description, board = load(find_network(name)), BOARDS[board]
+    found = choose_for_board(description, board, hz=12_000_000, serial=serial)
+    assert found.plan.parallel == (serial or 0) and found.plan.at_most
+    assert fits(board, description, found.foldings)
+    check_fit(board, description, found.foldings)
+    usual = plan(description, choose_folding(description, serial=serial))
+    assert found.plan.cycles < usual.cycles
+    unit = "image" if serial else "step"
+    text = found_text(found, board, 12_000_000)
+    assert f"{int(12e6 / found.plan.cycles):,} {unit}s/s at 12 MHz, at least" in text
+    assert (f" --serial {serial}" in text) == (serial is not None)
+    # the smallest that is fast enough is slower, and smaller
+    fps = int(12e6 / found.plan.cycles / 3)
+    small = choose_for_board(description, board, hz=12_000_000, serial=serial, fps=fps)
+    assert 12e6 / small.plan.cycles >= fps
+    assert small.estimate.logic < found.estimate.logic
+
+
+def test_a_stream_that_is_too_fast():
+    description = load(find_network("pendigits-128t4-64r-b2"))
+    with pytest.raises(FitError, match="500,000 steps/s at 12 MHz leave 24 cycles for a step, "
+                                       "which no folding has on the iCEBreaker 1.0: the fastest "):
+        choose_for_board(description, BOARDS["icebreaker"], hz=12_000_000, fps=500_000)
 
 
 def test_script(tmp_path, mnist):
