@@ -44,7 +44,7 @@ def main(
         samples = of_dataset(description, dataset, images or None, encoder=facts["encoder"],
                              data_dir=data_dir)
         print(f"compiling {folder} ...", flush=True)
-        compile_model(folder, facts, waves=waves is not None)
+        compile_model(folder, facts, waves=waves)
         print(f"streaming {len(samples.samples):,} samples of {dataset} ...", flush=True)
         with Bar(len(samples.samples)) as bar:
             outcome = run(folder, facts, description, samples, waves=waves, progress=bar)

@@ -15,7 +15,7 @@ __all__ = ["field_of", "pack_fields", "pack_heartbeats", "pack_images", "pack_so
 
 def pack_images(facts, pixels):
     """Images [N, n_in] as input beats."""
-    port = facts["ports"]["i__payload"]
+    port = facts["ports"]["i_payload"]
     padded = np.zeros((len(pixels), port["beats_per_image"] * port["pixels"]), dtype=np.uint8)
     padded[:, :pixels.shape[1]] = pixels
     bits = np.unpackbits(padded[..., None], axis=2, bitorder="little")[..., :port["pixel_bits"]]
@@ -30,7 +30,7 @@ def pack_steps(facts, x, emit, clear):
 
     emit, clear: [T] bool.
     """
-    port = facts["ports"]["i__payload"]
+    port = facts["ports"]["i_payload"]
     fields, words = port["fields"], port["words_per_step"]
     if facts.get("encoder"):
         raise SimulationError(f"this Verilog has the encoder {facts['encoder']} in front: it takes "
@@ -57,7 +57,7 @@ def pack_heartbeats(facts, samples, intervals, records):
     """Heart beats as input of the encoder ``ecg``, see
     :func:`qsnn.model.recordings.encode_beats`.
     """
-    port = facts["ports"]["i__payload"]
+    port = facts["ports"]["i_payload"]
     fields = port["fields"]
     seen = samples[:, BEAT].astype(np.int64)
     count, length = seen.shape
@@ -70,7 +70,7 @@ def pack_heartbeats(facts, samples, intervals, records):
 
 def pack_sounds(facts, samples):
     """Sounds int16 [N, T] as input of the encoder ``spoken-digits``, a recording each."""
-    port = facts["ports"]["i__payload"]
+    port = facts["ports"]["i_payload"]
     last = np.arange(samples.size) % samples.shape[1] == samples.shape[1] - 1
     values = {"sample": samples.ravel(), "end": last}
     return pack_fields(port["fields"], values, port["width"], samples.size)
@@ -87,7 +87,7 @@ def pack_fields(fields, values, width, count):
 
 def unpack_results(facts, payload):
     """Scores [N, classes], labels [N] and whether every ``last`` stands where it should."""
-    fields = facts["ports"]["o__payload"]["fields"]
+    fields = facts["ports"]["o_payload"]["fields"]
     payload = payload.reshape(-1, facts["layers"][-1]["neurons"])
     score, label, last = (field_of(payload, fields[name]) for name in ("score", "label", "last"))
     return score, label[:, -1], bool((last[:, -1] == 1).all() and not last[:, :-1].any())

@@ -5,7 +5,6 @@ golden model. The Verilog and its memory images are those of a build folder, as 
 """
 
 import json
-import shutil
 import subprocess
 import zlib
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ import numpy as np
 
 from qsnn.model import golden
 from qsnn.sim.beats import pack_images, unpack_results
-from qsnn.sim.tools import SimulationError, run, verilator_environment
+from qsnn.sim.program import compiled, workspace
+from qsnn.sim.tools import SimulationError
 
-__all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing", "simulate",
-           "watch"]
+__all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing",
+           "run_program", "simulate", "watch"]
 
 HERE = Path(__file__).parent
 CLOCK = 50e6  # Hz, for images a second
@@ -89,43 +89,43 @@ def _public(facts):
     return "\n".join(lines) + "\n"
 
 
-def compile_model(folder, facts, *, waves=False):
-    """Compile a build folder's Verilog; returns the program. Done again only if it changed."""
-    return compile_verilog(folder, facts, folder / ("simulation-waves" if waves else "simulation"),
-                           "testbench", header=_layers_header(facts), public=_public(facts),
-                           options=["--trace-vcd"] if waves else [])
+def compile_model(folder, facts, *, waves=None):
+    """The program that sends images, or steps, through a build folder's Verilog.
+
+    waves: the VCD that it shall write. Raises :class:`qsnn.sim.tools.SimulationError`.
+    """
+    if waves is not None and (Path(waves).is_dir() or not Path(waves).absolute().parent.is_dir()):
+        raise SimulationError(f"{waves} cannot be written: not a file in a folder that is there")
+    return compile_verilog(folder, facts, "testbench", header=_layers_header(facts),
+                           public=_public(facts),
+                           options=["--trace-vcd"] if waves is not None else [])
 
 
-def compile_verilog(folder, facts, work, name, *, header, public, effort="-O2", options=()):
-    """Compile a build folder's Verilog with ``sim/<name>.cpp`` into ``work/<name>``, its path.
+def compile_verilog(folder, facts, name, *, header, public, **options):
+    """The program of a build folder's Verilog with ``sim/<name>.cpp``, see
+    :func:`qsnn.sim.program.compiled`.
 
     header and public: contents of ``layers.h``, and Verilator's configuration of the signals that
-    the program sees. Done again only if any of that, or the Verilog, changed.
+    the program sees.
     """
-    stamp, program = work / "stamp", work / name
-    texts = [HERE / f"{name}.cpp", HERE / "words.h"]
-    source = folder / f"{facts['top']}.v"
-    contents = [path.read_bytes() for path in (source, *texts, Path(__file__))]
-    key = str(zlib.crc32(b"".join([*contents, header.encode(), public.encode()])))
-    if program.exists() and stamp.exists() and stamp.read_text() == key:
-        return program
-    environment = verilator_environment()
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    (work / "layers.h").write_text(header)
-    (work / "public.vlt").write_text(public)
-    for path in texts:
-        shutil.copy(path, work)
-    memory = (folder / "memory").resolve()
-    # -Wno-lint: what is waived, and why, stands in hw/lint.vlt; tests lint with that
-    run(["verilator", *options, "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
-         "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
-         "--top-module", facts["top"], "-o", f"../{name}",
-         "-CFLAGS", f"{effort} -I{work.resolve()}", "-MAKEFLAGS", f"OPT_FAST={effort}",
-         f'-DQSNN_MEMORY_DIR="{memory}"', "public.vlt", str(source.resolve()), f"{name}.cpp"],
-        environment, work, work / "verilator.log")
-    stamp.write_text(key)
-    return program
+    sources = {"layers.h": header, "public.vlt": public,
+               "network.v": (folder / f"{facts['top']}.v").read_text(),
+               **{file: (HERE / file).read_text() for file in ("words.h", f"{name}.cpp")}}
+    return compiled(folder / "simulation", name, sources, top=facts["top"], **options)
+
+
+def run_program(program, folder, signal, arguments, progress, waves=None):
+    """Run a program of :func:`compile_model`: (what it measured, words of its results).
+
+    signal: beats of the input, in bytes; arguments: numbers that it takes.
+    """
+    with workspace(folder) as work:
+        (work / "beats.bin").write_bytes(signal)
+        command = [str(program.resolve()), "beats.bin", "results.bin", *map(str, arguments)]
+        if waves is not None:
+            command.append(str(Path(waves).resolve()))
+        measured = json.loads(watch(command, work, progress))
+        return measured, np.fromfile(work / "results.bin", dtype="<u8")
 
 
 def watch(command, cwd, progress):
@@ -149,17 +149,12 @@ def simulate(folder, facts, description, pixels, *, waves=None, progress=lambda 
     number of images done. Raises :class:`SimulationError`.
     """
     pixels = golden.check_pixels(description, pixels)
-    program = compile_model(folder, facts, waves=waves is not None)
-    work = program.parent
-    (work / "beats.bin").write_bytes(pack_images(facts, pixels))
-    command = [str(program.resolve()), "beats.bin", "results.bin", str(len(pixels)),
-               str(len(pixels) * facts["ports"]["i__payload"]["beats_per_image"]),
-               str(description.classes)]
-    if waves is not None:
-        command.append(str(Path(waves).resolve()))
-    measured = json.loads(watch(command, work, progress))
-    scores, labels, framed = unpack_results(
-        facts, np.fromfile(work / "results.bin", dtype="<u8"))
+    program = compile_model(folder, facts, waves=waves)
+    beats = len(pixels) * facts["ports"]["i_payload"]["beats_per_image"]
+    measured, results = run_program(
+        program, folder, pack_images(facts, pixels), (len(pixels), beats, description.classes),
+        progress, waves)
+    scores, labels, framed = unpack_results(facts, results)
 
     expected, rates, checksums = _golden(description, pixels)
     mismatches = {"labels": int((labels != expected.argmax(axis=1)).sum()),

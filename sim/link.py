@@ -5,10 +5,10 @@ around it.
 """
 
 import os
-import shutil
 import subprocess
 import tty
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import serial
@@ -19,10 +19,10 @@ from qsnn.hw.link.accelerator import GREETING, AcceleratorCore
 from qsnn.hw.link.ports import SpiPort
 from qsnn.hw.plan.images import write_hex
 from qsnn.hw.plan.line import SCK_CYCLES
-from qsnn.sim.tools import run, verilator_environment
+from qsnn.sim.program import compiled, workspace
 
-__all__ = ["BAUD", "CLOCK", "SILENCE", "SimulatedBus", "compile_link", "open_simulated",
-           "simulated_port"]
+__all__ = ["BAUD", "CLOCK", "SILENCE", "Simulated", "SimulatedBus", "compile_link",
+           "open_simulated", "simulated_port"]
 
 BAUD = 1_000_000
 CLOCK = 5 * BAUD  # the fewest cycles a bit: a simulation pays for each of them
@@ -31,42 +31,34 @@ CYCLES = {"uart": CLOCK // BAUD, "spi": SCK_CYCLES}  # of a bit
 SOURCE = Path(__file__).parent / "link.cpp"
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """The core of a build folder with its line: a program, and what it reads beside the images."""
+
+    folder: Path
+    program: Path
+    files: dict
+
+
 def compile_link(folder, facts, description, link="uart"):
-    """Compile the core of a build folder's network; returns the program. Again only if needed."""
+    """The core of a build folder's network as :class:`Simulated`."""
     core = AcceleratorCore(description, foldings_of(facts), clock_hz=CLOCK, baud=BAUD, link=link,
                            files=True, loadable=bool(facts["memories"]))
-    source = to_verilog(core, "accelerator")
-    work = folder / f"simulation-{link}"
-    program, stamp = work / "link", work / "stamp"
-    header = SOURCE.with_name(f"{link}.h")
-    key = source + SOURCE.read_text() + header.read_text()
-    if not (program.exists() and stamp.exists() and stamp.read_text() == key):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        (work / "accelerator.v").write_text(source)
-        shutil.copyfile(SOURCE, work / SOURCE.name)
-        shutil.copyfile(header, work / "line.h")
-        run(["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
-             "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
-             "--top-module", "accelerator", "-o", "../link", "-CFLAGS", "-O2",
-             "-MAKEFLAGS", "OPT_FAST=-O2", "accelerator.v", SOURCE.name],
-            verilator_environment(), work, work / "verilator.log")
-        stamp.write_text(key)
-    # the program reads them when it starts; other weights need no other program
-    shutil.rmtree(work / "memory", ignore_errors=True)
-    shutil.copytree(folder / "memory", work / "memory")
-    (work / "memory" / GREETING).write_text(write_hex(*core.greeting))
-    return program
+    sources = {"accelerator.v": to_verilog(core, "accelerator"), SOURCE.name: SOURCE.read_text(),
+               "line.h": SOURCE.with_name(f"{link}.h").read_text()}
+    program = compiled(folder / "simulation", link, sources, top="accelerator")
+    return Simulated(folder, program, {GREETING: write_hex(*core.greeting)})
 
 
 @contextmanager
-def simulated_port(program, link="uart"):
-    """Run a program of :func:`compile_link`; gives the name of the port that it is behind."""
+def simulated_port(simulated, link="uart"):
+    """Run what :func:`compile_link` gave; gives the name of the port that it is behind."""
     device, port = os.openpty()
     try:
         tty.setraw(port)
-        with subprocess.Popen([program.resolve(), str(CYCLES[link])], cwd=program.parent,
-                              stdin=device, stdout=device) as process:
+        with workspace(simulated.folder, simulated.files) as work, subprocess.Popen(
+                [simulated.program.resolve(), str(CYCLES[link])], cwd=work,
+                stdin=device, stdout=device) as process:
             os.close(device)
             device = None
             try:

@@ -73,7 +73,7 @@ int main() {
     std::vector<uint64_t> results;
     uint64_t cycle = 0;
 
-    top->clk = 0; top->rst = 1; top->i___05Fvalid = 0; top->o___05Fready = 1;
+    top->clk = 0; top->rst = 1; top->i_valid = 0; top->o_ready = 1;
     auto clock = [&] { top->clk = 1; top->eval(); top->clk = 0; cycle++; };
     for (int reset = 0; reset < 2; reset++) { top->eval(); clock(); }
     top->rst = 0;
@@ -86,12 +86,12 @@ int main() {
         uint32_t sent = 0, busy = 0, span = 0, quiet = 0;
         results.clear();
         while (sent < head[0] || results.size() < head[1] || quiet < QUIET) {
-            top->i___05Fvalid = sent < head[0];
-            if (top->i___05Fvalid)
-                assign(top->i___05Fpayload, &beats[sent * INPUT_WORDS], INPUT_WORDS);
+            top->i_valid = sent < head[0];
+            if (top->i_valid)
+                assign(top->i_payload, &beats[sent * INPUT_WORDS], INPUT_WORDS);
             top->eval();
             quiet++;
-            if (top->i___05Fvalid && top->i___05Fready) { sent++; quiet = 0; }
+            if (top->i_valid && top->i_ready) { sent++; quiet = 0; }
             if (top->busy) { busy++; quiet = 0; }
             if (INPUT_WRITE) inputs.take(INPUT, 1);
 #define LAYER(index, ...) \
@@ -100,9 +100,9 @@ int main() {
                 layers[index].membranes.take(MEMBRANE(index), layers[index].bits);
             LAYERS
 #undef LAYER
-            if (top->o___05Fvalid)
-                results.push_back(word(top->o___05Fpayload, 0)
-                    | static_cast<uint64_t>(word(top->o___05Fpayload, 1)) << 32);
+            if (top->o_valid)
+                results.push_back(word(top->o_payload, 0)
+                    | static_cast<uint64_t>(word(top->o_payload, 1)) << 32);
             clock();
             if (!quiet) span = cycle - start;
             if (cycle - start > LIMIT) { std::fprintf(stderr, "the core does not end\n"); return 1; }

@@ -5,6 +5,7 @@ beats of a step and gets what the core did with them, before it gives those of t
 """
 
 import subprocess
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from qsnn.hw.plan.window import ceil_div
 from qsnn.sim.beats import pack_fields
 from qsnn.sim.compiled import compile_verilog, field_of
+from qsnn.sim.program import workspace
 from qsnn.sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
@@ -42,15 +44,15 @@ class Step:
 
 
 def compile_live(folder, facts):
-    """Compile a build folder's Verilog; returns the program. Done again only if it changed."""
+    """The program that takes a build folder's Verilog from step to step."""
     # soon ready: it is run step by step
-    return compile_verilog(folder, facts, folder / "simulation-live", "live",
-                           header=_header(facts), public=_public(facts), effort="-O1")
+    return compile_verilog(folder, facts, "live", header=_header(facts), public=_public(facts),
+                           effort="-O1")
 
 
 def _header(facts):
     """What the program has to know of the core, as C macros."""
-    port, first, *_ = facts["ports"]["i__payload"], *facts["layers"]
+    port, first, *_ = facts["ports"]["i_payload"], *facts["layers"]
     layers = " ".join(
         f"LAYER({index}, {layer['padded_neurons']}, {layer['lanes']}, {layer['membrane_bits']})"
         for index, layer in enumerate(facts["layers"][:-1]))
@@ -61,7 +63,7 @@ def _header(facts):
         f"#define INPUTS {port['words_per_step'] * first['simd']}",
         f"#define INPUT_LANES {first['simd']}",
         f"#define LAYERS {layers}",
-        f"#define INPUT_WRITE {top}input__DOT__write",
+        f"#define INPUT_WRITE {top}input__DOT__o_write",
         f"#define INPUT {top}input__DOT__i___05Fpayload",
         *(f"#define {name.upper()}(index) {neurons}{name}"
           for name in ("spikes_valid", "spikes", "membrane_valid", "membrane")),
@@ -70,7 +72,7 @@ def _header(facts):
 
 def _public(facts):
     """Verilator configuration: the signals to keep for the program, nothing else."""
-    watched = [("input", ("write", "i__payload"))]
+    watched = [("input", ("o_write", "i__payload"))]
     watched += [(f"layer{index}.neurons", ("spikes_valid", "spikes", "membrane_valid", "membrane"))
                 for index in range(len(facts["layers"]) - 1)]
     return "\n".join(["`verilator_config", *(
@@ -80,7 +82,7 @@ def _public(facts):
 
 def _record(facts):
     """An answer of the program, without the words of a result."""
-    port, first = facts["ports"]["i__payload"], facts["layers"][0]
+    port, first = facts["ports"]["i_payload"], facts["layers"][0]
     fields = [("cycle", "<u8"), ("busy", "<u4"), ("span", "<u4"), ("results", "<u4"),
               ("input_beats", "<u4"), ("inputs", "u1", port["words_per_step"] * first["simd"])]
     for index, layer in enumerate(facts["layers"][:-1]):
@@ -101,9 +103,11 @@ class LiveCore:
             raise SimulationError(f"{folder}: only a stream without events runs step by step")
         self.facts, self.record = facts, _record(facts)
         program = compile_live(folder, facts)
+        self.stack = ExitStack()
+        work = self.stack.enter_context(workspace(folder))
         # in a session of its own: Ctrl-C is for us, and the end of its input ends it
         self.process = subprocess.Popen(
-            [program.resolve()], cwd=program.parent, stdin=subprocess.PIPE,
+            [program.resolve()], cwd=work, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     def __enter__(self):
@@ -119,11 +123,12 @@ class LiveCore:
             except OSError:
                 pass  # it is gone already
         self.process.wait()
+        self.stack.close()
 
     def step(self, *, result=False, **fields):
         """Send the beats of one step, each field an array, wait until the core is idle again.
 
-        The fields are those of ``i__payload`` in the facts. result: whether the step must give one;
+        The fields are those of ``i_payload`` in the facts. result: whether the step must give one;
         one that does not come, or comes without being expected, is an error.
         """
         classes = self.facts["layers"][-1]["neurons"]
@@ -140,7 +145,7 @@ class LiveCore:
 
     def _pack(self, fields):
         """Beats in whole 32-bit words, uint32 [beats, words]."""
-        port = self.facts["ports"]["i__payload"]
+        port = self.facts["ports"]["i_payload"]
         if fields.keys() != port["fields"].keys():
             raise ValueError(f"a beat has the fields {', '.join(port['fields'])}, "
                              f"not {', '.join(fields)}")
@@ -168,7 +173,7 @@ class LiveCore:
                               f"{text.splitlines()[-1] if text else 'its program has ended'}")
 
     def _decode(self, answer, results, expected):
-        port, layers = self.facts["ports"]["i__payload"], self.facts["layers"]
+        port, layers = self.facts["ports"]["i_payload"], self.facts["layers"]
         self._count("the input", answer["input_beats"], port["words_per_step"])
         spikes, membranes = [], []
         for index, layer in enumerate(layers[:-1]):
@@ -184,7 +189,7 @@ class LiveCore:
         self._count("the result", len(results), classes if expected else 0)
         scores = label = None
         if len(results):
-            fields = self.facts["ports"]["o__payload"]["fields"]
+            fields = self.facts["ports"]["o_payload"]["fields"]
             scores, label = (field_of(results, fields[name]) for name in ("score", "label"))
             if not np.array_equal(field_of(results, fields["last"]), np.arange(classes) // (
                     classes - 1)):

@@ -32,23 +32,23 @@ int main(int argc, char** argv) {
     auto top = std::make_unique<Vtop>(&context);
     const auto edge = [&] { top->clk = 1; top->eval(); top->clk = 0; };
 
-    top->clk = 0; top->i___05Fvalid = 0; top->finish = 0;
+    top->clk = 0; top->i_valid = 0; top->finish = 0;
 #ifdef HARNESS_LOAD
     top->load = 0;
 #endif
     for (uint64_t cycle = 0; cycle < START; cycle++) { top->eval(); edge(); }
 #ifdef HARNESS_LOAD
-    top->load = 1; top->i___05Fvalid = 1;
-    for (uint32_t byte : load) { assign(top->i___05Fpayload, &byte, 1); top->eval(); edge(); }
-    top->load = 0; top->i___05Fvalid = 0;
+    top->load = 1; top->i_valid = 1;
+    for (uint32_t byte : load) { assign(top->i_payload, &byte, 1); top->eval(); edge(); }
+    top->load = 0; top->i_valid = 0;
     top->eval(); edge();
 #endif
     uint64_t sent = 0, received = 0;
     for (uint64_t idle = 0; received < images * bytes && idle < most_idle; idle++) {
-        top->i___05Fvalid = sent < total_beats;
-        if (top->i___05Fvalid) assign(top->i___05Fpayload, &beats[sent * words], words);
+        top->i_valid = sent < total_beats;
+        if (top->i_valid) assign(top->i_payload, &beats[sent * words], words);
         top->eval();
-        if (top->i___05Fvalid && top->i___05Fready) { sent++; idle = 0; }
+        if (top->i_valid && top->i_ready) { sent++; idle = 0; }
         if (top->result_valid) {
             std::fputc(top->result, results);
             idle = 0;

@@ -9,6 +9,7 @@ on them.
 
 import re
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -115,13 +116,12 @@ def _compile(work, family, stage, memory, loaded, cycles):
     cells = _share(family)
     # compiling takes longer than running, unless many cycles are to be run
     effort = "-O1" if cycles > LONG else "-O0"
-    environment = verilator_environment()
     for name in ("stages.cpp", "words.h"):
         shutil.copy(HERE / name, work)
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", "2", "--prefix", "Vtop", "--Mdir", "model",
         "--top-module", "top", "-o", "../stages", "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
-        "-CFLAGS", f"-I{work.resolve()}",
+        "-CFLAGS", "-I..",
         "-MAKEFLAGS", f"OPT_FAST={effort} OPT_SLOW=-O0 OPT_GLOBAL=-O0",
         "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp",
         f'-DQSNN_MEMORY_DIR="{memory.resolve()}"']
@@ -140,7 +140,8 @@ def _compile(work, family, stage, memory, loaded, cycles):
         command += ["-v", "cells.v", f"-I{cells}", "-DNO_ICE40_DEFAULT_ASSIGNMENTS"]
         if family == "ecp5":
             command.append(str(HERE / "dp16kd.v"))
-    run(command, environment, work, work / "verilator.log")
+    with tempfile.TemporaryDirectory(prefix="qsnn-") as scratch:
+        run(command, verilator_environment(Path(scratch)), work, work / "verilator.log")
 
 
 def _pins(facts, layout, workload):
@@ -150,8 +151,8 @@ def _pins(facts, layout, workload):
         bits = layout.stages[0].bits
         port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes,
                 "beats_per_image": beats}
-        return pack_images({"ports": {"i__payload": port}}, workload.samples), beats
-    width = facts["ports"]["i__payload"]["width"]
+        return pack_images({"ports": {"i_payload": port}}, workload.samples), beats
+    width = facts["ports"]["i_payload"]["width"]
     words = np.frombuffer(workload.beats(facts), np.uint8)
     words = words.reshape(-1, ceil_div(width, 32) * 4)[:, :ceil_div(width, 8)]
     beats, rest = divmod(words.size, len(workload.samples))
@@ -173,7 +174,7 @@ def _contents(folder, facts, layout):
 
 
 def _compare(description, facts, result, expected, raw, images, stage, seconds):
-    fields = facts["ports"]["o__payload"]["fields"].values()
+    fields = facts["ports"]["o_payload"]["fields"].values()
     size = -(-sum(field["width"] for field in fields) // 8)
     classes = description.classes
     whole = len(raw) // (size * classes)  # images: a stage that stops early misses the others
@@ -211,7 +212,7 @@ def check(folder, board, facts, description, layout, workload, result, *, bitstr
     expected = digests(description, layout, result)
     signal, beats = _pins(facts, layout, workload)
     load = _contents(folder, facts, layout)
-    size = -(-sum(field["width"] for field in facts["ports"]["o__payload"]["fields"].values()) // 8)
+    size = -(-sum(field["width"] for field in facts["ports"]["o_payload"]["fields"].values()) // 8)
     images = len(result.labels)
     cycles = int(layout.cycles) * images * workload.units
     translate = {"rtl": _rtl, "synth": _synth, "routed": _routed, "bitstream": _bitstream}

@@ -4,7 +4,6 @@ As :mod:`qsnn.sim.compiled` does it for images: labels, class scores and a CRC-3
 spikes and membranes over all steps.
 """
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from qsnn.hw.plan.steps import finish_times, word_counts
 from qsnn.hw.plan.window import ceil_div
 from qsnn.model import streams
 from qsnn.sim.beats import pack_steps, unpack_results
-from qsnn.sim.compiled import Checksums, compile_model, differing, watch
+from qsnn.sim.compiled import Checksums, compile_model, differing, run_program
 from qsnn.sim.tools import SimulationError
 
 __all__ = ["Steps", "simulate_steps"]
@@ -71,19 +70,15 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
     emit, clear = (np.asarray(flags, bool) for flags in (emit, clear))
     if not len(x) or not emit[-1]:
         raise SimulationError("the last step of a stream must emit: its result ends the simulation")
-    program = compile_model(folder, facts, waves=waves is not None)
-    work = program.parent
+    program = compile_model(folder, facts, waves=waves)
     arrivals = None
     if signal is None:
         signal, arrivals = pack_steps(facts, x, emit, clear)
-    (work / "beats.bin").write_bytes(signal)
-    size = ceil_div(facts["ports"]["i__payload"]["width"], 32) * 4
-    command = [str(program.resolve()), "beats.bin", "results.bin", str(int(emit.sum())),
-               str(len(signal) // size), str(description.classes)]
-    if waves is not None:
-        command.append(str(waves))
-    measured = json.loads(watch(command, work, progress))
-    scores, labels, framed = unpack_results(facts, np.fromfile(work / "results.bin", dtype="<u8"))
+    size = ceil_div(facts["ports"]["i_payload"]["width"], 32) * 4
+    measured, results = run_program(
+        program, folder, signal, (int(emit.sum()), len(signal) // size, description.classes),
+        progress, waves)
+    scores, labels, framed = unpack_results(facts, results)
 
     golden = _Golden(description, plan(description, foldings_of(facts)))
     each = _sample_steps(emit, clear)

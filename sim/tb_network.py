@@ -25,9 +25,9 @@ with np.load("net.npz") as archive:
     PLAN = plan(DESCRIPTION, [Folding(pe, simd, bool(spram), pixels)
                               for pe, simd, spram, pixels in archive["foldings"].tolist()])
 PORTS = json.loads(Path("net.json").read_text())["ports"]
-FIELDS = PORTS["o__payload"]["fields"]
+FIELDS = PORTS["o_payload"]["fields"]
 LOAD = [name for name, port in PORTS.items()
-        if name.startswith("load__") and port["direction"] == "input"]
+        if name.startswith("load_") and port["direction"] == "input"]
 CLASSES = DESCRIPTION.classes
 RUSH, GAPS, LONG = (0,), (0, 0, 2, 0, 1), (0, 40, 3, 0, 0, 0, 0, 17)
 
@@ -45,9 +45,9 @@ class Testbench:
 
     async def start(self):
         """Clock, reset, monitors."""
-        self.dut.i__valid.value = 0
-        self.dut.i__payload.value = 0
-        self.dut.o__ready.value = 0
+        self.dut.i_valid.value = 0
+        self.dut.i_payload.value = 0
+        self.dut.o_ready.value = 0
         for name in LOAD:
             self.dut[name].value = 0
         self.dut.rst.value = 1
@@ -59,8 +59,8 @@ class Testbench:
 
     async def reset(self):
         """One cycle of reset: what was under way is gone."""
-        self.dut.i__valid.value = 0
-        self.dut.o__ready.value = 0
+        self.dut.i_valid.value = 0
+        self.dut.o_ready.value = 0
         self.dut.rst.value = 1
         await RisingEdge(self.dut.clk)
         self.dut.rst.value = 0

@@ -28,13 +28,13 @@ RUSH, GAPS = (0,), (0, 0, 2, 0, 1, 9)
 def payloads():
     """The beats of all steps, as numbers."""
     beats, _ = pack_steps(FACTS, X, EMIT, CLEAR)
-    size = -(-FACTS["ports"]["i__payload"]["width"] // 32) * 4
+    size = -(-FACTS["ports"]["i_payload"]["width"] // 32) * 4
     return [int.from_bytes(beats[start:start + size], "little")
             for start in range(0, len(beats), size)]
 
 
 def field(word, name):
-    entry = FACTS["ports"]["o__payload"]["fields"][name]
+    entry = FACTS["ports"]["o_payload"]["fields"][name]
     value = word >> entry["offset"] & (1 << entry["width"]) - 1
     negative = entry["signed"] and value >> entry["width"] - 1
     return value - (negative << entry["width"])
@@ -80,7 +80,7 @@ class Monitor:
 async def equal(dut, i_gaps, o_gaps):
     """All integers are golden's, whatever the gaps and the backpressure; twice, after a reset."""
     i, o, monitor = Stream(dut, "i"), Stream(dut, "o"), Monitor(dut)
-    dut.i__valid.value = dut.i__payload.value = dut.o__ready.value = 0
+    dut.i_valid.value = dut.i_payload.value = dut.o_ready.value = 0
     dut.rst.value = 1
     Clock(dut.clk, 10, unit="ns").start(start_high=False)
     cocotb.start_soon(monitor.watch())
@@ -93,9 +93,9 @@ async def equal(dut, i_gaps, o_gaps):
         await ClockCycles(dut.clk, 3)
         dut.rst.value = 0
         # a reset in the middle of a step leaves nothing behind
-        dut.o__ready.value = 1
+        dut.o_ready.value = 1
         await i.put(words[:len(words) // 3])
-        dut.o__ready.value = 0
+        dut.o_ready.value = 0
         dut.rst.value = 1
         await ClockCycles(dut.clk, 1)
         dut.rst.value = 0

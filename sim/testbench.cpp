@@ -119,25 +119,25 @@ int main(int argc, char** argv) {
 #undef LAYER
     };
 
-    top->clk = 0; top->rst = 1; top->i___05Fvalid = 0; top->o___05Fready = 1;
+    top->clk = 0; top->rst = 1; top->i_valid = 0; top->o_ready = 1;
     uint64_t cycle = 0, sent = 0, received = 0, first_in = 0, first_out = 0, last_out = 0;
     uint64_t idle = 0;
     while (received < images * classes) {
         if (cycle == 2) top->rst = 0;
-        top->i___05Fvalid = cycle >= 2 && sent < total_beats;
-        if (top->i___05Fvalid) assign(top->i___05Fpayload, &beats[sent * words], words);
+        top->i_valid = cycle >= 2 && sent < total_beats;
+        if (top->i_valid) assign(top->i_payload, &beats[sent * words], words);
         top->eval();
         if (cycle >= 2) {
-            if (top->i___05Fvalid && top->i___05Fready && sent++ == 0) first_in = cycle;
+            if (top->i_valid && top->i_ready && sent++ == 0) first_in = cycle;
 #define LAYER(index, ...) \
             if (SPIKES_VALID(index)) layers[index].on_spikes(SPIKES(index)); \
             if (MEMBRANE_VALID(index)) layers[index].on_membrane(MEMBRANE(index));
             LAYERS
 #undef LAYER
             idle++;
-            if (top->o___05Fvalid && top->o___05Fready) {
-                uint64_t payload = word(top->o___05Fpayload, 0)
-                    | static_cast<uint64_t>(word(top->o___05Fpayload, 1)) << 32;
+            if (top->o_valid && top->o_ready) {
+                uint64_t payload = word(top->o_payload, 0)
+                    | static_cast<uint64_t>(word(top->o_payload, 1)) << 32;
                 std::fwrite(&payload, sizeof payload, 1, results);
                 idle = 0;
                 if (++received == classes) first_out = cycle;

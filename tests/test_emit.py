@@ -100,9 +100,9 @@ def test_facts(files):
         width = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
         assert f"{port['direction']} {width}{name};" in header[2]
     assert len(header[1].split(",")) == len(facts["ports"])
-    assert facts["ports"]["i__payload"] == {
+    assert facts["ports"]["i_payload"] == {
         "width": 6, "direction": "input", "pixel_bits": 2, "pixels": 3, "beats_per_image": 3}
-    output = facts["ports"]["o__payload"]
+    output = facts["ports"]["o_payload"]
     assert output["beats_per_image"] == 3
     end = 0
     for field in ("score", "label", "last"):

@@ -42,7 +42,7 @@ from qsnn.hw.board.pll import pll_settings
 from qsnn.hw.board.routed import critical_path, fmax_mhz, parts, path_text, utilisation
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
 from qsnn.hw.board.top import BoardTop
-from qsnn.hw.emit.verilog import module_name, to_verilog
+from qsnn.hw.emit.verilog import module_name, port_names, to_verilog
 from qsnn.hw.plan.images import write_hex
 
 __all__ = ["implement", "write_sources"]
@@ -124,8 +124,8 @@ def _write_images(work, images):
 
 def _gowin_pins(core):
     """Places for the harness's pins, which nextpnr does not choose here."""
-    names = ["__".join(path) + (f"[{bit}]" if len(value) > 1 else "")
-             for path, _, value in core.signature.flatten(core) if path != ("busy",)
+    names = [name + (f"[{bit}]" if len(value) > 1 else "")
+             for name, value in port_names(core).items() if name != "busy"
              for bit in range(len(value))]
     if len(names) > len(GOWIN_PINS):
         raise FlowError(f"the harness needs {len(names)} pins, the board has {len(GOWIN_PINS)}")

@@ -1,14 +1,12 @@
 
 // Memory that a host can load, two cycles from address to word. Its first contents are a memory
 // image, see qsnn_rom. Bytes are written: a mask, and one value for all bytes of the word.
-`ifndef QSNN_MEMORY_DIR
-`define QSNN_MEMORY_DIR "memory"
-`endif
 module qsnn_ram #(
     parameter WIDTH = 1,
     parameter DEPTH = 1,
     parameter ADDRESS = 1,
-    parameter FILE = ""
+    parameter FILE = "",
+    parameter MEMORY_DIR = ""
 ) (
     input wire clk,
     input wire [ADDRESS-1:0] address,
@@ -23,7 +21,9 @@ module qsnn_ram #(
     (* no_rw_check *) reg [WIDTH-1:0] memory [0:DEPTH-1];
     reg [WIDTH-1:0] read;
     integer k;
-    initial $readmemh({`QSNN_MEMORY_DIR, "/", FILE}, memory);
+    generate if (FILE != "") begin : contents  // else some tools try to read it
+        initial $readmemh({MEMORY_DIR, "/", FILE}, memory);
+    end endgenerate
     always @(posedge clk) begin
         for (k = 0; k < WIDTH; k = k + 1)
             if (write[k / 8]) memory[at][k] <= data[k % 8];

@@ -1,14 +1,11 @@
 
-// Read-only memory, two cycles from address to word. Its contents are a memory image; define
-// QSNN_MEMORY_DIR as a quoted path if the images are not in the working directory's memory/.
-`ifndef QSNN_MEMORY_DIR
-`define QSNN_MEMORY_DIR "memory"
-`endif
+// Read-only memory, two cycles from address to word. Its contents are a memory image.
 module qsnn_rom #(
     parameter WIDTH = 1,
     parameter DEPTH = 1,
     parameter ADDRESS = 1,
-    parameter FILE = ""
+    parameter FILE = "",
+    parameter MEMORY_DIR = ""
 ) (
     input wire clk,
     input wire [ADDRESS-1:0] address,
@@ -19,7 +16,9 @@ module qsnn_rom #(
 `endif
     reg [WIDTH-1:0] memory [0:DEPTH-1];
     reg [WIDTH-1:0] read;
-    initial $readmemh({`QSNN_MEMORY_DIR, "/", FILE}, memory);
+    generate if (FILE != "") begin : contents  // else some tools try to read it
+        initial $readmemh({MEMORY_DIR, "/", FILE}, memory);
+    end endgenerate
     always @(posedge clk) begin
         read <= memory[address];
         word <= read;

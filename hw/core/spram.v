@@ -5,7 +5,8 @@ module qsnn_spram #(
     parameter WIDTH = 1,
     parameter DEPTH = 1,
     parameter ADDRESS = 1,
-    parameter FILE = ""
+    parameter FILE = "",
+    parameter MEMORY_DIR = ""
 ) (
     input wire clk,
     input wire [ADDRESS-1:0] address,
@@ -29,7 +30,8 @@ module qsnn_spram #(
     end endgenerate
     always @(posedge clk) read_register <= read[WIDTH-1:0];
 `else
-    qsnn_ram #(.WIDTH(WIDTH), .DEPTH(DEPTH), .ADDRESS(ADDRESS), .FILE(FILE)) ram (
+    qsnn_ram #(.WIDTH(WIDTH), .DEPTH(DEPTH), .ADDRESS(ADDRESS), .FILE(FILE),
+               .MEMORY_DIR(MEMORY_DIR)) ram (
         .clk(clk), .address(address), .word(word), .at(at), .data(data), .write(write));
 `endif
 endmodule

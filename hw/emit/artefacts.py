@@ -66,13 +66,13 @@ def _facts(description, network, top, encoder):
         "ports": {
             "clk": {"width": 1, "direction": "input"},
             "rst": {"width": 1, "direction": "input", "active": "high, synchronous"},
-            "i__payload": {"direction": "input", **_input(network)},
-            "i__valid": {"width": 1, "direction": "input"},
-            "i__ready": {"width": 1, "direction": "output"},
-            "o__payload": {"width": width, "direction": "output", "fields": fields,
+            "i_payload": {"direction": "input", **_input(network)},
+            "i_valid": {"width": 1, "direction": "input"},
+            "i_ready": {"width": 1, "direction": "output"},
+            "o_payload": {"width": width, "direction": "output", "fields": fields,
                            "beats_per_result": description.classes},
-            "o__valid": {"width": 1, "direction": "output"},
-            "o__ready": {"width": 1, "direction": "input"},
+            "o_valid": {"width": 1, "direction": "output"},
+            "o_ready": {"width": 1, "direction": "input"},
             **({"busy": {"width": 1, "direction": "output"}} if hasattr(network, "busy") else {}),
             **(_load_ports(network.load) if network.memories else {}),
         },
@@ -96,6 +96,6 @@ def _input(network):
 def _load_ports(port):
     """See :class:`qsnn.hw.core.rom.LoadPort`; ``memories`` of the JSON has what ``select`` counts.
     """
-    return {f"load__{name}": {"width": len(getattr(port, name)),
+    return {f"load_{name}": {"width": len(getattr(port, name)),
                               "direction": "output" if name == "byte" else "input"}
             for name in ("select", "hold", "at", "column", "data", "write", "byte")}
