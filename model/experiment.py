@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from qsnn.model import data
+from qsnn.model.config import TrainingError
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare, save_net
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
 from qsnn.model.recordings import TASKS
-from qsnn.model.training import CHECKPOINT, Training, TrainingError
+from qsnn.model.training import CHECKPOINT, Training
 
 __all__ = ["RESULT", "run"]
 

@@ -49,15 +49,17 @@ from qsnn.hw.board.cores import FlowError, Options
 from qsnn.hw.board.filling import FillError
 from qsnn.hw.board.fit import FitError, found_text
 from qsnn.hw.board.flow import implement
-from qsnn.hw.board.toolchain import ToolError, doctor
+from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, build, find_network
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.data import DataError, load_steps
 from qsnn.model.description import DescriptionError, load
+from qsnn.scripts._app import App
+from qsnn.scripts.doctor import main as doctor
 
 RECORDED = 100  # samples whose activity chooses a folding
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)
@@ -114,11 +116,7 @@ def main(
     tools: Annotated[bool, typer.Option("--doctor", help="list the tools and stop")] = False,
 ):
     if tools:
-        complete = True
-        for line, there in doctor():
-            print(line, flush=True)
-            complete &= there
-        raise typer.Exit(0 if complete else 1)
+        doctor()
     try:
         if bitstream and not board:
             raise BuildError("--bitstream needs a --board")

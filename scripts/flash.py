@@ -27,8 +27,9 @@ from qsnn.hw.board.toolchain import ToolError, find
 from qsnn.hw.emit.build import BuildError
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.description import DescriptionError
+from qsnn.scripts._app import App
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

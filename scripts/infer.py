@@ -39,11 +39,12 @@ from qsnn.model.data import DataError, load, quantize_pixels
 from qsnn.model.description import DescriptionError
 from qsnn.model.golden import infer
 from qsnn.model.pictures import read_pictures
+from qsnn.scripts._app import App
 from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from qsnn.sim.report import Bar
 from qsnn.sim.tools import SimulationError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 class UsageError(Exception):

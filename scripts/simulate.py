@@ -19,12 +19,13 @@ import typer
 from qsnn.hw.emit.build import BuildError, open_build
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
+from qsnn.scripts._app import App
 from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
 from qsnn.sim.tools import SimulationError
 from qsnn.sim.workload import of_dataset, run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

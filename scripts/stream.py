@@ -43,6 +43,7 @@ from qsnn.model import recordings
 from qsnn.model.data import DataError, load_beats
 from qsnn.model.description import DescriptionError, load
 from qsnn.model.encoders import Rhythm
+from qsnn.scripts._app import App
 from qsnn.sim.live import LiveCore, compile_live
 from qsnn.sim.page import Hub, PageServer, hello
 from qsnn.sim.player import Golden, Player, Recording, summary
@@ -51,7 +52,7 @@ from qsnn.sim.tools import SimulationError
 
 PORT = 8000
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 class UsageError(Exception):

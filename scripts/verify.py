@@ -31,11 +31,12 @@ from qsnn.hw.plan.network import plan
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
 from qsnn.model.inference import infer
+from qsnn.scripts._app import App
 from qsnn.sim.stages import STAGES, check
 from qsnn.sim.tools import SimulationError
 from qsnn.sim.workload import RANDOM, chosen
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)
