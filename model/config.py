@@ -3,14 +3,16 @@
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES
 from qsnn.model.layers import WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
-__all__ = ["Config", "Recipe", "TrainingError", "config_for"]
+__all__ = ["RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
 
+RESULT = "result.json"  # in the folder of a training
 MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
 
@@ -192,3 +194,8 @@ def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bi
         shape = dict(inputs=math.prod(image), image=image if arch else None,
                      input_bits=input_bits or 8, time_steps=time_steps or 4)
     return Config(hidden=layers, membrane_bits=bits, **shape, **others)
+
+
+def default_folder(dataset, config):
+    """Where a training goes if nobody says where."""
+    return Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{config.membrane_bits}"]))

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from qsnn.model import data
-from qsnn.model.config import TrainingError
+from qsnn.model.config import RESULT, TrainingError
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare, save_net
 from qsnn.model.export import fold
@@ -20,8 +20,6 @@ from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training
 
 __all__ = ["RESULT", "run"]
-
-RESULT = "result.json"
 
 
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu"):

@@ -30,7 +30,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from qsnn.model.config import Recipe, TrainingError, config_for
+from qsnn.model.config import Recipe, TrainingError, config_for, default_folder
 from qsnn.model.data import DataError
 from qsnn.scripts._app import App
 
@@ -114,7 +114,7 @@ def main(
                         draws=draws, drop=drop,
                         start=start and str(Path(start)),
                         seed=seed)
-        out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
+        out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 
         from qsnn.model.experiment import run
