@@ -117,7 +117,7 @@ def test_foldings(net, stream, tmp_path):
             net.description, cycles=cycles)
     assert qsnn.compile(net, serial=1).foldings == choose_folding(net.description, serial=1)
     board = BOARDS["icebreaker"]
-    for options in ({}, dict(bare=True), dict(loadable=True), dict(link="spi")):
+    for options in (dict(bare=True), dict(loadable=True, link="spi")):
         found = choose_for_board(net.description, board, hz=24e6, **options)
         assert qsnn.compile(net, board="icebreaker", fit=True,
                             **options).foldings == list(found.foldings)
