@@ -87,7 +87,7 @@ def _commands_before(recipe):
 
 def command(config, recipe):
     """The command that trains this network, with the options that are not the default."""
-    words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
+    words = ["qsnn train", f"--dataset {recipe.dataset}",
              f"--arch {'-'.join(map(str, config.hidden))}" if config.image or config.stream else
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]

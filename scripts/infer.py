@@ -3,18 +3,18 @@
 
 The accelerator is a board at a serial port or at SPI, or its Verilog, simulated down to the pins of
 that line. With a build folder, labels and scores are compared with the golden model; the exit
-status is 1 if they differ. Where a host can load the memories (scripts/build.py --loadable), what
+status is 1 if they differ. Where a host can load the memories (qsnn build --loadable), what
 is in them is compared with the network, and loaded where it differs. Examples:
 
-  python scripts/infer.py --port /dev/ttyUSB1 seven.png four.png
+  qsnn infer --port /dev/ttyUSB1 seven.png four.png
 
-  python scripts/infer.py --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
+  qsnn infer --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
 
-  python scripts/infer.py --port spi:/dev/spidev0.0@4000000 --dataset mnist
+  qsnn infer --port spi:/dev/spidev0.0@4000000 --dataset mnist
 
-  python scripts/infer.py --sim build/mnist-256-256-b2 --dataset mnist --images 20
+  qsnn infer --sim build/mnist-256-256-b2 --dataset mnist --images 20
 
-  python scripts/infer.py --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
+  qsnn infer --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
   --dataset mnist        the weights of a retrained network
 """
 
@@ -80,7 +80,7 @@ def main(
         facts, built = open_build(sim or build) if sim or build else (None, None)
         if facts and facts["unit"] != "image":
             raise BuildError(f"{sim or build} has no host link for images: run "
-                             "scripts/simulate.py, or scripts/stream.py --sim ecg")
+                             "qsnn simulate, or qsnn stream --sim ecg")
         description = load_alike(find_network(model), built) if model else built
         with ExitStack() as stack:
             board = stack.enter_context(

@@ -3,10 +3,10 @@
 
 The build must have been made with --patchable; only what is in its memories changes. Examples:
 
-  python scripts/build.py --model runs/mine/network.qsnn --name mine --board icebreaker
+  qsnn build --model runs/mine/network.qsnn --name mine --board icebreaker
   --bitstream --patchable
 
-  python scripts/patch.py build/mine --board icebreaker --model runs/new/network.qsnn
+  qsnn patch build/mine --board icebreaker --model runs/new/network.qsnn
 """
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 The Verilog is compiled by Verilator. Labels, class scores and checksums of all spikes and
 membranes must be equal; the exit status is 1 if they are not. Example:
 
-  python scripts/simulate.py build/mnist-256-256-b2
+  qsnn simulate build/mnist-256-256-b2
 """
 
 if __name__ == "__main__":

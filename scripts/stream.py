@@ -6,13 +6,13 @@ own pace. A page in a browser on this machine shows signal, spikes, membranes an
 come; with --terminal the terminal does. Each step is compared with the golden model, every input,
 spike, membrane and score: the exit status is 1 if anything differed. Examples:
 
-  python scripts/stream.py --sim ecg                 says where the page is
+  qsnn stream --sim ecg                 says where the page is
 
-  python scripts/stream.py --sim ecg --speed 4 --loop
+  qsnn stream --sim ecg --speed 4 --loop
 
-  python scripts/stream.py --sim ecg --terminal
+  qsnn stream --sim ecg --terminal
 
-  python scripts/stream.py --sim ecg --beats 100 --speed 0       only a table
+  qsnn stream --sim ecg --beats 100 --speed 0       only a table
 
 What there is: ecg, heart beats of a patient that no network was trained with, in the five classes
 of AAMI. The core gets samples and encodes them itself. --record takes another patient, where the

@@ -10,11 +10,11 @@ Everything runs on one thread: the same command gives the same bits.
 
 Convolutions are named by --arch, whose words model/architecture.py explains:
 
-  python scripts/train.py --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
+  qsnn train --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
 
 Streams of spikes, see model/recordings.py, have layers that see earlier steps, and recurrent ones:
 
-  python scripts/train.py --dataset pendigits --arch fc128t4-fc64r --epochs 20
+  qsnn train --dataset pendigits --arch fc128t4-fc64r --epochs 20
 
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
