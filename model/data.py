@@ -57,6 +57,7 @@ IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
     "cifar-10": (32, 32, 3),
 }
+#: Names of all data sets.
 DATASETS = (*IMAGES, *TASKS)
 PACKAGED = Path(__file__).parent / "datasets"
 SYSTEM = Path("/usr/share/datasets")

@@ -421,7 +421,7 @@ class QSNN(nn.Module):
                 module.sharpness = t
 
     def compile_neurons(self, on=True):
-        """Whether :func:`torch.compile` makes one loop of batch norm and neurons.
+        """Whether ``torch.compile`` makes one loop of batch norm and neurons.
 
         That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
         """

@@ -93,7 +93,7 @@ def _record(facts):
 class LiveCore:
     """The core of a build folder, running; a context manager.
 
-    Raises :class:`SimulationError` where it cannot run, or does what a core must not.
+    Raises :class:`qsnn.sim.tools.SimulationError` where it cannot run, or does what it must not.
     """
 
     def __init__(self, folder, facts):
