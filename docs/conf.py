@@ -1,0 +1,63 @@
+"""Sphinx: pages from Markdown, the reference from docstrings. `make docs` builds both."""
+
+import re
+
+project = "qsnn"
+html_title = "Q-SNN on FPGAs"
+html_theme = "furo"
+html_copy_source = False
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
+templates_path = ["templates"]
+exclude_patterns = ["templates"]
+
+# simulators need not be here: only their names are wanted
+autodoc_mock_imports = ["cocotb", "cocotb_tools"]
+autodoc_member_order = "bysource"
+autodoc_default_options = {"no-value": True}
+autodoc_typehints = "none"
+
+# code of Amaranth in docstrings is marked as Amaranth's own docstrings mark it
+rst_prolog = """
+.. role:: py(code)
+   :language: python
+"""
+
+COLUMN = re.compile(r"[\w*][\w*, ]*?  +(?=\S)")
+ENTRY = re.compile(r"[\w*, ]+ : ")
+
+
+def two_columns(app, what, name, thing, options, lines):
+    """Names and, in a second column, what they mean: a list of definitions."""
+    text, column = [], 0
+    for line in lines:
+        match = COLUMN.match(line)
+        if not line.strip():
+            column = 0
+        elif match and (column or not text or not text[-1]):
+            column = match.end()
+        head, tail = line[:column].strip(), line[column:]
+        if head:
+            text.append(head.replace("*", r"\*"))
+        text.append(f"    {tail or '..'}" if column else line)
+    lines[:] = text
+
+
+def sections(app, what, name, thing, options, lines):
+    """Headlines as NumPy's, and below them ``name : type`` with or without a text."""
+    text = []
+    for line, following in zip(lines, [*lines, ""][1:], strict=True):
+        if re.fullmatch("-{3,}", following):
+            text += [f".. rubric:: {line}"]
+        elif re.fullmatch("-{3,}", line):
+            text += [""]
+        else:
+            text += [line]
+        if ENTRY.match(line) and not following.startswith(" "):
+            text += ["    .."]
+    lines[:] = text
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", two_columns)
+    app.connect("autodoc-process-docstring", sections)
