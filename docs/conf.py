@@ -1,11 +1,13 @@
 """Sphinx: pages from Markdown, the reference from docstrings. `make docs` builds both."""
 
+import inspect
 import re
 
 project = "qsnn"
 html_title = "Q-SNN on FPGAs"
 html_theme = "furo"
 html_copy_source = False
+highlight_language = "none"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
 templates_path = ["templates"]
@@ -13,6 +15,7 @@ exclude_patterns = ["templates"]
 
 # simulators need not be here: only their names are wanted
 autodoc_mock_imports = ["cocotb", "cocotb_tools"]
+myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_default_options = {"no-value": True}
 autodoc_typehints = "none"
@@ -58,6 +61,31 @@ def sections(app, what, name, thing, options, lines):
     lines[:] = text
 
 
+def own_arguments(app, what, name, thing, options, signature, returns):
+    """Of a component, not those of Amaranth's metaclass."""
+    if what == "class" and "src_loc_at" in (signature or ""):
+        given = [argument.replace(annotation=argument.empty)
+                 for argument in inspect.signature(thing.__init__).parameters.values()]
+        return str(inspect.Signature(given[1:])), returns
+
+
+def links(app, file, page, text):
+    """Links of the files beside docs/ lead to the pages that are made of them."""
+    def page_of(match):
+        path = match[1].removeprefix("docs/")
+        if path.endswith(".py"):
+            path = f"api/qsnn.{path[:-3].replace('/', '.')}.rst"
+        elif path.endswith(".md"):
+            path = path.lower()
+        elif path == "LICENSE":
+            path = "../LICENSE"
+        return f"]({path})"
+
+    text[:] = [re.sub(r"\]\(([^:#)]+)\)", page_of, part) for part in text]
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", two_columns)
     app.connect("autodoc-process-docstring", sections)
+    app.connect("autodoc-process-signature", own_arguments)
+    app.connect("include-read", links)
