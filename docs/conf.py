@@ -7,11 +7,14 @@ project = "qsnn"
 html_title = "Q-SNN on FPGAs"
 html_theme = "furo"
 html_copy_source = False
+html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["page.css"]
 highlight_language = "none"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
 templates_path = ["templates"]
-exclude_patterns = ["templates"]
+exclude_patterns = ["static", "templates"]
 
 # simulators need not be here: only their names are wanted
 autodoc_mock_imports = ["cocotb", "cocotb_tools"]
