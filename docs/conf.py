@@ -72,10 +72,10 @@ def own_arguments(app, what, name, thing, options, signature, returns):
         return str(inspect.Signature(given[1:])), returns
 
 
-def links(app, file, page, text):
-    """Links of the files beside docs/ lead to the pages that are made of them."""
+def links(app, *where):
+    """Links to modules, and between docs/ and the files beside it, lead to pages."""
     def page_of(match):
-        path = match[1].removeprefix("docs/")
+        path = match[1].removeprefix("../").removeprefix("docs/")
         if path.endswith(".py"):
             path = f"api/qsnn.{path[:-3].replace('/', '.')}.rst"
         elif path.endswith(".md"):
@@ -84,6 +84,7 @@ def links(app, file, page, text):
             path = "../LICENSE"
         return f"]({path})"
 
+    text = where[-1]
     text[:] = [re.sub(r"\]\(([^:#)]+)\)", page_of, part) for part in text]
 
 
@@ -92,3 +93,4 @@ def setup(app):
     app.connect("autodoc-process-docstring", sections)
     app.connect("autodoc-process-signature", own_arguments)
     app.connect("include-read", links)
+    app.connect("source-read", links)
