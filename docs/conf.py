@@ -34,14 +34,20 @@ ENTRY = re.compile(r"[\w*, ]+ : ")
 
 
 def two_columns(app, what, name, thing, options, lines):
-    """Names and, in a second column, what they mean: a list of definitions."""
+    """Names and, in a second column, what they mean: a list of definitions.
+
+    It ends with an empty line, or where a line has no word that ends before the column.
+    """
     text, column = [], 0
     for line in lines:
         match = COLUMN.match(line)
-        if not line.strip():
-            column = 0
-        elif match and (column or not text or not text[-1]):
+        if match and (column or not text or not text[-1]):
             column = match.end()
+        elif column and not re.fullmatch(r"\w*\s*", line[:column]):
+            text.append("")
+            column = 0
+        elif not line.strip():
+            column = 0
         head, tail = line[:column].strip(), line[column:]
         if head:
             text.append(head.replace("*", r"\*"))
