@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.hw.plan.window import ceil_div
-from qsnn.sim.beats import pack_fields
-from qsnn.sim.compiled import compile_verilog, field_of
+from qsnn.sim.beats import field_of, pack_fields
+from qsnn.sim.compiled import compile_verilog
 from qsnn.sim.tools import SimulationError
 
 __all__ = ["LiveCore", "Step", "compile_live"]
