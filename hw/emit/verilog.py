@@ -14,7 +14,7 @@ START = re.compile(r"reg (\\\$auto\$verilog_backend\S+ ) = 0;")
 
 
 def module_name(name):
-    """A Verilog identifier for a network's name; those of our own cells begin with qsnn_."""
+    """A Verilog identifier for a network's name; those of our own cells begin with ``qsnn_``."""
     word = re.sub(r"\W", "_", name, flags=re.ASCII)
     return word if re.match(r"(?!qsnn_)[A-Za-z]", word) else f"qsnn_{word}"
 
