@@ -61,7 +61,7 @@ def _header(facts):
         f"#define INPUTS {port['words_per_step'] * first['simd']}",
         f"#define INPUT_LANES {first['simd']}",
         f"#define LAYERS {layers}",
-        f"#define INPUT_WRITE {top}input__DOT__write",
+        f"#define INPUT_WRITE {top}input__DOT__o_write",
         f"#define INPUT {top}input__DOT__i___05Fpayload",
         *(f"#define {name.upper()}(index) {neurons}{name}"
           for name in ("spikes_valid", "spikes", "membrane_valid", "membrane")),
@@ -70,7 +70,7 @@ def _header(facts):
 
 def _public(facts):
     """Verilator configuration: the signals to keep for the program, nothing else."""
-    watched = [("input", ("write", "i__payload"))]
+    watched = [("input", ("o_write", "i__payload"))]
     watched += [(f"layer{index}.neurons", ("spikes_valid", "spikes", "membrane_valid", "membrane"))
                 for index in range(len(facts["layers"]) - 1)]
     return "\n".join(["`verilator_config", *(
