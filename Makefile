@@ -1,6 +1,7 @@
 # make setup   an environment in .venv, without torch
 # make demo    build the default network and run the whole test set through its Verilog
 # make boards  add the tools that make bitstreams and load them into boards
+# make docs    the pages of docs/ and the API reference, build/docs/index.html
 # make test    everything that CI runs
 # make clean   remove all that these made
 
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requi
 
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: setup demo boards test clean
+.PHONY: setup demo boards docs test clean
 
 setup: .venv/setup
 
@@ -22,8 +23,12 @@ boards: .venv/setup-boards
 	@echo "the first run of each tool compiles it, up to a minute:"
 	-$(BIN)/python scripts/build.py --doctor
 
+docs: .venv/setup-docs
+	rm -rf docs/api
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky docs build/docs
+
 # the simulators start their own Python: the variable makes its warnings errors too
-test: .venv/setup-test
+test: .venv/setup-test docs
 	$(call need,g++,apt install g++)
 	$(call need,iverilog,apt install iverilog)
 	$(call need,icebox_vlog,apt install fpga-icestorm)
@@ -33,7 +38,7 @@ test: .venv/setup-test
 	PYTHONWARNINGS=error SIM=icarus $(BIN)/python -m pytest -n auto sim -m smoke
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache sim_build
+	rm -rf .venv build docs/api *.egg-info .pytest_cache .ruff_cache sim_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -50,6 +55,10 @@ clean:
 	$(PIP) -e '.[boards]'
 	@touch $@ .venv/setup
 
+.venv/setup-docs: pyproject.toml requirements.lock | .venv/bin/python
+	$(PIP) -e '.[train,docs]'
+	@touch $@ .venv/setup
+
 .venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
-	$(PIP) -e '.[train,boards,test]'
-	@touch $@ .venv/setup .venv/setup-boards
+	$(PIP) -e '.[train,boards,test,docs]'
+	@touch $@ .venv/setup .venv/setup-boards .venv/setup-docs

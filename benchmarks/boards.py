@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 
 from qsnn.hw.board.boards import find_board
-from qsnn.hw.emit.artefacts import utilisation
 from qsnn.hw.emit.build import NETWORKS, BuildError, folding_rows, open_build
 from qsnn.hw.plan.blocks import SPRAM_WIDTH
 from qsnn.hw.plan.folding import Folding
@@ -171,13 +170,12 @@ def bandwidth(row):
 
 
 def in_use(row):
-    """Utilisation of each layer in per cent, see :func:`qsnn.hw.emit.artefacts.utilisation`."""
+    """Utilisation in per cent of each :class:`qsnn.hw.plan.layers.PlannedLayer`."""
     description = load(NETWORKS / f"{row['network']}.qsnn")
     spram = ROWS[row["row"]][5]
-    stages = plan(description, [Folding(pe, simd, index == spram, pixels) for index, (
-        pe, simd, pixels) in enumerate(row["folding"])]).stages
-    return [100 * utilisation(layer, stage)
-            for layer, stage in zip(description.layers, stages, strict=True)]
+    layers = plan(description, [Folding(pe, simd, index == spram, pixels) for index, (
+        pe, simd, pixels) in enumerate(row["folding"])]).layers
+    return [100 * planned.utilisation for planned in layers]
 
 
 def folding_text(numbers):

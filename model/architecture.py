@@ -45,6 +45,7 @@ WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?(?:t(?P<taps>\d
 MAX_WIDTH = 1 << 16
 MAX_HIDDEN = 63
 MAX_WORD = 40  # characters
+#: Networks of the literature, as words.
 NAMED = {
     "vgg-11": "c64k3w8-p2-c128k3-p2-c256k3-c256k3-p2-c512k3-c512k3-p2-c512k3-c512k3-p2",
     # Zheng et al., arXiv 2011.05280

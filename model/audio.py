@@ -35,8 +35,9 @@ from qsnn.model.encoders import thermometer
 
 __all__ = ["BANDS", "FRAME", "LEVELS", "Band", "levels_of", "loudness", "sound"]
 
-FRAME = 160  # samples: 20 ms
+FRAME = 160  #: samples: 20 ms
 POINT = 4  # bits of a filter behind the point
+#: Of loudness, one input of a band each.
 LEVELS = (18, 22, 25, 28, 31, 34)
 
 
@@ -54,6 +55,7 @@ class Band:
     terms: tuple
 
 
+#: The filters, low tones first.
 BANDS = (
     Band(225, 4, ((1, -1), (-1, 4), (-1, 5))),
     Band(300, 4, ((1, -1), (-1, 3), (1, 7))),

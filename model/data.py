@@ -51,12 +51,13 @@ from qsnn.model.recordings import (
 )
 
 __all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "load_beats",
-           "load_sounds", "load_steps", "quantize_pixels"]
+           "load_images", "load_sounds", "load_steps", "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
     "cifar-10": (32, 32, 3),
 }
+#: Names of all data sets.
 DATASETS = (*IMAGES, *TASKS)
 PACKAGED = Path(__file__).parent / "datasets"
 SYSTEM = Path("/usr/share/datasets")
@@ -119,6 +120,14 @@ def load(dataset, split, data_dir=None):
         _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
         for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
     return images.reshape(len(images), -1), labels.astype(np.int64)
+
+
+def load_images(dataset, split, data_dir=None):
+    """Images uint8 [N, height, width, channels], 0 .. 255, and labels [N]; see :func:`load`."""
+    images, labels = load(dataset, split, data_dir)
+    if dataset not in IMAGES:
+        raise DataError(f"{dataset} has streams of spikes, the network takes images")
+    return images.reshape(-1, *IMAGES[dataset]), labels
 
 
 def load_steps(dataset, split, n_in, data_dir=None):

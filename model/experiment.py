@@ -10,17 +10,16 @@ import numpy as np
 import torch
 
 from qsnn.model import data
+from qsnn.model.config import RESULT, TrainingError
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare, save_net
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
 from qsnn.model.recordings import TASKS
-from qsnn.model.training import CHECKPOINT, Training, TrainingError
+from qsnn.model.training import CHECKPOINT, Training
 
 __all__ = ["RESULT", "run"]
-
-RESULT = "result.json"
 
 
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu"):
@@ -88,7 +87,7 @@ def _commands_before(recipe):
 
 def command(config, recipe):
     """The command that trains this network, with the options that are not the default."""
-    words = ["python scripts/train.py", f"--dataset {recipe.dataset}",
+    words = ["qsnn train", f"--dataset {recipe.dataset}",
              f"--arch {'-'.join(map(str, config.hidden))}" if config.image or config.stream else
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]

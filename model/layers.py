@@ -81,7 +81,7 @@ def _planes(weights, bits):
 
 
 def from_planes(planes):
-    """Weights [n_out, fan_in] of bit planes [weight_bits, n_out, fan_in], see :attr:`planes`."""
+    """Weights [n_out, fan_in] of a layer's ``planes`` [weight_bits, n_out, fan_in]."""
     kind = np.int8 if len(planes) < 8 else np.int16
     weights = np.full(planes.shape[1:], 1 - (1 << len(planes)), kind)
     for place, plane in enumerate(planes):
@@ -386,10 +386,10 @@ class Convolution(Spiking):
 class Readout(_Row, _Layer):
     """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
 
-    weights      [classes, n_in], as in :class:`Spiking`
+    weights      [classes, n_in], as in :class:`qsnn.model.layers.Spiking`
     bias         [classes], in units of 2**-frac synapses; at most the sums of ``window`` steps
     frac         fraction bits of the scores, 0 .. 8
-    input_bits, weight_bits  as in :class:`Spiking`
+    input_bits, weight_bits  as in :class:`qsnn.model.layers.Spiking`
     window       steps whose sums always fit: 8 of an image; of a stream, where sums saturate
                  beyond what so many steps can give, 8 .. 65536
     """

@@ -1,62 +1,233 @@
-"""A user's pictures and arrays as the pixels of a network."""
+"""A user's pictures and arrays as the pixels of a network: what is taken, turned or refused.
 
-from math import isqrt
+A network takes rows of 8-bit pixels: the channels of a pixel side by side, then the pixels of a
+row, then the rows. Counting pixels is not enough to tell one order from another, so these are the
+rules, for everything that takes images. What is converted is said; what is refused is one
+:class:`~qsnn.model.data.DataError` with what to do.
+
+**Shapes.** With height H, width W and C channels of the network:
+
+========================  ========================================================================
+``[N, H, W, C]``          N images; ``[N, H, W]`` where C is 1
+``[N, C, H, W]``          PyTorch's order: turned into the first
+``[N, n]``                rows of n = H * W * C pixels, taken as they are
+without the N             one image
+other                     refused: rows and columns that are swapped, channels too many
+========================  ========================================================================
+
+A fully connected network knows n and no H and W: those are then the array's own, and C is 1 or 3.
+
+**Values.**
+
+========================  ========================================================================
+``uint8``                 0 .. 255
+other integers            the same; ``uint16`` with more: 16 bits, of which the leading 8 are taken
+floats                    0 .. 1, times 255
+``bool``                  0 and 255
+========================  ========================================================================
+
+**Pictures** (png, jpg, ...) are turned as their EXIF says, laid over black where they are
+transparent, and made grey or three channels. A square picture is resized for a square network;
+any other must have its height and width.
+
+**Dark on bright.** Networks of grey images have learned bright strokes on black. A grey image whose
+border is mostly bright is refused until ``invert`` says what it is: True turns it, False takes it
+as it is. ``[N, n]`` has no border, and colours have no rule.
+"""
+
+from math import isqrt, prod
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from qsnn.model.data import DataError
 
-__all__ = ["read_pictures"]
+__all__ = ["as_pixels", "read_pictures"]
 
 MAX_SIDE = 4096  # pixels: nothing larger is meant for a network of this kind
+BRIGHT = 150  # three quarters of a border that is paper are brighter; noise and photographs are not
+VISIBLE = 64  # brightest pixel of what can be seen on black
 
 
-def read_pictures(path, n_in):
-    """Pixels uint8 [N, n_in], 0 .. 255, of one file. Raises :class:`DataError` with a sentence.
+def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"):
+    """Pixels uint8 [N, n_in], 0 .. 255, of an array.
 
-    ``.npy``  uint8, one image or several: the last axis, or the last two or three, have n_in
-              numbers
-    other     a picture, made grey; it has n_in pixels, or is square and the network's images are
-              too: then it is resized. In colour where n_in is three times a square
-
-    Bright strokes on black are what MNIST has; nothing is inverted.
+    image   height, width and channels of the network's images
+            (:attr:`qsnn.model.description.Description.input_map`); None where it has but n_in
+    invert  of dark images on a bright ground: True turns all images, False takes them as they are
+    say     called with a sentence for each thing that is converted
+    name    of the array, in sentences
+    Raises :class:`DataError`.
     """
+    array = _bytes(np.asarray(images), name, say)
+    found = _laid_out(array, n_in, image, name, say)
+    if found.ndim == 4 and found.shape[3] == 1 or invert:
+        found = _on_black(found, invert, name, say)
+    return found.reshape(len(found), n_in)
+
+
+def read_pictures(path, n_in, image=None, *, invert=None, say=print):
+    """The same of a file: ``.npy`` with an array, or a picture, which is one image."""
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    return _array(path, n_in) if path.suffix == ".npy" else _picture(path, n_in)
+    array = _array(path) if path.suffix == ".npy" else _picture(path, n_in, image, say)
+    return as_pixels(array, n_in, image, invert=invert, say=say, name=str(path))
 
 
-def _array(path, n_in):
+def _bytes(array, name, say):
+    """The values as uint8 0 .. 255, in the same shape."""
+    kind, low, high = array.dtype.kind, array.min(initial=0), array.max(initial=0)
+    if kind == "b":
+        say(f"{name}: True and False are pixels of 255 and 0")
+        return array.astype(np.uint8) * np.uint8(255)
+    if kind == "f":
+        if not 0 <= low <= high <= 1:  # nor is a NaN
+            raise DataError(f"{name}: floats must lie in 0 .. 1, found {low:g} .. {high:g}; give "
+                            "pixels of 0 .. 255 as uint8, and undo a normalization")
+        say(f"{name}: floats of 0 .. 1, times 255")
+        return np.rint(array * 255).astype(np.uint8)
+    if kind not in "iu":
+        raise DataError(f"{name}: pixels are numbers, not {array.dtype}")
+    if kind == "u" and array.dtype.itemsize == 2 and high:
+        if high < 256:
+            raise DataError(f"{name}: uint16 with nothing above {high}: are these 8 bits or 16? "
+                            "Give 8-bit pixels as uint8")
+        say(f"{name}: 16-bit pixels, the leading 8 bits are taken")
+        return (array >> 8).astype(np.uint8)
+    if low < 0 or high > 255:
+        raise DataError(f"{name}: pixels must lie in 0 .. 255, found {low} .. {high}")
+    if high == 1:
+        raise DataError(f"{name}: integers of 0 and 1 alone, pixels are 0 .. 255: give them as "
+                        "bool, or times 255")
+    return array.astype(np.uint8)
+
+
+def _laid_out(array, n_in, image, name, say):
+    """The images as [N, H, W, C], or [N, n_in] where they are rows."""
+    shape = array.shape
+    if array.ndim in (1, 2) and shape[-1] == n_in:
+        return array.reshape(-1, n_in)
+    height, width, channels = image or _own_map(shape, n_in) or (0, 0, 0)
+    if channels == 1 and array.ndim in (2, 3) and shape[-2:] == (height, width):
+        return array.reshape(-1, height, width, 1)
+    if array.ndim in (3, 4) and shape[-3:] == (height, width, channels):
+        return array.reshape(-1, height, width, channels)
+    if array.ndim in (3, 4) and shape[-3:] == (channels, height, width):
+        say(f"{name}: {_said(shape)} has channels first, as in PyTorch: turned")
+        return np.moveaxis(array.reshape(-1, channels, height, width), 1, 3)
+    raise DataError(f"{name}: {_said(shape)} is not of images [N, "
+                    + (f"{height}, {width}, {channels}]{_why(shape, height, width, channels)}"
+                       if channels else f"{n_in}], nor of height, width and channels that come to "
+                       f"{n_in} pixels"))
+
+
+def _own_map(shape, n_in):
+    """Height, width and channels of an array for a network that has none, or None."""
+    if len(shape) in (2, 3) and prod(shape[-2:]) == n_in:
+        return *shape[-2:], 1
+    if len(shape) in (3, 4) and prod(shape[-3:]) == n_in:
+        a, b, c = shape[-3:]
+        return (a, b, c) if c in (1, 3) else (b, c, a) if a in (1, 3) else None
+    return None
+
+
+def _why(shape, height, width, channels):
+    """What is wrong with a shape, where that is clear."""
+    sides = shape[-3:-1] if len(shape) == 4 or channels > 1 else shape[-2:]
+    if height != width and tuple(sides) == (width, height):
+        return ": rows and columns are swapped, see numpy.swapaxes"
+    if len(shape) in (3, 4) and shape[-3:-1] == (height, width):
+        alpha = shape[-1] in (2, 4) and shape[-1] != channels
+        return f": {shape[-1]} channels" + ", leave out alpha" * alpha
+    return ""
+
+
+def _said(shape):
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _on_black(images, invert, name, say):
+    """Bright strokes on black, of grey images [N, H, W, 1]; of any others where they are turned."""
+    if invert:
+        say(f"{name}: inverted")
+        return 255 - images
+    if invert is None:
+        border = np.concatenate([images[:, [0, -1]].reshape(len(images), -1),
+                                 images[:, :, [0, -1]].reshape(len(images), -1)], axis=1)
+        bright = int((np.quantile(border, 0.25, axis=1) > BRIGHT).sum()) if border.size else 0
+        if bright:
+            which = f"{bright} of {len(images)} images are" if len(images) > 1 else "it is"
+            raise DataError(f"{name}: {which} dark on bright, and networks know bright strokes on "
+                            "black: say --invert (invert=True) to turn them, or --as-is "
+                            "(invert=False)")
+    return images
+
+
+def _array(path):
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not an array ({error})") from None
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise DataError(f"{path}: pixels must be uint8, not {getattr(array, 'dtype', 'a zip')}")
-    for axes in (1, 2, 3):
-        if array.ndim in (axes, axes + 1) and np.prod(array.shape[-axes:]) == n_in:
-            return array.reshape(-1, n_in)
-    raise DataError(f"{path}: shape {list(array.shape)} is not of images with {n_in} pixels")
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: a zip of arrays; give one array as .npy")
+    return array
 
 
-def _picture(path, n_in):
+def _picture(path, n_in, image, say):
+    """A picture as an array uint8, [H, W] or [H, W, 3] as the network has them."""
     try:
         with Image.open(path) as picture:
             if max(picture.size) > MAX_SIDE:
                 raise DataError(f"{path}: more than {MAX_SIDE} pixels wide or high")
-            colours = 3 if isqrt(n_in) ** 2 != n_in and isqrt(n_in // 3) ** 2 * 3 == n_in else 1
-            found = picture.convert("RGB" if colours == 3 else "L")
+            found = _flat(picture, path, say)
+            height, width, channels = image or _square(n_in) or (found.height, found.width, 1)
+            if channels not in (1, 3):
+                raise DataError(f"{path}: a picture has 1 or 3 channels, the network takes "
+                                f"{channels}: give an .npy")
+            colours = np.asarray(found)
+            if channels == 1 and (colours != colours[..., :1]).any():
+                say(f"{path}: made grey")
+            found = found.convert("L" if channels == 1 else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: not a picture ({error})") from None
-    width, height = found.size
-    pixels, side = n_in // colours, isqrt(n_in // colours)
-    if width * height != pixels:
-        if width != height or side * side != pixels:
-            wanted = f"{side} x {side}, or square" if side * side == pixels else f"{pixels} in all"
-            raise DataError(f"{path}: {width} x {height} pixels, the network takes {wanted}")
-        found = found.resize((side, side), Image.Resampling.BOX if width > side else
+    if found.size != (width, height):
+        if found.width != found.height or width != height:
+            raise DataError(f"{path}: {found.width} x {found.height} pixels, the network takes "
+                            f"{width} x {height}" + ", or square" * (width == height))
+        say(f"{path}: resized from {found.width} x {found.height} to {width} x {height}")
+        found = found.resize((width, height), Image.Resampling.BOX if found.width > width else
                              Image.Resampling.BILINEAR)
-    return np.asarray(found, dtype=np.uint8).reshape(1, n_in)
+    return np.asarray(found, dtype=np.uint8)
+
+
+def _flat(picture, path, say):
+    """The first frame, upright, opaque and of 8 bits a channel, in mode RGB."""
+    if getattr(picture, "n_frames", 1) > 1:
+        say(f"{path}: the first of {picture.n_frames} frames")
+    upright = ImageOps.exif_transpose(picture)
+    if picture.getexif().get(0x0112, 1) != 1:  # orientation
+        say(f"{path}: turned as its EXIF says")
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        return Image.fromarray(_bytes(np.asarray(upright), path, say)).convert("RGB")
+    if not upright.has_transparency_data:
+        return upright.convert("RGB")
+    upright = upright.convert("RGBA")
+    laid = Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright).convert("RGB")
+    low, high = upright.getextrema()[3]
+    if low < 255:
+        if high and np.asarray(laid).max() < VISIBLE:
+            raise DataError(f"{path}: dark strokes on nothing, of which black leaves nothing to be "
+                            "seen: lay it over white and say --invert (invert=True)")
+        say(f"{path}: transparent, laid over black")
+    return laid
+
+
+def _square(n_in):
+    """Height, width and channels of images that are square, grey or in colour; None if not."""
+    for channels in (1, 3):
+        side = isqrt(n_in // channels)
+        if channels * side * side == n_in:
+            return side, side, channels
+    return None

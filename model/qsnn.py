@@ -15,21 +15,17 @@ means can.)
 """
 
 import math
-from dataclasses import asdict, dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from qsnn.model.architecture import layers_of
+from qsnn.model.config import Config
 from qsnn.model.description import MAX_FRAC, MAX_SHIFT
-from qsnn.model.layers import WEIGHT_BITS
 
 __all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_by_maximum",
            "quantize_membrane", "quantize_weight", "standardize"]
 
-MAX_STEPS = 4096  # of a sample of a stream
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
 
 
@@ -134,89 +130,6 @@ def lif_step(u, current, quantize):
     u = u / 2 + current
     spike = fire(u)
     return quantize(u) * (1 - spike.detach()), spike
-
-
-@dataclass(frozen=True)
-class Config:
-    """Shape and method of a network.
-
-    inputs          pixels of an image, or spikes of a step
-    hidden          neurons of each hidden layer, or its word, see :mod:`qsnn.model.architecture`
-    classes         classes of the output layer
-    input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
-    time_steps      T, 1 to 8; the same image is shown at every step. In a stream: the steps of
-                    a sample, 1 to 4096
-    membrane_bits   b, 2 to 8, or 0 for a float membrane (ablation only: it has no integers)
-    signed          whether a membrane may be below its resting potential 0
-    standardize     weight half of WS-DR
-    rate_weight     spike half of WS-DR: lambda of the firing-rate term; 0 switches it off
-    image           height, width and channels of an image; convolutions need them
-    last_bits       bits of the output layer's weights: 1, 2, 4 or 8
-    dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
-                    only: it has no integers)
-    stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
-    """
-
-    inputs: int = 784
-    hidden: tuple = (256, 256)
-    classes: int = 10
-    input_bits: int = 8
-    time_steps: int = 4
-    membrane_bits: int = 2
-    signed: bool = False
-    standardize: bool = True
-    rate_weight: float = 0.0
-    image: tuple | None = None
-    last_bits: int = 1
-    dynamic: bool = False
-    stream: bool = False
-
-    def __post_init__(self):
-        object.__setattr__(self, "hidden", tuple(self.hidden))
-        steps = range(1, MAX_STEPS + 1 if self.stream else 9)
-        for name, values in (("input_bits", range(1, 9)), ("time_steps", steps),
-                             ("membrane_bits", (0, *range(2, 9))), ("classes", range(2, 1025)),
-                             ("inputs", range(1, 65537))):
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be {values[0]} to {values[-1]}, "
-                                 f"not {getattr(self, name)!r}")
-        if self.image is not None:
-            object.__setattr__(self, "image", tuple(self.image))
-            if len(self.image) != 3 or math.prod(self.image) != self.inputs:
-                raise ValueError(f"image must be height, width and channels with {self.inputs} "
-                                 f"pixels, not {self.image!r}")
-        if self.last_bits not in WEIGHT_BITS:
-            raise ValueError(f"last_bits must be 1, 2, 4 or 8, not {self.last_bits!r}")
-        if not self.hidden:
-            raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
-        self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
-        if self.dynamic and not self.membrane_bits:
-            raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
-        if self.rate_weight < 0:
-            raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
-
-    def _check_stream(self, layers):
-        for index, layer in enumerate(layers):
-            if not self.stream and (layer.taps > 1 or layer.recurrent):
-                raise ValueError(f"layer {index} sees earlier steps: only a stream has those")
-            if self.stream and (layer.kernel or layer.weight_bits > 1):
-                raise ValueError(f"layer {index}: a stream has fully connected layers with "
-                                 "weights of 1 bit")
-        if self.stream and (self.image or self.input_bits > 1 or self.last_bits > 1):
-            raise ValueError("a stream has inputs and weights of 1 bit, and no image")
-
-    @property
-    def has_integers(self):
-        """Whether a description can be made of it, and so hardware."""
-        return self.membrane_bits > 0 and not self.dynamic
-
-    @cached_property
-    def layers(self):
-        """The :class:`qsnn.model.architecture.Layer` of each hidden layer."""
-        return layers_of(self.hidden, self.image or (self.inputs,))
-
-    def asdict(self):
-        return asdict(self)
 
 
 class BinaryLinear(nn.Module):
@@ -508,7 +421,7 @@ class QSNN(nn.Module):
                 module.sharpness = t
 
     def compile_neurons(self, on=True):
-        """Whether :func:`torch.compile` makes one loop of batch norm and neurons.
+        """Whether ``torch.compile`` makes one loop of batch norm and neurons.
 
         That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
         """

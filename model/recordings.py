@@ -32,7 +32,7 @@ from qsnn.model.encoders import Rhythm, Usual, crossings, events, pairs, thermom
 __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
            "read_recordings", "read_sounds", "remedy"]
 
-HELD_OUT = (106, 118, 201, 223)  # patients of DS1; others with their illnesses stay
+HELD_OUT = (106, 118, 201, 223)  #: patients of DS1; others with their illnesses stay
 BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to 45 behind it
 CROSSED, CROSSED_SHIFT = (1, 2, 4, 8, 16), 3  # levels of 8 units
 UNUSUAL, UNUSUAL_SHIFT = (32, 64, 128, 256), 4  # units; of the mean
@@ -125,7 +125,7 @@ def encode_beats(samples, intervals, records):
 
     samples: [N, 128], 180 Hz, R peak at sample 50; intervals before the beats [N], 360 Hz;
     records: [N], the beats of a record follow each other in time. A step has two samples of
-    :data:`BEAT` and these inputs:
+    ``BEAT`` and these inputs:
 
     ======  =======================================================================================
     0..9    :func:`qsnn.model.encoders.crossings` of the sums of the two samples, begun anew at the
@@ -234,6 +234,7 @@ def _both(of):
 
 PEN_LEVELS = tuple(range(6, 100, 6))  # of 0 .. 100
 DIGITS = tuple("0123456789")
+#: What a sample of each data set of streams is.
 TASKS = {
     "ecg": Task(
         steps=40, inputs=30, classes=tuple("NSVFQ"), file="mitbih_beats_180.npz", folder="mitbih",

@@ -17,90 +17,21 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
+from qsnn.model.config import Config, Recipe, TrainingError
 from qsnn.model.files import write_whole
-from qsnn.model.qsnn import QSNN, Config
+from qsnn.model.qsnn import QSNN
 from qsnn.model.recordings import TASKS
 
 __all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "draw_balanced",
            "erase_squares", "fast_products", "flip_images", "shift_images", "shift_steps",
            "warp_images"]
 
-MAX_MOVE = 1000  # pixels
 WARMUP = 200  # steps until the learning rate is reached
 CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
 FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will
 STOP_SHIFT = 0.8  # ... after which images are shown as they are
-
-
-class TrainingError(Exception):
-    """A training cannot start or continue."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained, and on what.
-
-    dataset      name of the training images, see :mod:`qsnn.model.data`
-    validation   how many of the training images, the last ones, are held out
-    epochs       times that every image is shown
-    batch_size   images of a step
-    lr           largest learning rate of Adam; warm-up, then a cosine down to 0
-    shift        images are moved by up to so many pixels, each way; samples of a stream by steps,
-                 all steps as images where the task has a map
-    warp         images are also scaled, sheared and turned by up to this fraction
-    flip         every second image is mirrored, left to right
-    erase        side of a square that is erased from every image; 0: none
-    drop         part of the spikes of a stream that are left out, at random
-    smoothing    part of a label that is spread over all classes
-    compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.compile_neurons`
-    balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
-                 its share to the power of 1 - balance
-    draws        samples of an epoch, drawn at random; 0: each once, or as many as there are
-    start        folder or checkpoint of a training with the same layers, whose network is the
-                 first one here; other bits, time steps or images are what it is for
-    seed         of everything random
-    """
-
-    dataset: str = "mnist"
-    validation: int = 0
-    epochs: int = 40
-    batch_size: int = 256
-    lr: float = 5e-3
-    shift: int = 1
-    warp: float = 0.0
-    flip: bool = False
-    erase: int = 0
-    drop: float = 0.0
-    smoothing: float = 0.0
-    compiled: bool = False
-    balance: float = 0.0
-    draws: int = 0
-    start: str = ""
-    seed: int = 0
-
-    def __post_init__(self):
-        for name, low in (("validation", 0), ("epochs", 1), ("batch_size", 2), ("shift", 0),
-                          ("erase", 0), ("draws", 0), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
-        for name in ("shift", "erase"):
-            if getattr(self, name) > MAX_MOVE:
-                raise ValueError(f"{name} must be at most {MAX_MOVE}, not {getattr(self, name)}")
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
-        if not 0 <= self.balance <= 1:
-            raise ValueError(f"balance must be 0 to 1, not {self.balance}")
-        if self.dataset in TASKS and (self.warp or self.flip or self.erase):
-            raise ValueError("warp, flip and erase change images, and "
-                             f"{self.dataset} has streams of spikes")
-        if self.dataset not in TASKS and self.drop:
-            raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
-        for name in ("warp", "smoothing", "drop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, "
-                                 f"not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -4,27 +4,27 @@
 Writes into build/<name>/: the Verilog, memory/*.hex, a JSON with ports, widths, folding, cycles
 and memory layout, and report.txt, which is printed too. Examples:
 
-  python scripts/build.py --bits 2                     the MNIST network with 2-bit membranes
+  qsnn build --bits 2                     the MNIST network with 2-bit membranes
 
-  python scripts/build.py --model runs/mine/network.qsnn --name mine
+  qsnn build --model runs/mine/network.qsnn --name mine
 
-  python scripts/build.py --bits 4 --cycles 200        four times as fast, four times as large
+  qsnn build --bits 4 --cycles 200        four times as fast, four times as large
 
-  python scripts/build.py --bits 2 --pe 16,8,1 --simd 16,16,4
+  qsnn build --bits 2 --pe 16,8,1 --simd 16,16,4
 
-  python scripts/build.py --bits 2 --board colorlight-i5 --bitstream --seeds 4
+  qsnn build --bits 2 --board colorlight-i5 --bitstream --seeds 4
 
-  python scripts/build.py --bits 2 --board colorlight-i5 --fit
+  qsnn build --bits 2 --board colorlight-i5 --fit
 
-  python scripts/build.py --bits 2 --board colorlight-i5 --target-fps 100000 --clock 60
+  qsnn build --bits 2 --board colorlight-i5 --target-fps 100000 --clock 60
 
-  python scripts/build.py --model mnist-128-b2 --board icebreaker --fit --bitstream --link spi
+  qsnn build --model mnist-128-b2 --board icebreaker --fit --bitstream --link spi
 
 A network for streams has cycles a step in place of cycles an image, and:
 
-  python scripts/build.py --model ecg-32t24-32t4-b2 --encoder ecg --pe 8,8,1 --simd 8,8,8
+  qsnn build --model ecg-32t24-32t4-b2 --encoder ecg --pe 8,8,1 --simd 8,8,8
 
-  python scripts/build.py --model ecg-32t24-32t4-b2 --activity ecg --units 64
+  qsnn build --model ecg-32t24-32t4-b2 --activity ecg --units 64
 
 With --bitstream it also writes build/<name>/<board>/: the bitstream, the routed design, logs,
 result.json and report.txt. --doctor says which tools that takes and where they are.
@@ -49,15 +49,17 @@ from qsnn.hw.board.cores import FlowError, Options
 from qsnn.hw.board.filling import FillError
 from qsnn.hw.board.fit import FitError, found_text
 from qsnn.hw.board.flow import implement
-from qsnn.hw.board.toolchain import ToolError, doctor
+from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, build, find_network
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.data import DataError, load_steps
 from qsnn.model.description import DescriptionError, load
+from qsnn.scripts._app import App
+from qsnn.scripts.doctor import main as doctor
 
 RECORDED = 100  # samples whose activity chooses a folding
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)
@@ -110,15 +112,11 @@ def main(
     loadable: Annotated[bool, typer.Option("--loadable", help="a host can load other weights "
                                                               "while it runs")] = False,
     patchable: Annotated[bool, typer.Option(
-        "--patchable", help="scripts/patch.py can put other weights into the bitstream")] = False,
+        "--patchable", help="qsnn patch can put other weights into the bitstream")] = False,
     tools: Annotated[bool, typer.Option("--doctor", help="list the tools and stop")] = False,
 ):
     if tools:
-        complete = True
-        for line, there in doctor():
-            print(line, flush=True)
-            complete &= there
-        raise typer.Exit(0 if complete else 1)
+        doctor()
     try:
         if bitstream and not board:
             raise BuildError("--bitstream needs a --board")
@@ -165,7 +163,7 @@ def recorded(dataset, description):
 
 def place(folder, description, foldings, options):
     """Make the bitstream; the last line of the tool at work is on the screen meanwhile."""
-    command = shlex.join(["python", "scripts/build.py", *sys.argv[1:]])
+    command = shlex.join(["qsnn", "build", *sys.argv[1:]])
     with Console(stderr=True).status("") as status:
         def show(text):
             status.update(escape(text[:100]))

@@ -21,12 +21,13 @@ from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.data import DataError
 from qsnn.model.description import DescriptionError
 from qsnn.model.description import load as load_description
+from qsnn.scripts._app import App
 from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
 from qsnn.sim.tools import SimulationError
 from qsnn.sim.workload import of_dataset, run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

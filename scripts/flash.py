@@ -4,11 +4,11 @@
 Into the FPGA, until power is off, where the board can do that; else, or with --permanent, into
 its flash. Examples:
 
-  python scripts/flash.py --board colorlight-i5 build/mnist-256-256-b2
+  qsnn flash --board colorlight-i5 build/mnist-256-256-b2
 
-  python scripts/flash.py --board ulx3s-85f --permanent build/mnist-256-256-b2
+  qsnn flash --board ulx3s-85f --permanent build/mnist-256-256-b2
 
-  python scripts/flash.py --board icebreaker --dry-run build/mine      print the command only
+  qsnn flash --board icebreaker --dry-run build/mine      print the command only
 """
 
 if __name__ == "__main__":
@@ -27,8 +27,9 @@ from qsnn.hw.board.toolchain import ToolError, find
 from qsnn.hw.emit.build import BuildError
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.description import DescriptionError
+from qsnn.scripts._app import App
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

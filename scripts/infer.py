@@ -3,18 +3,18 @@
 
 The accelerator is a board at a serial port or at SPI, or its Verilog, simulated down to the pins of
 that line. With a build folder, labels and scores are compared with the golden model; the exit
-status is 1 if they differ. Where a host can load the memories (scripts/build.py --loadable), what
+status is 1 if they differ. Where a host can load the memories (qsnn build --loadable), what
 is in them is compared with the network, and loaded where it differs. Examples:
 
-  python scripts/infer.py --port /dev/ttyUSB1 seven.png four.png
+  qsnn infer --port /dev/ttyUSB1 seven.png four.png
 
-  python scripts/infer.py --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
+  qsnn infer --port /dev/ttyUSB1 --build build/mnist-256-256-b2 --dataset mnist
 
-  python scripts/infer.py --port spi:/dev/spidev0.0@4000000 --dataset mnist
+  qsnn infer --port spi:/dev/spidev0.0@4000000 --dataset mnist
 
-  python scripts/infer.py --sim build/mnist-256-256-b2 --dataset mnist --images 20
+  qsnn infer --sim build/mnist-256-256-b2 --dataset mnist --images 20
 
-  python scripts/infer.py --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
+  qsnn infer --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
   --dataset mnist        the weights of a retrained network
 """
 
@@ -35,15 +35,16 @@ from qsnn.hw.link.driver import BAUD, Accelerator, LinkError
 from qsnn.hw.link.ports import SPI, line_speed
 from qsnn.hw.link.protocol import encoded_bytes, memory_bytes
 from qsnn.hw.plan.folding import FoldingError
-from qsnn.model.data import DataError, load, quantize_pixels
+from qsnn.model.data import DataError, load_images, quantize_pixels
 from qsnn.model.description import DescriptionError
 from qsnn.model.golden import infer
-from qsnn.model.pictures import read_pictures
+from qsnn.model.pictures import as_pixels, read_pictures
+from qsnn.scripts._app import App
 from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from qsnn.sim.report import Bar
 from qsnn.sim.tools import SimulationError
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 class UsageError(Exception):
@@ -54,6 +55,8 @@ class UsageError(Exception):
 def main(
     pictures: Annotated[list[Path] | None, typer.Argument(
         help="png, jpg, ..., or .npy; bright on black")] = None,
+    invert: Annotated[bool | None, typer.Option(
+        "--invert/--as-is", help="pictures that are dark on bright: turn them, or do not")] = None,
     port: Annotated[str, typer.Option(help="of the board: /dev/ttyUSB1, or "
                                            "spi:/dev/spidev0.0@4000000, with SCK in Hz")] = "",
     sim: Annotated[Path | None, typer.Option(help="simulate this build folder instead")] = None,
@@ -77,7 +80,7 @@ def main(
         facts, built = open_build(sim or build) if sim or build else (None, None)
         if facts and facts["unit"] != "image":
             raise BuildError(f"{sim or build} has no host link for images: run "
-                             "scripts/simulate.py, or scripts/stream.py --sim ecg")
+                             "qsnn simulate, or qsnn stream --sim ecg")
         description = load_alike(find_network(model), built) if model else built
         with ExitStack() as stack:
             board = stack.enter_context(
@@ -88,7 +91,14 @@ def main(
                 _prepare(board, facts, description)
             elif hello.memories:
                 print("the network is what was loaded last: --build compares and loads")
-            names, pixels, truth = _images(hello, pictures, dataset, images, data_dir)
+            image = description.input_map if description else None
+            if dataset:
+                pixels, truth = load_images(dataset, "test", data_dir)
+                pixels, truth = pixels[:images or None], truth[:images or None]
+                pixels = as_pixels(pixels, hello.n_in, image, invert=False, name=dataset)
+                names = [f"{dataset} {index}" for index in range(len(pixels))]
+            else:
+                (names, pixels), truth = _read(pictures, hello.n_in, image, invert), None
             pixels = quantize_pixels(pixels, hello.input_bits)
             start = time.monotonic()
             with Bar(len(pixels)) as bar:
@@ -143,19 +153,12 @@ def _prepare(board, facts, description):
               f"{size / (time.monotonic() - start):,.0f} bytes/s")
 
 
-def _images(hello, pictures, dataset, images, data_dir):
-    """Names, pixels of 8 bits, and labels where they are known."""
-    if not dataset:
-        parts = [read_pictures(path, hello.n_in) for path in pictures]
-        names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
-                 for path, part in zip(pictures, parts, strict=True) for index in range(len(part))]
-        return names, np.concatenate(parts), None
-    pixels, truth = load(dataset, "test", data_dir)
-    if pixels.shape[1] != hello.n_in:
-        raise DataError(f"{dataset} has images of {pixels.shape[1]} pixels, the network takes "
-                        f"{hello.n_in}")
-    pixels, truth = pixels[:images or None], truth[:images or None]
-    return [f"{dataset} {index}" for index in range(len(pixels))], pixels, truth
+def _read(pictures, n_in, image, invert):
+    """Names and pixels of 8 bits of the images in files."""
+    parts = [read_pictures(path, n_in, image, invert=invert) for path in pictures]
+    names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
+             for path, part in zip(pictures, parts, strict=True) for index in range(len(part))]
+    return names, np.concatenate(parts)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 
 The build must have been made with --patchable; only what is in its memories changes. Examples:
 
-  python scripts/build.py --model runs/mine/network.qsnn --name mine --board icebreaker
+  qsnn build --model runs/mine/network.qsnn --name mine --board icebreaker
   --bitstream --patchable
 
-  python scripts/patch.py build/mine --board icebreaker --model runs/new/network.qsnn
+  qsnn patch build/mine --board icebreaker --model runs/new/network.qsnn
 """
 
 if __name__ == "__main__":
@@ -26,8 +26,9 @@ from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, find_network
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.description import DescriptionError
+from qsnn.scripts._app import App
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

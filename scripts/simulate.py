@@ -4,7 +4,7 @@
 The Verilog is compiled by Verilator. Labels, class scores and checksums of all spikes and
 membranes must be equal; the exit status is 1 if they are not. Example:
 
-  python scripts/simulate.py build/mnist-256-256-b2
+  qsnn simulate build/mnist-256-256-b2
 """
 
 if __name__ == "__main__":
@@ -19,12 +19,13 @@ import typer
 from qsnn.hw.emit.build import BuildError, open_build
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
+from qsnn.scripts._app import App
 from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
 from qsnn.sim.tools import SimulationError
 from qsnn.sim.workload import of_dataset, run
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)

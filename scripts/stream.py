@@ -6,13 +6,13 @@ own pace. A page in a browser on this machine shows signal, spikes, membranes an
 come; with --terminal the terminal does. Each step is compared with the golden model, every input,
 spike, membrane and score: the exit status is 1 if anything differed. Examples:
 
-  python scripts/stream.py --sim ecg                 says where the page is
+  qsnn stream --sim ecg                 says where the page is
 
-  python scripts/stream.py --sim ecg --speed 4 --loop
+  qsnn stream --sim ecg --speed 4 --loop
 
-  python scripts/stream.py --sim ecg --terminal
+  qsnn stream --sim ecg --terminal
 
-  python scripts/stream.py --sim ecg --beats 100 --speed 0       only a table
+  qsnn stream --sim ecg --beats 100 --speed 0       only a table
 
 What there is: ecg, heart beats of a patient that no network was trained with, in the five classes
 of AAMI. The core gets samples and encodes them itself. --record takes another patient, where the
@@ -43,6 +43,7 @@ from qsnn.model import recordings
 from qsnn.model.data import DataError, load_beats
 from qsnn.model.description import DescriptionError, load
 from qsnn.model.encoders import Rhythm
+from qsnn.scripts._app import App
 from qsnn.sim.live import LiveCore, compile_live
 from qsnn.sim.page import Hub, PageServer, hello
 from qsnn.sim.player import Golden, Player, Recording, summary
@@ -51,7 +52,7 @@ from qsnn.sim.tools import SimulationError
 
 PORT = 8000
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 class UsageError(Exception):

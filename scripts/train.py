@@ -10,11 +10,11 @@ Everything runs on one thread: the same command gives the same bits.
 
 Convolutions are named by --arch, whose words model/architecture.py explains:
 
-  python scripts/train.py --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
+  qsnn train --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
 
 Streams of spikes, see model/recordings.py, have layers that see earlier steps, and recurrent ones:
 
-  python scripts/train.py --dataset pendigits --arch fc128t4-fc64r --epochs 20
+  qsnn train --dataset pendigits --arch fc128t4-fc64r --epochs 20
 
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
@@ -22,25 +22,19 @@ Choose hyper-parameters with --validation, on images held out of the training se
 if __name__ == "__main__":
     import _bootstrap  # noqa: F401  first: it says what is missing
 
-import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from qsnn.model import data
-from qsnn.model.architecture import NAMED
+from qsnn.model.config import Recipe, TrainingError, config_for, default_folder
 from qsnn.model.data import DataError
-from qsnn.model.experiment import run
-from qsnn.model.qsnn import Config
-from qsnn.model.recordings import TASKS
-from qsnn.model.training import Recipe, TrainingError
+from qsnn.scripts._app import App
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)
@@ -110,33 +104,23 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(
         help="folder of the data; others are searched too, see model/data.py")] = None,
 ):
-    torch.set_num_threads(threads)
     try:
-        if device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("this PyTorch sees no GPU: leave out --device")
-        if arch and hidden:
-            raise ValueError("--arch takes the place of --hidden: give one of them")
-        layers = NAMED.get(arch, arch).split("-") if arch else _widths(hidden or "256,256")
-        if dataset in TASKS:
-            if time_steps or input_bits:
-                raise ValueError(f"{dataset} has streams of spikes: leave out "
-                                 f"{'--time-steps' if time_steps else '--input-bits'}")
-            task = TASKS[dataset]
-            shape = dict(stream=True, inputs=task.inputs, classes=len(task.classes), input_bits=1,
-                         time_steps=task.steps)
-        else:
-            image = data.IMAGES.get(dataset, (28, 28, 1))
-            shape = dict(inputs=math.prod(image), image=image if arch else None,
-                         input_bits=input_bits or 8, time_steps=time_steps or 4)
-        config = Config(hidden=layers, last_bits=last_bits, membrane_bits=bits, signed=signed,
-                        standardize=standardize, rate_weight=rate_weight, **shape)
+        config = config_for(dataset, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
+                            time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
+                            signed=signed, standardize=standardize, rate_weight=rate_weight)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
                         erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
                         draws=draws, drop=drop,
                         start=start and str(Path(start)),
                         seed=seed)
-        out = out or Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{bits}"]))
+        out = out or default_folder(dataset, config)
+        import torch  # seconds, which --help and wrong options do not take
+
+        from qsnn.model.experiment import run
+        torch.set_num_threads(threads)
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("this PyTorch sees no GPU: leave out --device")
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report, device)
             report.update(report.bar, completed=epochs)
@@ -144,8 +128,8 @@ def main(
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        print("stopped; the same command continues after the last whole epoch", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise KeyboardInterrupt(
+            "stopped; the same command continues after the last whole epoch") from None
     _print(result, out)
     if not result["equality"]["equal"]:
         print("error: torch and the integers differ, see result.json", file=sys.stderr)

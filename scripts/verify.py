@@ -5,9 +5,9 @@ Needs a build with --bare, whose pins let images in and scores and digests out. 
 1 if a label, a score, a spike or a membrane of any stage differs. The result is also written to
 verify.json beside the bitstream. Example:
 
-  python scripts/build.py --model mnist-128-b2 --board icebreaker --fit --bitstream --bare
+  qsnn build --model mnist-128-b2 --board icebreaker --fit --bitstream --bare
 
-  python scripts/verify.py build/mnist-128-b2 --board icebreaker
+  qsnn verify build/mnist-128-b2 --board icebreaker
 """
 
 if __name__ == "__main__":
@@ -31,11 +31,12 @@ from qsnn.hw.plan.network import plan
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
 from qsnn.model.inference import infer
+from qsnn.scripts._app import App
 from qsnn.sim.stages import STAGES, check
 from qsnn.sim.tools import SimulationError
 from qsnn.sim.workload import RANDOM, chosen
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = App()
 
 
 @app.command(help=__doc__)
@@ -86,7 +87,7 @@ def main(
 
 def open_result(folder, board, facts):
     """What qsnn.hw.board.flow wrote of a build for a board, if it can be checked."""
-    remedy = f"run scripts/build.py with --board {board.name} --bitstream --bare"
+    remedy = f"run qsnn build with --board {board.name} --bitstream --bare"
     try:
         built = json.loads((folder / board.name / "result.json").read_text())
     except OSError:

@@ -1,1 +1,1 @@
-"""Testbenches of the emitted Verilog, in cocotb: see :mod:`qsnn.sim.test_network`."""
+"""Testbenches of the emitted Verilog, in cocotb: see ``sim/test_network.py``."""

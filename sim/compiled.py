@@ -146,7 +146,7 @@ def simulate(folder, facts, description, pixels, *, waves=None, progress=lambda 
     """Stream images [N, n_in] through the Verilog of a build folder, compare with the golden model.
 
     Returns an :class:`Outcome`. ``waves`` names a VCD to write; ``progress`` is called with the
-    number of images done. Raises :class:`SimulationError`.
+    number of images done. Raises :class:`qsnn.sim.tools.SimulationError`.
     """
     pixels = golden.check_pixels(description, pixels)
     program = compile_model(folder, facts, waves=waves)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.hw.plan.window import ceil_div
-from qsnn.sim.beats import pack_fields
-from qsnn.sim.compiled import compile_verilog, field_of
+from qsnn.sim.beats import field_of, pack_fields
+from qsnn.sim.compiled import compile_verilog
 from qsnn.sim.program import workspace
 from qsnn.sim.tools import SimulationError
 
@@ -95,7 +95,7 @@ def _record(facts):
 class LiveCore:
     """The core of a build folder, running; a context manager.
 
-    Raises :class:`SimulationError` where it cannot run, or does what a core must not.
+    Raises :class:`qsnn.sim.tools.SimulationError` where it cannot run, or does what it must not.
     """
 
     def __init__(self, folder, facts):

@@ -19,7 +19,7 @@ def draw(folder, description, workload, outcome):
     what came out of it; returns their paths.
 
     Labels of the confusion matrix are those of the Verilog, rates those of the first
-    :data:`SHOWN` samples.
+    ``SHOWN`` samples.
     """
     result = infer(description, workload.samples[:SHOWN], trace=True)
     spikes = _spikes if description.time_steps else _raster

@@ -32,7 +32,7 @@ def simulator():
 
 
 def simulate(folder, description, foldings, pixels, *, waves=False):
-    """Run the tests of :mod:`qsnn.sim.tb_network` on a network.
+    """Run the tests of ``sim/tb_network.py`` on a network.
 
     What they need to know lies beside its sources in ``folder``; so do the waves: ``dump.vcd`` of
     Verilator, ``<top>.fst`` of Icarus.
@@ -42,7 +42,7 @@ def simulate(folder, description, foldings, pixels, *, waves=False):
 
 
 def simulate_stream(folder, description, foldings, x, emit, clear, *, events=False, waves=False):
-    """Run the tests of :mod:`qsnn.sim.tb_stream` on a network for streams, likewise."""
+    """Run the tests of ``sim/tb_stream.py`` on a network for streams, likewise."""
     _simulate(folder, description, artefacts(description, foldings, "net", events=events),
               "qsnn.sim.tb_stream", waves, x=x, emit=emit, clear=clear)
 

@@ -207,7 +207,7 @@ def check(folder, board, facts, description, layout, workload, result, *, bitstr
     bitstream, stages  its file; names of stages
     work         a folder for what is made on the way
     progress     called with a stage and the samples done
-    Raises :class:`SimulationError` or :class:`qsnn.hw.board.toolchain.ToolError`.
+    Raises :class:`qsnn.sim.tools.SimulationError` or :class:`qsnn.hw.board.toolchain.ToolError`.
     """
     expected = digests(description, layout, result)
     signal, beats = _pins(facts, layout, workload)

@@ -24,7 +24,7 @@ SIGNAL = 6  # lines
 class TerminalView:
     """What a player gives, as a picture of text; a context manager.
 
-    :meth:`put` takes its events. Where the output is no terminal, nothing is drawn.
+    ``put`` takes its events. Where the output is no terminal, nothing is drawn.
     """
 
     def __init__(self, description, recording, totals, *, speed, clock, console=None):

@@ -81,7 +81,7 @@ def test_simulate_stream(tmp_path):
 @pytest.mark.parametrize("arguments, sentence", [
     (["nowhere"], "nowhere"),
     (["digits", "--dataset", "letters"], "letters"),
-    (["digits", "--dataset", "mnist"], "784"),
+    (["digits", "--dataset", "mnist"], "mnist: [10000, 28, 28, 1] is not of images [N, 64]"),
     (["stream", "--dataset", "digits"], "digits: no recordings with"),
     (["digits", "--data-dir", "nowhere"], "nowhere"),
 ])

@@ -251,11 +251,12 @@ def test_script(small, tmp_path):
      "--model needs the --build that the board has been made from"),
     (["--sim", "{small}", "--model", NAME, "x.png"],
      f".*{NAME}.qsnn needs another circuit than the build: shape is 784-128-10, not 64-9-7-4; run "
-     "scripts/build.py"),
+     "qsnn build"),
     (["--sim", "no", "x.png"], "no: not a build folder .*"),
     (["--sim", "{small}", "no.png"], "no.png: no such file"),
     (["--sim", "{small}", "--dataset", "mnist"],
-     "mnist has images of 784 pixels, the network takes 64")])
+     r"mnist: \[20, 28, 28, 1\] is not of images \[N, 64\], nor of height, width and channels that "
+     "come to 64 pixels")])
 def test_script_errors(small, options, sentence):
     done = run(*(option.format(small=small) for option in options))
     assert done.returncode == 2

@@ -280,7 +280,7 @@ def test_script(built):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--board", "x"], "error: no board 'x': there are "),
-    (["--board", "ice40hx8k"], "nothing was built for ice40hx8k; run scripts/build.py with "
+    (["--board", "ice40hx8k"], "nothing was built for ice40hx8k; run qsnn build with "
                                "--board ice40hx8k --bitstream --bare"),
     (["--board", "icebreaker", "--stages", "rtl,fit"], "error: no stage 'fit' on the iCEBreaker"),
     (["--board", "icebreaker", "--dataset", "mnist"], "error: "),

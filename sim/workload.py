@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.model.audio import sound
-from qsnn.model.data import DataError, load, load_beats, load_sounds, load_steps, quantize_pixels
+from qsnn.model.data import (
+    DataError,
+    load_beats,
+    load_images,
+    load_sounds,
+    load_steps,
+    quantize_pixels,
+)
+from qsnn.model.pictures import as_pixels
 from qsnn.model.recordings import encode_beats, excerpt
 from qsnn.sim.beats import pack_heartbeats, pack_sounds, pack_steps
 from qsnn.sim.compiled import simulate
@@ -63,8 +71,10 @@ def of_dataset(description, dataset, count=None, *, encoder="", split="test", da
     Raises :class:`qsnn.model.data.DataError`.
     """
     if not description.stream:
-        pixels, labels = load(dataset, split, data_dir)
-        return Workload(quantize_pixels(pixels[:count], description.input_bits), labels[:count])
+        images, labels = load_images(dataset, split, data_dir)
+        pixels = as_pixels(images[:count], description.n_in, description.input_map, invert=False,
+                           name=dataset)
+        return Workload(quantize_pixels(pixels, description.input_bits), labels[:count])
     samples, labels = load_steps(dataset, split, description.n_in, data_dir)
     raw = tuple(part[:count] for part in READ[encoder](split, data_dir)[:-1]) if encoder else None
     return Workload(samples[:count], labels[:count], raw)

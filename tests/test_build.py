@@ -110,7 +110,7 @@ def test_help(run, work):
     for option in ("--bits", "--model", "--name", "--out", "--cycles", "--pe", "--simd",
                    "--folding"):
         assert option in done.stdout
-    assert "python scripts/build.py --bits 2" in done.stdout
+    assert "qsnn build --bits 2" in done.stdout
 
 
 def refused(run, work, *arguments):
@@ -217,7 +217,7 @@ def test_build_again(tmp_path):
 
 
 def test_open_build_refuses(tmp_path):
-    with pytest.raises(BuildError, match="not a build folder .*; run scripts/build.py$"):
+    with pytest.raises(BuildError, match="not a build folder .*; run qsnn build$"):
         open_build(tmp_path / "nothing")
     folder = build(network(), default_folding(network(), 800), "net", tmp_path)
     (folder / "network.qsnn").write_bytes(network(seed=1).tobytes())
@@ -231,7 +231,7 @@ def test_open_build_refuses(tmp_path):
     with pytest.raises(BuildError, match="its files are of different networks; run "):
         open_build(folder)
     (folder / "net.json").write_text("{")
-    with pytest.raises(BuildError, match="not a build folder .*; run scripts/build.py$"):
+    with pytest.raises(BuildError, match="not a build folder .*; run qsnn build$"):
         open_build(folder)
 
 

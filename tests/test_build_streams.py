@@ -1,4 +1,4 @@
-"""scripts/build.py with networks for streams, as a user runs it."""
+"""qsnn build with networks for streams, as a user runs it."""
 
 import json
 import os

@@ -16,7 +16,7 @@ from qsnn.hw.plan.choice import choose_folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]
-REMEDY = "run scripts/build.py --board ulx3s-85f --bitstream"
+REMEDY = "run qsnn build --board ulx3s-85f --bitstream"
 
 
 @pytest.fixture

@@ -142,20 +142,20 @@ def test_netlists_have_the_contents(built):
     ({}, ["{out}/no", "--board", "icebreaker"], "{out}/no: not a build folder .*"),
     ({}, ["{net}", "--board", "x"], "no board 'x': there are .*"),
     ({}, ["{net}", "--board", "ulx3s-85f"], "{net} has no bitstream for the ULX3S 85F that can be "
-     "patched: run scripts/build.py --board ulx3s-85f --bitstream --patchable"),
+     "patched: run qsnn build --board ulx3s-85f --bitstream --patchable"),
     ({}, ["{net}", "--board", "icebreaker", "--model", "{out}/wide.qsnn"], "{out}/wide.qsnn needs "
-     "another circuit than the build: shape is 128-32-4, not 128-32-3; run scripts/build.py"),
+     "another circuit than the build: shape is 128-32-4, not 128-32-3; run qsnn build"),
     ({}, ["{net}", "--board", "icebreaker", "--model", "no"], "no: neither a file nor .*"),
     ({}, ["{net}", "--board", "icebreaker", "--out", "{out}/no/x"], "{out}/no/x cannot "
      "be written: not a file in a folder that is there"),
     ({"patchable": False}, ["{net}", "--board", "icebreaker"], "the bitstream in {net}/icebreaker "
-     "was not made to be patched: run scripts/build.py .*"),
+     "was not made to be patched: run qsnn build .*"),
     ({"folding": [[2, 4], [1, 4]]}, ["{net}", "--board", "icebreaker"], "the bitstream in "
-     "{net}/icebreaker is of another build than {net}: run scripts/build.py .*"),
+     "{net}/icebreaker is of another build than {net}: run qsnn build .*"),
     ({"description_sha256": "00"}, ["{net}", "--board", "icebreaker"], "the bitstream in "
-     "{net}/icebreaker is of another build than {net}: run scripts/build.py .*"),
+     "{net}/icebreaker is of another build than {net}: run qsnn build .*"),
     ({"tools": {"yosys": "0.1"}}, ["{net}", "--board", "icebreaker"], "the bitstream in "
-     "{net}/icebreaker was made with Yosys 0.1, this is .*: run scripts/build.py .*")])
+     "{net}/icebreaker was made with Yosys 0.1, this is .*: run qsnn build .*")])
 def test_refused(built, change, options, sentence):
     folder, _ = built
     names = {"out": folder.parent, "net": folder}

@@ -121,7 +121,7 @@ def test_experiment(tmp_path, folder):
     assert test["confusion"][1][2] == int(((labels == 1) & (found == 2)).sum())
     assert list(test["sensitivity"]) == list("0123456789")
     assert result["command"] == (
-        "python scripts/train.py --dataset pendigits --arch fc12t3-fc8r --bits 3 --epochs 3 "
+        "qsnn train --dataset pendigits --arch fc12t3-fc8r --bits 3 --epochs 3 "
         "--seed 3 --batch-size 16 --lr 0.02 --shift 0 --balance 0.5 --draws 96 --drop 0.1")
     json.dumps(result)
 

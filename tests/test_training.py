@@ -431,7 +431,7 @@ def test_experiment_with_maps(tmp_path):
                     time_steps=2, last_bits=4)
     result = experiment.run(config, replace(SHORT, flip=True), tmp_path)
     assert result["command"] == (
-        "python scripts/train.py --dataset digits --arch c6k3w2-p2-r6-fc12 --bits 2 --epochs 4 "
+        "qsnn train --dataset digits --arch c6k3w2-p2-r6-fc12 --bits 2 --epochs 4 "
         "--seed 0 --time-steps 2 --validation 100 --batch-size 128 --last-bits 4 --flip")
     assert result["shape"] == "8x8x1-c6k3w2-p2-c6k3-c6k3+0-fc12-10"
     assert result["equality"]["equal"]
@@ -504,7 +504,7 @@ def test_interrupted_command(tmp_path):
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
     result = json.loads((tmp_path / "whole/result.json").read_text())
     assert result["command"] == (
-        "python scripts/train.py --dataset digits --hidden 16 --bits 2 --epochs 60 --seed 0 "
+        "qsnn train --dataset digits --hidden 16 --bits 2 --epochs 60 --seed 0 "
         "--input-bits 4 --validation 100 --batch-size 128")
     assert result["test"]["accuracy"] > 70
 
@@ -515,7 +515,7 @@ def test_every_option_is_in_the_command():
     recipe = Recipe(dataset="fashion-mnist", validation=7, epochs=9, batch_size=11, lr=0.25,
                     shift=2, seed=13)
     assert experiment.command(config, recipe) == (
-        "python scripts/train.py --dataset fashion-mnist --hidden 3,4 --bits 5 --epochs 9 "
+        "qsnn train --dataset fashion-mnist --hidden 3,4 --bits 5 --epochs 9 "
         "--seed 13 --time-steps 2 --input-bits 3 --rate-weight 0.5 --validation 7 --batch-size 11 "
         "--lr 0.25 --shift 2 --signed --no-standardize")
 

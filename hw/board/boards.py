@@ -83,6 +83,7 @@ class Board:
                 for match in pattern.finditer(self.constraints.read_text())}
 
 
+#: All boards, by name.
 BOARDS = {board.name: board for board in (
     Board("icebreaker", "iCEBreaker 1.0", "ice40", "up5k", "sg48", "", 12_000_000,
           pll="SB_PLL40_PAD", core_hz=24_000_000, led_on=0,

@@ -20,7 +20,7 @@ GOWIN_FAMILY = "GW1N-9C"
 def synthesis(board):
     """Yosys commands.
 
-    On a 784-256-256-10 network :data:`NARROW` takes 8 % fewer cells of an ECP5 and 3 % of its
+    On a 784-256-256-10 network ``NARROW`` takes 8 % fewer cells of an ECP5 and 3 % of its
     speed; on iCE40, ``-dff`` takes 2 % fewer, and leaves flip-flops without their names.
     """
     return {
@@ -48,7 +48,7 @@ def remedies(command):
 def steps(command, mapper=None, start="begin", compared=False):
     """All of a synthesis from a label on; ``mapper`` as in :func:`remedies`.
 
-    compared: leave :data:`MAPPED`, the netlist before its cells get new names, see
+    compared: leave ``MAPPED``, the netlist before its cells get new names, see
     :mod:`qsnn.hw.board.mapping`.
     """
     end = "check" if compared else ""

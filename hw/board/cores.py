@@ -25,7 +25,7 @@ class Options:
     seeds     number of seeds for place and route
     bare      the network in :class:`qsnn.hw.board.harness.Harness`, in place of the host link
     loadable  a host can write the memories
-    patchable scripts/patch.py can put other contents into the bitstream: takes more block RAM
+    patchable qsnn patch can put other contents into the bitstream: takes more block RAM
     link      of the host: uart or spi
     encoder   before a network for streams, see :class:`qsnn.hw.network.Network`
     """

@@ -62,7 +62,7 @@ def placeholders(images):
 def prepare(folder, yosys, synthesis, images):
     """Mark the block RAMs of a fresh netlist; returns what is in them for these contents.
 
-    The netlist was made from :func:`placeholders`, and :data:`COARSE` with it.
+    The netlist was made from :func:`placeholders`, and ``COARSE`` with it.
     """
     stand_ins = placeholders(images)
     _take_memories(folder, stand_ins)
@@ -79,7 +79,7 @@ def _pack(width, words):
 
 
 def _take_memories(folder, images):
-    """Write :data:`MEMORIES`: what Yosys has made of these placeholders before it maps them."""
+    """Write ``MEMORIES``: what Yosys has made of these placeholders before it maps them."""
     cells = json.loads((folder / COARSE).read_text())["modules"]["top"]["cells"]
     (folder / COARSE).unlink()
     there = {name: cell for name, cell in cells.items() if cell["type"] == "$mem_v2"}
@@ -100,7 +100,7 @@ def _take_memories(folder, images):
 def block_rams(source, folder, yosys, synthesis, images):
     """Block RAM -> {parameter: bits} of these contents.
 
-    It runs Yosys in ``folder``; ``source`` has :data:`MEMORIES`. Raises :class:`FillError` if the
+    It runs Yosys in ``folder``; ``source`` has ``MEMORIES``. Raises :class:`FillError` if the
     contents have other shapes.
     """
     netlist = json.loads((source / MEMORIES).read_text())

@@ -57,8 +57,8 @@ def implement(folder, description, foldings, options, *, command="", say=print,
               show=lambda text: None):
     """Write ``<folder>/<board>/`` and return what is in its result.json.
 
-    Raises :class:`FlowError` or :class:`qsnn.hw.board.toolchain.ToolError`; logs are then in
-    ``<folder>/<board>.failed/``, and nothing else has changed.
+    Raises :class:`qsnn.hw.board.cores.FlowError` or :class:`qsnn.hw.board.toolchain.ToolError`;
+    logs are then in ``<folder>/<board>.failed/``, and nothing else has changed.
     """
     board = options.board
     if not 1 <= options.seeds <= MAX_SEEDS:

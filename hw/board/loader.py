@@ -34,7 +34,7 @@ def find_bitstream(folder, board):
     """Path of a network's bitstream for a board; it must be of the folder's own network."""
     _, description = open_build(folder)
     place = folder / board.name
-    remedy = f"run scripts/build.py --board {board.name} --bitstream"
+    remedy = f"run qsnn build --board {board.name} --bitstream"
     try:
         result = json.loads((place / "result.json").read_text())
         bitstream = place / result["bitstream"]["file"]

@@ -27,7 +27,7 @@ def patch(folder, board, model, out=None):
     """
     facts, built = open_build(folder)
     place = folder / board.name
-    again = f"run scripts/build.py --board {board.name} --bitstream --patchable"
+    again = f"run qsnn build --board {board.name} --bitstream --patchable"
     try:
         result = json.loads((place / "result.json").read_text())
         of, folding = result["description_sha256"], result["folding"]

@@ -37,7 +37,8 @@ class BoardTop(wiring.Component):
         The board's oscillator.
     led : Out(1)
         Lit while the core is busy.
-    and the members of the core but :py:`busy`: rx and tx, where it has a serial port; cs, sck, mosi
+
+    And the members of the core but :py:`busy`: rx and tx, where it has a serial port; cs, sck, mosi
     and miso, where it has SPI.
     """
 

@@ -121,6 +121,7 @@ class RowBuffer(wiring.Component):
     Members
     -------
     As those of :class:`ImageBuffer`, with addresses and words of all ports, and
+
     blank : In(ports)
         With :py:`address`: the word is 0.
     """

@@ -128,6 +128,7 @@ class WindowSchedule(wiring.Component):
     Members
     -------
     As those of :class:`qsnn.hw.core.schedule.Schedule`, and
+
     take : Out(1)
         The place for the result is taken.
     scale : Out(1)

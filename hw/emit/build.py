@@ -77,9 +77,9 @@ def open_build(folder):
     except (OSError, ValueError) as error:
         if isinstance(error, (DescriptionError, FoldingError)):
             raise
-        raise BuildError(f"{folder}: not a build folder ({error}); run scripts/build.py") from None
+        raise BuildError(f"{folder}: not a build folder ({error}); run qsnn build") from None
     if not isinstance(facts, dict) or facts.get("description_sha256") != description.hash:
-        raise BuildError(f"{folder}: its files are of different networks; run scripts/build.py")
+        raise BuildError(f"{folder}: its files are of different networks; run qsnn build")
     return facts, description
 
 
@@ -116,7 +116,7 @@ def load_alike(path, description):
     for name, value in _circuit(other).items():
         if value != ours.get(name):
             raise BuildError(f"{path} needs another circuit than the build: {name} is {value}, "
-                             f"not {ours.get(name)}; run scripts/build.py")
+                             f"not {ours.get(name)}; run qsnn build")
     return other
 
 

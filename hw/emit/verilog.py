@@ -29,7 +29,7 @@ DEFAULT = """
 
 
 def module_name(name):
-    """A Verilog identifier for a network's name; those of our own cells begin with qsnn_."""
+    """A Verilog identifier for a network's name; those of our own cells begin with ``qsnn_``."""
     word = re.sub(r"\W", "_", name, flags=re.ASCII)
     return word if re.match(r"(?!qsnn_)[A-Za-z]", word) else f"qsnn_{word}"
 

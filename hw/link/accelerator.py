@@ -14,7 +14,7 @@ from qsnn.hw.network import Network
 
 __all__ = ["GREETING", "AcceleratorCore", "greeting_image"]
 
-GREETING = "hello.hex"  # memory image of the device's HELLO, beside those of the network
+GREETING = "hello.hex"  #: memory image of the device's HELLO, beside those of the network
 
 
 def greeting_image(hello):

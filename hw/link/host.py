@@ -73,7 +73,7 @@ class HostLink(wiring.Component):
     ----------
     hello : :class:`qsnn.hw.link.protocol.Hello`
         What the device says of itself; the sizes of images and results are taken from it.
-    result : :class:`amaranth.lib.stream.Signature`
+    result : :py:`stream.Signature`
         Of the network's output.
     depth : int
         Bytes of the queue, see :func:`inbox_depth`; a power of two.

@@ -90,7 +90,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True)
 class Hello:
-    """Who the device is. On the wire in this order, see :attr:`FORMAT`.
+    """Who the device is. On the wire in this order, see ``FORMAT``.
 
     version      of this protocol
     input_bits   bits of a pixel

@@ -13,7 +13,7 @@ from qsnn.model import streams
 
 __all__ = ["SPARED_WORDS", "activity", "choose_for_activity", "step_counts"]
 
-SPARED_WORDS = 0.1  # of all words: with fewer to leave out, a layer goes through all of them
+SPARED_WORDS = 0.1  #: of all words: with fewer to leave out, a layer goes through all of them
 
 
 def activity(description, samples):

@@ -89,7 +89,7 @@ def default_folding(description, cycles):
     accumulator costs more than a synapse. Several pixels are for layers whose channels are not
     enough. Where no folding is that fast, the layers together
     need as little beyond it as they can. What double buffers add is not looked at, see
-    :attr:`qsnn.hw.plan.stages.Plan.cycles_per_image`.
+    :attr:`qsnn.hw.plan.network.Plan.cycles`.
     """
     # from the last layer to the first: the SIMD of the next layer limits the neuron units of this
     # one. SIMD -> (cost, foldings) of the best folding from that layer on

@@ -106,7 +106,9 @@ class Plan:
 
 
 def plan(description, foldings):
-    """The :class:`Plan` of a network. Raises :class:`FoldingError` with a sentence.
+    """The :class:`Plan` of a network.
+
+    Raises :class:`qsnn.hw.plan.folding.FoldingError` with a sentence.
 
     foldings: a :class:`qsnn.hw.plan.folding.Folding` or
     :class:`qsnn.hw.plan.folding.SerialFolding` of each layer.

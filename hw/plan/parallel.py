@@ -13,7 +13,7 @@ __all__ = ["consumers", "input_pixel", "parallel_stages", "stage_plan", "word_wi
 def input_pixel(description, source):
     """Channels of a pixel of a layer's input that mean something, and those with padding.
 
-    source: :class:`StagePlan` of the layer before, None for the first one.
+    source: :class:`qsnn.hw.plan.stages.StagePlan` of the layer before, None for the first one.
     """
     if source is None:
         return (description.input_map[2] if description.input_map else description.n_in,) * 2
@@ -21,7 +21,7 @@ def input_pixel(description, source):
 
 
 def stage_plan(description, index, folding, before, width):
-    """The :class:`StagePlan` of a layer.
+    """The :class:`qsnn.hw.plan.stages.StagePlan` of a layer.
 
     before: those of all layers before it; width: elements of the words that its outputs become,
     their greatest common divisor where several layers take them.

@@ -36,8 +36,8 @@ class StagePlan:
     planes    bits of a weight: the inputs are gone through once for each
     pixel     channels of a pixel of the input that mean something, and those with padding; a row
               of numbers is one pixel
-    window    :class:`Window` of a convolution
-    skip      :class:`SkipPlan` of one that has a skip
+    window    :class:`qsnn.hw.plan.window.Window` of a convolution
+    skip      :class:`qsnn.hw.plan.window.SkipPlan` of one that has a skip
     pixels    positions of a convolution that are computed at once; more than one only where PE is
               all its channels. The neuron units still take one after the other
     """

@@ -130,7 +130,7 @@ def _begin(stages, index, sinks, arrived):
 
 
 def timing(stages):
-    """Latency in cycles, and cycles from one image to the next as a :class:`Fraction`.
+    """Latency in cycles, and cycles from one image to the next as a fraction.
 
     The latter of a stream without gaps whose output is never stalled, once it has filled.
     """

@@ -262,6 +262,7 @@ class BeatEncoder(wiring.Component):
         return m
 
 
+#: What stands before a network for streams, by name.
 ENCODERS = {
     "ecg": lambda simd: BeatEncoder(simd=simd),
     "spoken-digits": lambda simd: SoundEncoder(simd=simd),

@@ -1,0 +1,38 @@
+"""What all commands have in common: plain help, and Ctrl-C is one line."""
+
+import sys
+from contextlib import contextmanager
+
+import typer
+from typer.core import TyperCommand
+
+__all__ = ["STOPPED", "App", "interruptible"]
+
+STOPPED = 130  # exit status of what Ctrl-C has stopped, as shells have it
+
+
+@contextmanager
+def interruptible():
+    """Ctrl-C inside prints one line, the interrupt's own if it has one, and exits."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        print(error if error.args else "stopped", file=sys.stderr)
+        raise SystemExit(STOPPED) from None
+
+
+class _Command(TyperCommand):
+    def invoke(self, ctx):
+        with interruptible():  # typer's own answer to Ctrl-C is silent
+            return super().invoke(ctx)
+
+
+class App(typer.Typer):
+    """A program of one command, which :mod:`qsnn.scripts.cli` can take as one of its own."""
+
+    def __init__(self):
+        super().__init__(add_completion=False, pretty_exceptions_enable=False,
+                         rich_markup_mode=None)
+
+    def command(self, **options):
+        return super().command(cls=_Command, **options)

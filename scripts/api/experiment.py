@@ -1,0 +1,38 @@
+"""Training in Python: what ``qsnn train`` does."""
+
+from dataclasses import fields
+from pathlib import Path
+
+from qsnn.model.config import Recipe, config_for, default_folder
+from qsnn.network import load
+
+__all__ = ["train"]
+
+
+def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
+          report=lambda epoch: print(f"epoch {epoch.number}: {100 * epoch.accuracy:.2f} %"),
+          **options):
+    """Train a network, turn it into integers, and return its :class:`qsnn.network.Network`.
+
+    dataset   one of :data:`qsnn.model.data.DATASETS`
+    out       folder of the results; a training that is there is continued
+    data_dir  folder of the data; others are searched too, see :mod:`qsnn.model.data`
+    device    cpu or cuda
+    threads   of PyTorch; another number gives other bits
+    report    gets a :class:`qsnn.model.training.Epoch` after each
+    options   of the network, see :func:`qsnn.model.config.config_for`: hidden, arch, bits, ...;
+              and of the way, see :class:`qsnn.model.config.Recipe`: epochs, lr, seed, ...
+
+    Needs PyTorch. Raises ``ValueError``, :class:`qsnn.model.data.DataError` or
+    :class:`qsnn.model.config.TrainingError`.
+    """
+    names = {field.name for field in fields(Recipe)}
+    recipe = Recipe(dataset, **{name: options.pop(name) for name in names & options.keys()})
+    config = config_for(dataset, **options)
+    import torch  # seconds, which wrong options do not take
+
+    from qsnn.model.experiment import run
+    torch.set_num_threads(threads)
+    out = Path(out or default_folder(dataset, config))
+    run(config, recipe, out, data_dir, report, device)
+    return load(out / "network.qsnn")
