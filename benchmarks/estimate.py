@@ -129,7 +129,7 @@ def measure(name, folding, core, board, fitted, *, cells=None):
     expected = estimate(board, plan(description, foldings), **options)
     if cells is None:
         design = make_core(description, foldings, board.core_hz,
-                           Options(board, board.core_hz, **options))
+                           Options(board, board.core_hz, **options), "top")
         Path("build").mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir="build") as work:
             counts = pack(Path(work), board, design)
@@ -143,7 +143,7 @@ def pack(work, board, design):
     """Kinds of cells of the packed design, counted."""
     write_sources(work, design, BoardTop(board, design, board.core_hz), memory_images(design))
     def synthesize(command):
-        run([Job("synthesis", [find("yosys").path, "-p", "read_verilog -defer "
+        run([Job("synthesis", [find("yosys").path, "-p", "read_verilog "
                                f"-DQSNN_{board.family.upper()} top.v; {command}"],
                  "synthesis.log")], work)
 

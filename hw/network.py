@@ -30,8 +30,9 @@ class Network(wiring.Component):
     foldings : list of :class:`qsnn.hw.plan.folding.Folding` or \
             :class:`qsnn.hw.plan.folding.SerialFolding`
         Of each layer. Raises :class:`qsnn.hw.plan.folding.FoldingError` if it can't be.
-    files : bool
-        Memories read their images from files; else the contents are part of the circuit.
+    files : str
+        Name of the design's top, and memories read their images from files that begin with it; or
+        "", and the contents are part of the circuit.
     loadable : bool
         Whether a host can write all memories. Weights in single-port RAM always need one. Not for
         serial layers.
@@ -64,9 +65,9 @@ class Network(wiring.Component):
         Of a stream: a step is under way or waits, or a result does.
     """
 
-    def __init__(self, description, foldings, *, files=False, loadable=False, events=False,
+    def __init__(self, description, foldings, *, files="", loadable=False, events=False,
                  encoder=""):
-        self.description, self.events = description, events
+        self.description, self.files, self.events = description, files, events
         self.plan = plan(description, foldings)
         if self.plan.parallel and (events or encoder):
             raise FoldingError("--events and --encoder are for networks of streams, "

@@ -40,7 +40,8 @@ def main(
     data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
 ):
     try:
-        facts, description = open_build(folder)
+        # whatever the memory images are now: that is what is compared
+        facts, description = open_build(folder, images=False)
         dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), "mnist")
         samples = of_dataset(description, dataset, images or None, encoder=facts["encoder"],
                              data_dir=data_dir)

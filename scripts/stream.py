@@ -23,9 +23,9 @@ simulation counts cycles, and has none. Ctrl-C ends it.
 if __name__ == "__main__":
     import _bootstrap  # noqa: F401  first: it says what is missing
 
+import hashlib
 import signal
 import sys
-import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from qsnn import hw
 from qsnn.hw.emit.build import BuildError, build, find_network, open_build
-from qsnn.hw.emit.verilog import module_name
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.model import recordings
@@ -171,24 +171,22 @@ def _check(path, description, recording):
 def _build(description, encoder, name, out):
     """The build folder of the network; built only where it, or what builds it, has changed."""
     foldings = choose_folding(description)
-    sources = sorted((Path(__file__).parents[1] / "hw").rglob("*.py"))
-    key = str(zlib.crc32(b"".join([description.tobytes(), repr((foldings, encoder)).encode(),
-                                   *(path.read_bytes() for path in sources)])))
+    sources = sorted(Path(hw.__file__).parent.rglob("*.[pv]*"))
+    key = hashlib.sha256(b"".join([
+        description.tobytes(), repr((foldings, encoder)).encode(),
+        *(path.read_bytes() for path in sources if path.suffix in (".py", ".v"))])).hexdigest()
     folder = Path(out) / name
     stamp = folder / "stream.stamp"
-    if stamp.exists() and stamp.read_text() == key + _verilog(folder, name):
-        return folder
+    try:
+        open_build(folder)
+        if stamp.read_text() == key:
+            return folder
+    except (BuildError, DescriptionError, OSError):
+        pass  # there is none, or another one: it is built anew
     print(f"building {folder} ...", flush=True)
     folder = build(description, foldings, name, out, encoder=encoder)
-    stamp.write_text(key + _verilog(folder, name))
+    stamp.write_text(key)
     return folder
-
-
-def _verilog(folder, name):
-    """A checksum of what another build into the same folder would have changed."""
-    files = sorted([folder / f"{module_name(name)}.v", folder / f"{module_name(name)}.json",
-                    folder / "network.qsnn", *(folder / "memory").glob("*.hex")])
-    return " " + str(zlib.crc32(b"".join(path.read_bytes() for path in files if path.is_file())))
 
 
 def _serve(port, hub):

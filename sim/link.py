@@ -43,7 +43,7 @@ class Simulated:
 def compile_link(folder, facts, description, link="uart"):
     """The core of a build folder's network as :class:`Simulated`."""
     core = AcceleratorCore(description, foldings_of(facts), clock_hz=CLOCK, baud=BAUD, link=link,
-                           files=True, loadable=bool(facts["memories"]))
+                           files=facts["top"], loadable=bool(facts["memories"]))
     sources = {"accelerator.v": to_verilog(core, "accelerator"), SOURCE.name: SOURCE.read_text(),
                "line.h": SOURCE.with_name(f"{link}.h").read_text()}
     program = compiled(folder / "simulation", link, sources, top="accelerator")

@@ -270,7 +270,7 @@ def test_new_weights_need_no_new_verilog():
     other = Description(time_steps=description.time_steps,
                         layers=[*description.hidden, readout])
     cores = [AcceleratorCore(network, choose_folding(description), clock_hz=12_000_000,
-                             baud=1_000_000, files=True) for network in (description, other)]
+                             baud=1_000_000, files="net") for network in (description, other)]
     assert cores[0].greeting != cores[1].greeting
     assert len({verilog.convert(core, name="core", emit_src=False) for core in cores}) == 1
 

@@ -230,7 +230,7 @@ def damage_image(path):
 
 
 @pytest.mark.parametrize("stage, file, damage", [
-    ("rtl", "memory/layer0_weights.hex", damage_image),
+    ("rtl", "memory/net_layer0_weights.hex", damage_image),
     ("synth", "netlist.json", damage_netlist),
     ("routed", "routed.json", damage_netlist),
     ("bitstream", "net.bin", damage_bitstream)])

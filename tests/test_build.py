@@ -1,6 +1,7 @@
 """scripts/build.py as a user runs it, and the build folders of qsnn.hw.emit.build."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 
 from qsnn.hw.emit import build as builds
+from qsnn.hw.emit import manifest
 from qsnn.hw.emit.artefacts import artefacts
 from qsnn.hw.emit.build import NETWORKS, BuildError, build, find_network, open_build
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import Folding, FoldingError, default_folding
 from qsnn.hw.plan.images import read_hex
-from qsnn.model.description import Description, DescriptionError, save
+from qsnn.model.description import Description, save
 from tests.networks import random_description
 from tests.test_load import retrained
 
@@ -67,11 +69,16 @@ def test_build(run, work):
     assert done.stdout == f"{report}\nwritten to build/small/\n"
     expected = artefacts(network(), default_folding(network(), 800), "small")
     found = contents(folder)
+    listed = json.loads(found.pop("manifest.json"))
+    assert listed["files"] == {name: hashlib.sha256(raw).hexdigest()
+                               for name, raw in found.items()}
     assert found == {"network.qsnn": network().tobytes(), "network.png": found["network.png"],
                      **{name: text.encode() for name, text in expected.items()}}
 
     again = run("--model", "small.qsnn", "--out", "again")
-    assert again.returncode == 0 and contents(work / "again" / "small") == found
+    rest = contents(work / "again" / "small")
+    assert again.returncode == 0 and json.loads(rest.pop("manifest.json")) == listed
+    assert rest == found
 
 
 def test_folding_file(run, work):
@@ -129,8 +136,9 @@ def refused(run, work, *arguments):
     (["--pe", "1,2"], "--pe needs 3 numbers, one a layer, not 2"),
     (["--simd", "1,two,3"], "--simd takes whole numbers with commas, not '1,two,3'"),
     (["--folding", "small.qsnn"], f"small.qsnn{NOT_A_FOLDING} ("),
-    (["--name", "a/b"], "a name of a folder is needed, not 'a/b': say --name"),
-    (["--name", ".."], "a name of a folder is needed, not '..': say --name"),
+    (["--name", "a/b"], "a name of a folder is needed, of letters, digits and _ . + -, not 'a/b'"),
+    (["--name", ".."], "a name of a folder is needed, of letters, digits and _ . + -, not '..'"),
+    (["--name", 'a"b'], "a name of a folder is needed, of letters, digits and _ . + -, not 'a"),
     (["--out", "small.qsnn"], "[Errno ")])
 def test_refused(run, work, arguments, sentence):
     assert refused(run, work, "--model", "small.qsnn", *arguments).startswith(sentence)
@@ -217,22 +225,132 @@ def test_build_again(tmp_path):
 
 
 def test_open_build_refuses(tmp_path):
-    with pytest.raises(BuildError, match="not a build folder .*; run qsnn build$"):
+    with pytest.raises(BuildError, match="nothing: not a build folder; run qsnn build$"):
         open_build(tmp_path / "nothing")
     folder = build(network(), default_folding(network(), 800), "net", tmp_path)
-    (folder / "network.qsnn").write_bytes(network(seed=1).tobytes())
-    with pytest.raises(BuildError, match="its files are of different networks; run "):
+    for file in ("network.qsnn", "net.json", "net.v", "memory/net_layer0_weights.hex", "lint.vlt"):
+        good = (folder / file).read_bytes()
+        (folder / file).write_bytes(good[:-1])
+        with pytest.raises(BuildError, match=f"{file} is not the file that was built; run qsnn"):
+            open_build(folder)
+        (folder / file).unlink()
+        with pytest.raises(BuildError, match=f"{file}: No such file or directory; run qsnn build$"):
+            open_build(folder)
+        (folder / file).write_bytes(good)
+        assert open_build(folder)[1].hash == network().hash
+    (folder / "memory/net_layer0_weights.hex").write_text("0")
+    open_build(folder, images=False)
+    (folder / "manifest.json").unlink()
+    with pytest.raises(BuildError, match="net: not a build folder, or its build did not end; run"):
         open_build(folder)
-    (folder / "network.qsnn").write_bytes(b"")
-    with pytest.raises(DescriptionError):
+
+
+@pytest.mark.parametrize("left", range(13))
+def test_a_build_that_does_not_end(tmp_path, monkeypatch, left):
+    """Killed between any two files, over a build of another network: it is not taken for whole."""
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 14
+    write, other, written = manifest.write_whole, network(seed=1), []
+
+    def until(path, raw):
+        if len(written) == left:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, raw)
+
+    monkeypatch.setattr(manifest, "write_whole", until)
+    with pytest.raises(KeyboardInterrupt):
+        build(other, default_folding(other, 800), "net", tmp_path)
+    with pytest.raises(BuildError, match="or its build did not end"):
         open_build(folder)
-    (folder / "network.qsnn").write_bytes(network().tobytes())
-    (folder / "net.json").write_text("[]")
-    with pytest.raises(BuildError, match="its files are of different networks; run "):
+    # and once more, whole
+    monkeypatch.setattr(manifest, "write_whole", write)
+    folder = build(other, default_folding(other, 800), "net", tmp_path)
+    assert open_build(folder)[1].hash == other.hash
+
+
+def test_two_builds_at_once(tmp_path, monkeypatch):
+    write, refused = manifest.write_whole, []
+
+    def meanwhile(path, raw):
+        monkeypatch.setattr(manifest, "write_whole", write)
+        with pytest.raises(BuildError, match="another build writes into .*net: wait for it"):
+            build(network(seed=1), default_folding(network(), 800), "net", tmp_path)
+        refused.append(path)
+        write(path, raw)
+
+    monkeypatch.setattr(manifest, "write_whole", meanwhile)
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    assert len(refused) == 1 and open_build(folder)[1].hash == network().hash
+
+
+def test_a_folder_that_moves(tmp_path):
+    """Under another name and below a space: it is the same build."""
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    facts, _ = open_build(folder)
+    moved = tmp_path / "so me" / "where"
+    moved.parent.mkdir()
+    folder.rename(moved)
+    assert open_build(moved)[0] == facts
+
+
+def rewritten(folder, file, raw):
+    """A build folder with another file, of which its manifest has the hash."""
+    (folder / file).write_bytes(raw)
+    listed = json.loads((folder / "manifest.json").read_text())
+    listed["files"][file] = hashlib.sha256(raw).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(listed))
+
+
+def changed(facts, *path, value=None):
+    """The JSON with another value at a place, or without it."""
+    facts = json.loads(json.dumps(facts))
+    place = facts
+    for step in path[:-1]:
+        place = place[step]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return json.dumps(facts).encode()
+
+
+@pytest.mark.parametrize("path, value", [
+    (("layers",), None), (("layers",), 3), (("layers", 0, "pe"), "2"), (("layers", 0, "pe"), 2.0),
+    (("layers", 0, "pe"), -1), (("layers", 0, "pe"), 999), (("layers", 0, "schedule"), "serial"),
+    (("layers", 0, "schedule"), "both"), (("layers", 1, "memories"), {}),
+    (("layers", 0, "memories", "weights", "file"), "../../x"), (("layers", 2), None),
+    (("layers", 0, "cycles"), 1), (("ports",), []), (("ports", "i_payload"), None),
+    (("ports", "o_payload", "fields"), None), (("ports", "o_payload", "fields", "last"), None),
+    (("ports", "i_payload", "width"), True), (("top",), "a b"), (("top",), 7),
+    (("unit",), "step"), (("time_steps",), 10 ** 30), (("format",), 2), (("more",), "x"),
+    (("cycles_per_image",), None), (("description_sha256",), "x")])
+def test_damaged_facts(tmp_path, path, value):
+    """Whatever is wrong with the JSON, the answer is a sentence, although its hash is right."""
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    facts, _ = open_build(folder)
+    rewritten(folder, "net.json", changed(facts, *path, value=value))
+    with pytest.raises(BuildError, match=r"net.json: damaged( at [\w/.]+)?; run qsnn build$"):
         open_build(folder)
-    (folder / "net.json").write_text("{")
-    with pytest.raises(BuildError, match="not a build folder .*; run qsnn build$"):
-        open_build(folder)
+
+
+@pytest.mark.parametrize("raw", [
+    b"", b"{", b"[]", b"3", b"null", b"[" * 100_000, b'{"format": 1}', b"\xff", b"9" * 5000,
+    b'{"format": 1, "facts": "net.json", "files": {}}',
+    b'{"format": 1, "facts": "no.json", "files": {"net.v": "' + b"0" * 64 + b'"}}',
+    b'{"format": 1, "facts": "net.json", "files": {"../net.json": "' + b"0" * 64 + b'"}}',
+    b'{"format": 1, "facts": "net.json", "files": {"/etc/passwd": "' + b"0" * 64 + b'"}}'])
+def test_damaged_manifests(tmp_path, raw):
+    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+    for file in ("manifest.json", "net.json"):
+        good = (folder / "manifest.json").read_bytes()
+        if file == "manifest.json":
+            (folder / file).write_bytes(raw)
+        else:
+            rewritten(folder, file, raw)
+        with pytest.raises(BuildError, match=f"{file}: damaged( at [\\w/.]+)?; run qsnn build$"):
+            open_build(folder)
+        (folder / "manifest.json").write_bytes(good)
 
 
 def test_loadable(run, work):

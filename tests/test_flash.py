@@ -104,7 +104,7 @@ def test_no_bitstream(folder, damage, message):
 def test_no_build_folder(tmp_path):
     status, output, errors = flash("--board", "icebreaker", tmp_path / "x")
     assert (status, output) == (2, "")
-    assert errors.startswith(f"error: {tmp_path}/x: not a build folder (")
+    assert errors.startswith(f"error: {tmp_path}/x: not a build folder; run")
     assert flash("--board", "x", tmp_path) == (
         2, "", "error: no board 'x': there are icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f, "
                "tang-nano-9k\n")

@@ -105,7 +105,7 @@ def test_memory_images_are_in_the_block_rams(icebreaker):
             for name, cell in cells.items() if cell["type"] == "ICESTORM_RAM"}
     weights = sum(count for name, count in rams.items()
                   if name.startswith("core.network.layer0.weights."))
-    assert weights == ones((folder / "memory/layer0_weights.hex").read_text().split()) > 1000
+    assert weights == ones((folder / "memory/net_layer0_weights.hex").read_text().split()) > 1000
 
     # and in the bitstream, taken apart again
     unpack = find("iceunpack").path

@@ -8,7 +8,7 @@ from qsnn.hw.link.stream import StreamBoard
 from qsnn.hw.link.uart import divisor
 from qsnn.hw.plan.line import SCK_CYCLES
 
-__all__ = ["FlowError", "Options", "core_text", "make_core", "memory_images"]
+__all__ = ["FlowError", "Options", "core_text", "make_core", "memory_images", "spram_images"]
 
 
 class FlowError(RuntimeError):
@@ -41,8 +41,9 @@ class Options:
     encoder: str = ""
 
 
-def make_core(description, foldings, hz, options):
-    """The component for :class:`qsnn.hw.board.top.BoardTop`. Raises :class:`FlowError` and
+def make_core(description, foldings, hz, options, top):
+    """The component for :class:`qsnn.hw.board.top.BoardTop`; top: see
+    :class:`qsnn.hw.network.Network`. Raises :class:`FlowError` and
     :class:`qsnn.hw.plan.folding.FoldingError`."""
     if not options.bare and options.link == "uart":
         try:
@@ -53,22 +54,31 @@ def make_core(description, foldings, hz, options):
         if options.loadable or options.patchable or options.link != "uart":
             raise FlowError("a network for streams has a serial line, and its weights stay")
         if options.bare:
-            return StreamHarness(description, foldings, encoder=options.encoder, files=True)
+            return StreamHarness(description, foldings, encoder=options.encoder, files=top)
         return StreamBoard(description, foldings, clock_hz=hz, baud=options.baud,
-                           encoder=options.encoder, files=True)
+                           encoder=options.encoder, files=top)
     if options.bare:
-        return Harness(description, foldings, files=True)
+        return Harness(description, foldings, files=top)
     return AcceleratorCore(description, foldings, clock_hz=hz, baud=options.baud,
-                           link=options.link, files=True, loadable=options.loadable)
+                           link=options.link, files=top, loadable=options.loadable)
 
 
 def memory_images(core):
     """File name -> (width, words) of all memory images."""
-    images = {planned.image_names[name]: contents for planned in core.network.plan.layers
-              for name, contents in planned.tables.items()}
+    network, images = core.network, {}
+    for planned in network.plan.layers:
+        names = planned.image_names(network.files)
+        images |= {names[name]: contents for name, contents in planned.tables.items()}
     if isinstance(core, AcceleratorCore):
         images[GREETING] = core.greeting
     return images
+
+
+def spram_images(core):
+    """File names of those whose memories have no contents in a bitstream: single-port RAM."""
+    network = core.network
+    return {planned.image_names(network.files)["weights"] for planned in network.plan.layers
+            if planned.stage.spram}
 
 
 def core_text(hz, options):

@@ -17,7 +17,6 @@ import json
 import re
 
 from qsnn.hw.board.toolchain import Job, run
-from qsnn.hw.plan.images import image_name
 
 __all__ = ["COARSE", "TEMPLATE", "FillError", "block_rams", "fill", "fill_netlist", "placeholders",
            "prepare", "with_contents"]
@@ -38,14 +37,9 @@ def _bits(seed, count):
     return f"{int.from_bytes(raw, 'little'):0{8 * len(raw)}b}"[:count]
 
 
-def with_contents(images, sprams):
-    """The images, file name -> (width, words), that a bitstream holds: not single-port RAM.
-
-    ``sprams`` says for each layer whether its weights are there.
-    """
-    return {name: image for name, image in images.items()
-            if not any(spram and name == image_name(index, "weights")
-                       for index, spram in enumerate(sprams))}
+def with_contents(images, without):
+    """The images, file name -> (width, words), that a bitstream holds: but for those files."""
+    return {name: image for name, image in images.items() if name not in without}
 
 
 def placeholders(images):

@@ -25,7 +25,7 @@ from qsnn.hw.board.commands import (
     synthesis,
     unmapped,
 )
-from qsnn.hw.board.cores import FlowError, core_text, make_core, memory_images
+from qsnn.hw.board.cores import FlowError, core_text, make_core, memory_images, spram_images
 from qsnn.hw.board.filling import (
     COARSE,
     TEMPLATE,
@@ -70,14 +70,13 @@ def implement(folder, description, foldings, options, *, command="", say=print,
     settings = pll_settings(board, options.clock_hz)
     hz = round(settings.hz) if settings else board.clock_hz
     tools = {name: find(name) for name in TOOLS[board.family]}
-    core = make_core(description, foldings, hz, options)
+    core = make_core(description, foldings, hz, options, module_name(folder.name))
     work = Path(tempfile.mkdtemp(dir=folder, prefix=f".{board.name}."))
     failed = folder / f"{board.name}.failed"
     try:
         images = memory_images(core)
         write_sources(work, core, BoardTop(board, core, options.clock_hz), images)
-        filled = with_contents(images, [stage.spram for stage in core.network.plan.stages]) \
-            if options.patchable else {}
+        filled = with_contents(images, spram_images(core)) if options.patchable else {}
         result = _run_tools(work, options, hz, tools, module_name(folder.name), filled, say, show)
         result |= _facts(core, foldings, hz, options, folder.name, description, command,
                          tools)
@@ -147,7 +146,6 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
         run(jobs, work, show)
         say(f"{label:<24}{time.monotonic() - start:6.0f} s")
 
-    # -defer: without it Yosys 0.70 trips over the empty default of qsnn_rom's FILE
     define = f"-DQSNN_{board.family.upper()}" + " -DQSNN_BLOCK_RAM" * bool(images)
     command = synthesis(board)
 
@@ -156,7 +154,7 @@ def _run_tools(work, options, hz, tools, name, images, say, show):
         if images:
             front = f"{command} -run :map_ram; {save(COARSE)}; "
             start = "map_ram"
-        read, compared = f"read_verilog -defer {define} top.v; ", board.family in COMPARED
+        read, compared = f"read_verilog {define} top.v; ", board.family in COMPARED
         done = steps(command, mapper, start, compared)
         jobs = [Job("synthesis", [yosys, "-p", f"{read}{front}{done}; tee -q -o cells.txt stat"],
                     "synthesis.log")]

@@ -108,7 +108,7 @@ class Harness(wiring.Component):
         A score comes out.
     """
 
-    def __init__(self, description, foldings, *, files=False):
+    def __init__(self, description, foldings, *, files=""):
         self.network = Network(description, foldings, files=files)
         self.plan = self.network.plan
         self.pixels, self.beats = input_beats(self.plan)
@@ -223,7 +223,7 @@ class StreamHarness(Harness):
     where the pins let it.
     """
 
-    def __init__(self, description, foldings, *, encoder="", files=False):
+    def __init__(self, description, foldings, *, encoder="", files=""):
         self.network = Network(description, foldings, encoder=encoder, files=files)
         self.plan, self.width = self.network.plan, BEAT
         self.beats = ceil_div(len(self.network.i.payload.as_value()), BEAT)

@@ -53,12 +53,14 @@ def patch(folder, board, model, out=None):
         raise PatchError(f"the bitstream in {place} was made with Yosys {version}, this is "
                          f"{yosys.version}: {again}")
 
-    images = {f"{name}.hex": (width, words) for name, width, words in contents(facts, description)}
+    images = {f"{facts['top']}_{name}.hex": (width, words)
+              for name, width, words in contents(facts, description)}
     if greeting:
         if greeting.count(_identity(built)) != 1:
             raise PatchError(f"{place}/memory/{GREETING} does not say which network it is: {again}")
         images[GREETING] = 8, list(greeting.replace(_identity(built), _identity(description)))
-    images = with_contents(images, [layer["spram"] for layer in facts["layers"]])
+    images = with_contents(images, {Path(layer["memories"]["weights"]["file"]).name
+                                    for layer in facts["layers"] if layer["spram"]})
     with tempfile.TemporaryDirectory(dir=place, prefix=".patch.") as work:
         work = Path(work).resolve()
         rams = block_rams(place, work, yosys.path, synthesis(board), images)

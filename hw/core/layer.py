@@ -29,7 +29,8 @@ def parallel_layer(plan, index, *, files, loadable):
         stage, planned.parameters, source_lanes=stages[index - 1].lanes if index else stage.simd,
         reserved=index > 0,
         every_unit=bool(following and following[0].stage.window), **skip,
-        tables=planned.tables, files=planned.image_names if files else None, loadable=loadable)
+        tables=planned.tables, files=planned.image_names(files) if files else None,
+        loadable=loadable)
 
 
 class _Layer(wiring.Component):

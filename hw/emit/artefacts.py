@@ -26,13 +26,14 @@ def artefacts(description, foldings, name, *, loadable=False, events=False, enco
     :class:`qsnn.hw.plan.folding.FoldingError`.
     """
     loadable |= any(folding.spram for folding in foldings)
-    network = Network(description, foldings, files=True, loadable=loadable, events=events,
-                      encoder=encoder)
     top = module_name(name)
+    network = Network(description, foldings, files=top, loadable=loadable, events=events,
+                      encoder=encoder)
     files = {f"{top}.v": to_verilog(network, top)}
     for planned in network.plan.layers:
+        names = planned.image_names(top)
         for memory, (width, words) in planned.tables.items():
-            files[f"memory/{planned.image_names[memory]}"] = write_hex(width, words)
+            files[f"memory/{names[memory]}"] = write_hex(width, words)
     facts = _facts(description, network, top, encoder)
     facts["verilog_sha256"] = hashlib.sha256(files[f"{top}.v"].encode()).hexdigest()
     files[f"{top}.json"] = json.dumps(facts, indent=2) + "\n"
@@ -79,7 +80,7 @@ def _facts(description, network, top, encoder):
         "memories": [f"layer{index}_{name}" for index, name, *_ in network.memories],
         **plan.facts,
         "at_most": plan.at_most,  # of the cycles
-        "layers": [planned.facts for planned in plan.layers],
+        "layers": [planned.facts(top) for planned in plan.layers],
     }
 
 

@@ -1,27 +1,25 @@
 """A build folder: all artefacts of a network, written whole, and read back."""
 
 import json
+import re
 from pathlib import Path
 
 from qsnn import model
 from qsnn.hw.emit.artefacts import artefacts
+from qsnn.hw.emit.facts import Facts
+from qsnn.hw.emit.manifest import BuildError, checked_files, parsed, write_files
 from qsnn.hw.emit.picture import draw_network
 from qsnn.hw.emit.verilog import module_name
 from qsnn.hw.plan.folding import Folding, FoldingError, SerialFolding
 from qsnn.hw.plan.line import MAX_WORDS
 from qsnn.hw.plan.network import plan
-from qsnn.model.description import DescriptionError, load
-from qsnn.model.files import write_whole
+from qsnn.model.description import load
 
 __all__ = ["NETWORKS", "BuildError", "build", "contents", "find_network", "folding_rows",
            "foldings_of", "load_alike", "open_build"]
 
 NETWORKS = Path(model.__file__).parent / "networks"
 DESCRIPTION = "network.qsnn"
-
-
-class BuildError(ValueError):
-    """A network, a folding file or a build folder that cannot be used."""
 
 
 def find_network(name):
@@ -41,21 +39,18 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
 
     loadable, events, encoder: as for :func:`qsnn.hw.emit.artefacts.artefacts`.
     """
-    if name in ("", "..") or Path(name).name != name:
-        raise BuildError(f"a name of a folder is needed, not {name!r}: say --name")
+    if not re.fullmatch(r"\w[\w .+-]*", name):
+        raise BuildError(f"a name of a folder is needed, of letters, digits and _ . + -, not "
+                         f"{name!r}: say --name")
     _check_loadable(plan(description, foldings), loadable)  # before there is half a circuit
     files = artefacts(description, foldings, name, loadable=loadable, events=events,
                       encoder=encoder)
-    files["network.png"] = draw_network(description, json.loads(files[f"{module_name(name)}.json"]))
+    facts = f"{module_name(name)}.json"
+    files["network.png"] = draw_network(description, json.loads(files[facts]))
     files[DESCRIPTION] = description.tobytes()
     folder = Path(out) / name
-    (folder / "memory").mkdir(parents=True, exist_ok=True)
-    for stale in (folder / "memory").glob("layer*.hex"):
-        if f"memory/{stale.name}" not in files:
-            stale.unlink()
-    for file, contents in files.items():
-        write_whole(folder / file,
-                    contents if isinstance(contents, bytes) else contents.encode())
+    write_files(folder, {file: contents if isinstance(contents, bytes) else contents.encode()
+                         for file, contents in files.items()}, facts)
     return folder
 
 
@@ -68,24 +63,32 @@ def _check_loadable(plan, loadable):
                                    f"loaded, {MAX_WORDS} can: take a larger PE or SIMD")
 
 
-def open_build(folder):
-    """Facts (the JSON) and description of a build folder; they must belong together."""
+def open_build(folder, *, images=True):
+    """Facts (the JSON) and description of a build folder, whose files are those that were built.
+
+    images: whether memory images must be too; without, they are whatever there is. Raises
+    :class:`BuildError` or :class:`qsnn.model.description.DescriptionError`.
+    """
     folder = Path(folder)
-    try:
-        facts = json.loads((folder / f"{module_name(folder.name)}.json").read_text())
-        description = load(folder / DESCRIPTION)
-    except (OSError, ValueError) as error:
-        if isinstance(error, (DescriptionError, FoldingError)):
-            raise
-        raise BuildError(f"{folder}: not a build folder ({error}); run qsnn build") from None
-    if not isinstance(facts, dict) or facts.get("description_sha256") != description.hash:
+    path = folder / checked_files(folder, images=images).facts
+    raw = path.read_bytes()
+    of = parsed(Facts, raw, path).description_sha256
+    description, facts = load(folder / DESCRIPTION), json.loads(raw)
+    if of != description.hash:
         raise BuildError(f"{folder}: its files are of different networks; run qsnn build")
+    try:
+        planned = plan(description, foldings_of(facts)).layers
+        layers = [layer.facts(facts["top"]) for layer in planned]
+    except FoldingError:
+        layers = None
+    if json.loads(json.dumps(layers)) != facts["layers"]:
+        raise BuildError(f"{path}: damaged at layers; run qsnn build")
     return facts, description
 
 
 def foldings_of(facts):
     """The foldings that a build was made with."""
-    return [SerialFolding(layer["pe"], layer["simd"], layer["sparse"])
+    return [SerialFolding(layer["pe"], layer["simd"], layer.get("sparse", True))
             if layer["schedule"] == "serial" else
             Folding(layer["pe"], layer["simd"], layer["spram"], layer["pixels"])
             for layer in facts["layers"]]

@@ -53,7 +53,7 @@ class AcceleratorCore(wiring.Component):
     """
 
     def __init__(self, description, foldings, *, clock_hz, baud=1_000_000, link="uart",
-                 files=False, loadable=False):
+                 files="", loadable=False):
         loadable |= any(folding.spram for folding in foldings)  # a host loads all or nothing
         self.network = network = Network(description, foldings, files=files, loadable=loadable)
         memories = [memory[2:] for memory in network.memories]

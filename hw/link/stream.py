@@ -101,7 +101,7 @@ class StreamBoard(wiring.Component):
         It is awake.
     """
 
-    def __init__(self, description, foldings, *, clock_hz, baud, encoder="", files=False):
+    def __init__(self, description, foldings, *, clock_hz, baud, encoder="", files=""):
         self.uart = Uart(divisor(clock_hz, baud))  # first: it may refuse
         self.network = Network(description, foldings, encoder=encoder, files=files)
         self.reader = RecordReader(len(self.network.i.payload.as_value()))

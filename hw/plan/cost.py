@@ -15,7 +15,7 @@ from amaranth.utils import ceil_log2
 from qsnn.hw.plan.blocks import Memory, place
 
 __all__ = ["FAMILIES", "MEASURED", "Family", "bits_of", "memory_logic", "neuron_logic",
-           "parameter_memories", "score_logic", "tree_logic"]
+           "parameter_memories", "score_logic", "tree_logic", "writer_logic"]
 
 
 @dataclass(frozen=True)
@@ -155,3 +155,10 @@ def parameter_memories(planned, loadable=False):
                  else _varying(values, padding, shape, stage, unused))
         memories[name] = Memory(width, stage.neurons // stage.lanes, loadable, loadable)
     return memories
+
+
+def writer_logic(family, stage, source_lanes, elements=None):
+    """Beats collected into words, of SIMD elements or of those of a skip."""
+    beat = stage.bits * stage.steps * source_lanes
+    ratio = (elements or stage.simd) // source_lanes
+    return 0 if ratio == 1 else family.register((ratio - 1) * beat) + ratio * beat + 2 * ratio

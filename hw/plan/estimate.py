@@ -13,9 +13,15 @@ from qsnn.hw.plan.blocks import SPRAM_WIDTH, Memory, place
 from qsnn.hw.plan.cost import FAMILIES, memory_logic
 from qsnn.hw.plan.line import CHECK, SCK_CYCLES, USE, input_beats
 from qsnn.hw.plan.parallel_cost import parallel_memories, parallel_parts
-from qsnn.hw.plan.serial_cost import encoder_estimate, serial_memories, serial_parts
+from qsnn.hw.plan.serial_cost import (
+    encoder_estimate,
+    serial_memories,
+    serial_parts,
+    unroll_logic,
+    unroll_memory,
+)
 
-__all__ = ["Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate", "skip_lanes"]
+__all__ = ["Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate"]
 
 SPI_SAVES = 36  # cells of the serial line's; counted on an iCE40
 RECORDS = 110  # cells of a serial line without a protocol
@@ -33,13 +39,19 @@ class Estimate:
     layers: tuple
 
 
-def layer_estimate(name, planned, source_lanes, loadable=False, skip_lanes=1):
-    """{part: cells} and block RAMs of a layer in a family; its inputs have so many lanes."""
-    family, stage = FAMILIES[name], planned.stage
+def layer_estimate(name, layers, loadable=False):
+    """{part: cells} and block RAMs of the last of these planned layers, in a family."""
+    family, planned = FAMILIES[name], layers[-1]
+    stage, before = planned.stage, layers[-2] if len(layers) > 1 else None
     parts_of, memories_of = COSTS[planned.schedule]
-    parts = dict(parts_of(family, planned, source_lanes, skip_lanes))
+    lanes = before.stage.lanes if before else stage.simd
+    skip_lanes = layers[stage.skip.source].stage.lanes if stage.skip else 1
+    parts, memories = parts_of(family, planned, lanes, skip_lanes), memories_of(planned, loadable)
+    if planned.serial and before and not before.serial:
+        parts["unroll"] = unroll_logic(family, before.stage, stage)
+        memories["unroll buffer"] = unroll_memory(before.stage, stage)
     blocks = 0
-    for kind, memory in memories_of(planned, loadable).items():
+    for kind, memory in memories.items():
         copies = stage.pixels if "buffer" in kind else 1
         parts[kind] = copies * memory_logic(family, name, memory)
         blocks += copies * place(name, memory).blocks
@@ -97,11 +109,6 @@ def _digest(family, planned):
             + family.register(membranes + min(32, word)))
 
 
-def skip_lanes(stages, stage):
-    """Lanes of the layer that a skip comes from."""
-    return stages[stage.skip.source].lanes if stage.skip else 1
-
-
 def estimate(board, plan, *, bare=False, loadable=False, link="uart", encoder=""):
     """The :class:`Estimate` of a network on a board; the options as in
     :class:`qsnn.hw.board.cores.Options`.
@@ -109,10 +116,9 @@ def estimate(board, plan, *, bare=False, loadable=False, link="uart", encoder=""
     loadable |= any(stage.spram for stage in plan.stages)
     logic, blocks = core_estimate(board, plan, bare=bare, loadable=loadable, link=link,
                                   encoder=encoder)
-    layers, lanes = [], plan.stages[0].simd
-    for planned in plan.layers:
-        parts, used = layer_estimate(board.family, planned, lanes, loadable and not bare,
-                                     skip_lanes(plan.stages, planned.stage))
+    layers = []
+    for count in range(1, len(plan.layers) + 1):
+        parts, used = layer_estimate(board.family, plan.layers[:count], loadable and not bare)
         layers.append({part: round(cells) for part, cells in parts.items()})
-        logic, blocks, lanes = logic + sum(parts.values()), blocks + used, planned.stage.lanes
+        logic, blocks = logic + sum(parts.values()), blocks + used
     return Estimate(round(logic), blocks, tuple(layers))

@@ -132,7 +132,7 @@ def default_serial(layers, cycles=None):
     """
     foldings = []
     for layer in layers:
-        simd = min(8, 1 << (layer.n_in - 1).bit_length())
+        simd = min(8, layer.n_in)
         pe, readout = 1, layer.kind == "readout"
         taps = 1 if readout else layer.taps
         words = taps * ceil_div(layer.n_in, simd)

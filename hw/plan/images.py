@@ -92,9 +92,9 @@ def _beside(layer):
     return getattr(layer, "recurrent", None)
 
 
-def image_name(index, name):
-    """File of a memory image."""
-    return f"layer{index}_{name}.hex"
+def image_name(top, index, name):
+    """File of a memory image; those of networks with other tops may lie beside it."""
+    return f"{top}_layer{index}_{name}.hex"
 
 
 def write_hex(width, words):

@@ -35,14 +35,13 @@ class PlannedLayer:
         """name -> (width, words) of its memories, see :mod:`qsnn.hw.plan.images`."""
         return images.tables(self.layer, self.stage, self.parameters)
 
-    @property
-    def image_names(self):
-        """name -> file of the memory image, for each of them."""
-        return {name: images.image_name(self.index, name) for name in self.tables}
+    def image_names(self, top):
+        """name -> file of the memory image, for each of them, in a design with that top."""
+        return {name: images.image_name(top, self.index, name) for name in self.tables}
 
-    @property
-    def facts(self):
-        """What the JSON of a build says of it."""
+    def facts(self, top):
+        """What the JSON of a build with that top says of it."""
+        files = self.image_names(top)
         layer, stage, parameters = self.layer, self.stage, self.parameters
         facts = {
             "schedule": self.schedule,
@@ -53,7 +52,7 @@ class PlannedLayer:
             "pool_size": stage.window.pool_size if stage.window else 1,
             "steps": self.steps, "padded_neurons": stage.neurons, "weight_bits": stage.planes,
             "spram": stage.spram, "pixels": stage.pixels, "frac": layer.frac,
-            "memories": {name: {"file": f"memory/{self.image_names[name]}", "width": width,
+            "memories": {name: {"file": f"memory/{files[name]}", "width": width,
                                 "depth": len(words)}
                          for name, (width, words) in self.tables.items()},
             "buffer_bits": self.buffer_bits, "bias": _shape(parameters.bias_shape),
@@ -104,10 +103,9 @@ class ParallelLayer(PlannedLayer):
             total += stage.skip_words * stage.skip_elements
         return total * stage.bits * stage.steps * stage.pixels
 
-    @property
-    def facts(self):
+    def facts(self, top):
         stage = self.stage
-        return super().facts | {"padded_inputs": stage.words * stage.simd}
+        return super().facts(top) | {"padded_inputs": stage.words * stage.simd}
 
 
 class SerialLayer(PlannedLayer):
@@ -131,12 +129,11 @@ class SerialLayer(PlannedLayer):
         """Of the lists of two steps."""
         return 2 * self.stage.words * self.stage.entry_bits
 
-    @property
-    def facts(self):
+    def facts(self, top):
         stage = self.stage
         bits = (self.parameters.sum_max.bit_length() if stage.readout
                 else self.layer.membrane_bits)
-        return super().facts | {
+        return super().facts(top) | {
             "taps": stage.taps, "recurrent": stage.recurrent, "sparse": stage.sparse,
             "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),
                                 "without_spikes": int(stage.step_cycles(0))},

@@ -12,6 +12,7 @@ from qsnn.hw.plan.cost import (
     parameter_memories,
     score_logic,
     tree_logic,
+    writer_logic,
 )
 from qsnn.hw.plan.latency import synapse_latency
 
@@ -62,13 +63,6 @@ def hold_logic(family, stage, sum_max):
     sums = stage.pixels * stage.pe * (1 if stage.readout else stage.steps)
     moved = sums if family.flip_flops else sums - stage.lanes
     return moved * bits_of(sum_max)
-
-
-def writer_logic(family, stage, source_lanes, elements=None):
-    """Beats collected into words, of SIMD elements or of those of a skip."""
-    beat = stage.bits * stage.steps * source_lanes
-    ratio = (elements or stage.simd) // source_lanes
-    return 0 if ratio == 1 else family.register((ratio - 1) * beat) + ratio * beat + 2 * ratio
 
 
 def control_logic(family, stage):

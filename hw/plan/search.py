@@ -8,7 +8,7 @@ from math import ceil, isqrt, prod
 from amaranth.utils import ceil_log2
 
 from qsnn.hw.plan.blocks import SPRAM_DEPTH, SPRAM_WIDTH, Memory, place
-from qsnn.hw.plan.estimate import core_estimate, estimate, layer_estimate, skip_lanes
+from qsnn.hw.plan.estimate import core_estimate, estimate, layer_estimate
 from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, Folding, SerialFolding
 from qsnn.hw.plan.layers import ParallelLayer, SerialLayer
 from qsnn.hw.plan.line import MAX_WORDS
@@ -144,10 +144,8 @@ class Search:
         source, planned = layers[max(0, index - 1)].stage, layers[index]
         key = index, planned.stage, source.lanes
         if key not in self.known:
-            parts, blocks = layer_estimate(
-                self.board.family, planned, source.lanes if index else planned.stage.simd,
-                self.loadable and not self.options.get("bare"),
-                skip_lanes([layer.stage for layer in layers], planned.stage))
+            parts, blocks = layer_estimate(self.board.family, layers[:index + 1],
+                                           self.loadable and not self.options.get("bare"))
             self.known[key] = sum(parts.values()), blocks
         return self.known[key]
 

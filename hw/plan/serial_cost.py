@@ -9,9 +9,15 @@ from qsnn.hw.plan.cost import (
     parameter_memories,
     score_logic,
     tree_logic,
+    writer_logic,
 )
+from qsnn.hw.plan.folding import FoldingError
 
-__all__ = ["encoder_estimate", "serial_memories", "serial_parts"]
+__all__ = ["encoder_estimate", "serial_memories", "serial_parts", "unroll_logic",
+           "unroll_memory"]
+
+FIXED = 35  # cells of a layer's control, beside those of a parallel one's
+FAMILY_LIKE = {"gowin": "ecp5"}  # a guess
 
 
 def serial_parts(family, planned, source_lanes, skip_lanes=1):
@@ -56,8 +62,8 @@ def control_logic(family, stage):
     counters = (stage.words, stage.words, stage.groups, stage.neurons // stage.lanes,
                 stage.beats, stage.words * stage.groups)
     delays = 3 * stage.simd + 4 * address + 4 * ceil_log2(max(2, stage.neurons)) + 40
-    return fixed + bit * sum(map(ceil_log2, map(lambda n: max(2, n), counters))) + family.register(
-        delays)
+    return (FIXED + fixed + bit * sum(ceil_log2(max(2, counter)) for counter in counters)
+            + family.register(delays))
 
 
 def serial_memories(planned, loadable=False):
@@ -80,13 +86,31 @@ def serial_memories(planned, loadable=False):
     return memories | parameter_memories(planned)
 
 
-# what the encoders take, measured: (logic cells, block RAMs) of a family
+def unroll_logic(family, source, stage):
+    """What hands on an image's steps one after the other, see :mod:`qsnn.hw.serial.unroll`."""
+    word = source.sequence * stage.simd
+    return (90 + writer_logic(family, stage, source.lanes) * source.sequence
+            + family.register(word) + word / 2)
+
+
+def unroll_memory(source, stage):
+    """Its buffer of two images."""
+    return Memory(source.sequence * stage.simd,
+                  (1 << ceil_log2(stage.in_words)) + stage.in_words, written=True)
+
+
+# what the encoders take, measured with the networks that they stand before: (logic, block RAMs)
 ENCODERS = {
-    "ecg": {"ice40": (0, 0), "ecp5": (0, 0)},
-    "spoken-digits": {"ice40": (0, 0), "ecp5": (0, 0)},
+    "ecg": {"ice40": (640, 2), "ecp5": (810, 1)},
+    "spoken-digits": {"ice40": (195, 3), "ecp5": (340, 2)},
 }
 
 
 def encoder_estimate(name, family):
-    """Logic cells and block RAMs of an encoder of :mod:`qsnn.hw.serial.encoders`."""
-    return ENCODERS[name][family]
+    """Logic cells and block RAMs of an encoder of :mod:`qsnn.hw.serial.encoders`.
+
+    Raises :class:`qsnn.hw.plan.folding.FoldingError`.
+    """
+    if name not in ENCODERS:
+        raise FoldingError(f"no encoder {name!r}: there is {', '.join(ENCODERS)}")
+    return ENCODERS[name][FAMILY_LIKE.get(family, family)]

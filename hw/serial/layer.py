@@ -22,7 +22,7 @@ def serial_layer(plan, index, *, files, loadable):
     files: as for :class:`qsnn.hw.network.Network`. Nothing in it can be loaded.
     """
     planned = plan.layers[index]
-    names = planned.image_names if files else None
+    names = planned.image_names(files) if files else None
     if planned.stage.readout:
         return SerialReadout(planned.stage, planned.parameters, tables=planned.tables, files=names)
     taker = plan.stages[index + 1]
