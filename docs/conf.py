@@ -21,6 +21,7 @@ autodoc_mock_imports = ["cocotb", "cocotb_tools"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_default_options = {"no-value": True}
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"
 
 # code of Amaranth in docstrings is marked as Amaranth's own docstrings mark it
@@ -36,14 +37,14 @@ ENTRY = re.compile(r"[\w*, ]+ : ")
 def two_columns(app, what, name, thing, options, lines):
     """Names and, in a second column, what they mean: a list of definitions.
 
-    It ends with an empty line, or where a line has no word that ends before the column.
+    It ends with an empty line, or with a sentence: no small word ends before the column there.
     """
     text, column = [], 0
     for line in lines:
         match = COLUMN.match(line)
         if match and (column or not text or not text[-1]):
             column = match.end()
-        elif column and not re.fullmatch(r"\w*\s*", line[:column]):
+        elif column and not re.fullmatch(r"([a-z_]\w*)?\s*", line[:column]):
             text.append("")
             column = 0
         elif not line.strip():

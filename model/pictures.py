@@ -58,7 +58,7 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
     invert  of dark images on a bright ground: True turns all images, False takes them as they are
     say     called with a sentence for each thing that is converted
     name    of the array, in sentences
-    Raises :class:`DataError`.
+    Raises :class:`qsnn.model.data.DataError`.
     """
     array = _bytes(np.asarray(images), name, say)
     found = _laid_out(array, n_in, image, name, say)

@@ -161,7 +161,7 @@ class Accelerator:
         return samples
 
     def bitstream(self, *, seeds=1, patchable=False, say=print):
-        """Place, route and pack: a :class:`qsnn.results.Bitstream`, in :attr:`folder`/<board>/.
+        """Place, route and pack: a :class:`qsnn.results.Bitstream`, in ``<folder>/<board>/``.
 
         seeds      of place and route; the fastest is kept
         patchable  :func:`qsnn.hw.board.patch.patch` can put other weights into it
