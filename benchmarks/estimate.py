@@ -78,9 +78,8 @@ SERIAL = [
     ("mnist-128-b2", "8,1 16,8 serial=1", "link"),
     ("100-40-30-10 T8 b4 p1", "8,6,2 10,8,6 serial=1", "bare"),
 ]
-ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, index < 3)
-         for board in ("icebreaker", "colorlight-i5")
-         for index, (name, folding, core) in enumerate(SERIAL)}
+ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, True)
+         for board in ("icebreaker", "colorlight-i5") for name, folding, core in SERIAL}
 TEXT = """# Estimate and measurement
 
 What `hw/plan/estimate.py` says before synthesis and what the tools find: `python -m
