@@ -137,8 +137,8 @@ def main(
         foldings, found = choose(
             description, board=target, hz=hz, fit=fit, fps=target_fps, samples=samples, units=units,
             serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense, file=folding,
-            cycles=cycles, estimate=dict(bare=bare, loadable=loadable, link=link,
-                                         encoder=encoder))
+            cycles=cycles, estimate=dict(bare=bare, loadable=loadable, patchable=patchable,
+                                         link=link, encoder=encoder))
         folder = build(description, foldings, name, out, loadable=loadable, events=events,
                        encoder=encoder)
         if bitstream:

@@ -82,6 +82,12 @@ def main(
             raise BuildError(f"{sim or build} has no host link for images: run "
                              "qsnn simulate, or qsnn stream --sim ecg")
         description = load_alike(find_network(model), built) if model else built
+        # what is wrong with them shall not be said after minutes of compiling
+        asked = (pictures, dataset, images or None, invert, data_dir)
+        found = _samples(*asked, description.n_in, description.input_map) if description else None
+        for path in pictures or ():
+            if not path.is_file():
+                raise DataError(f"{path}: no such file")
         with ExitStack() as stack:
             board = stack.enter_context(
                 _simulate(stack, sim, facts, built, link) if sim
@@ -91,14 +97,7 @@ def main(
                 _prepare(board, facts, description)
             elif hello.memories:
                 print("the network is what was loaded last: --build compares and loads")
-            image = description.input_map if description else None
-            if dataset:
-                pixels, truth = load_images(dataset, "test", data_dir)
-                pixels, truth = pixels[:images or None], truth[:images or None]
-                pixels = as_pixels(pixels, hello.n_in, image, invert=False, name=dataset)
-                names = [f"{dataset} {index}" for index in range(len(pixels))]
-            else:
-                (names, pixels), truth = _read(pictures, hello.n_in, image, invert), None
+            names, pixels, truth = found or _samples(*asked, hello.n_in, None)
             pixels = quantize_pixels(pixels, hello.input_bits)
             start = time.monotonic()
             with Bar(len(pixels)) as bar:
@@ -153,12 +152,16 @@ def _prepare(board, facts, description):
               f"{size / (time.monotonic() - start):,.0f} bytes/s")
 
 
-def _read(pictures, n_in, image, invert):
-    """Names and pixels of 8 bits of the images in files."""
+def _samples(pictures, dataset, count, invert, data_dir, n_in, image):
+    """Names, pixels of 8 bits and labels, or None, of images in files or of a data set."""
+    if dataset:
+        pixels, truth = load_images(dataset, "test", data_dir)
+        pixels = as_pixels(pixels[:count], n_in, image, invert=False, name=dataset)
+        return [f"{dataset} {index}" for index in range(len(pixels))], pixels, truth[:count]
     parts = [read_pictures(path, n_in, image, invert=invert) for path in pictures]
     names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
              for path, part in zip(pictures, parts, strict=True) for index in range(len(part))]
-    return names, np.concatenate(parts)
+    return names, np.concatenate(parts), None
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
 from qsnn.hw.emit.build import find_network, open_build
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
-from qsnn.hw.plan.folding import Folding
+from qsnn.hw.plan.folding import Folding, FoldingError
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import MARGIN, Search
 from qsnn.model.description import load
@@ -226,6 +226,26 @@ def test_serial_layers(name, board, serial):
     small = choose_for_board(description, board, hz=12_000_000, serial=serial, fps=fps)
     assert 12e6 / small.plan.cycles >= fps
     assert small.estimate.logic < found.estimate.logic
+
+
+def test_more_weights_than_a_board_remembers():
+    """Said at once: no folding makes them fewer."""
+    description = random_description(np.random.default_rng(0), widths=(1500, 1000, 10),
+                                     time_steps=1)
+    sentence = (f"the network has {description.weight_bits:,} bits of weights, the iCEBreaker 1.0 "
+                "remembers 1,255,936 at most, in RAM and LUTs: take a smaller network, "
+                "or a larger device: the ULX3S 85F remembers enough")
+    with pytest.raises(FitError, match=re.escape(sentence)):
+        choose_for_board(description, BOARDS["icebreaker"], hz=24_000_000)
+
+
+def test_a_folding_larger_than_any_device():
+    description = random_description(np.random.default_rng(0), widths=(1024, 512, 10),
+                                     time_steps=2, input_bits=4)
+    plan(description, [Folding(512, 512), Folding(1, 1)])
+    with pytest.raises(FoldingError, match="layer 0: PE 512 x SIMD 1024 x bits 4 is more than "
+                                           "1,048,576 synapses at once, for which no device"):
+        plan(description, [Folding(512, 1024), Folding(1, 1)])
 
 
 def test_a_stream_that_is_too_fast():

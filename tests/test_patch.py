@@ -16,8 +16,10 @@ from qsnn.hw.board.cores import FlowError, Options
 from qsnn.hw.board.filling import FillError, fill, placeholders, with_contents
 from qsnn.hw.board.flow import implement
 from qsnn.hw.board.toolchain import find
-from qsnn.hw.emit.build import build, contents, open_build
+from qsnn.hw.emit.build import build, contents, foldings_of, open_build
 from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.estimate import estimate
+from qsnn.hw.plan.network import plan
 from qsnn.model.description import save
 from tests.networks import random_description
 from tests.test_load import retrained
@@ -123,6 +125,16 @@ def test_patched(built):
     out = folder.parent / "again.bin"
     done = patch(folder, "--board", "icebreaker", "--model", folder / "network.qsnn", "--out", out)
     assert done.returncode == 0 and out.read_bytes() == before[place / "net.bin"]
+
+
+def test_the_estimate_knows(built):
+    """Every memory that is patched takes block RAM, however small: what --fit counts with."""
+    folder, _ = built
+    facts, description = open_build(folder)
+    whole = plan(description, foldings_of(facts))
+    used, _ = json.loads((folder / "icebreaker/result.json").read_text())["used"]["ICESTORM_RAM"]
+    assert estimate(BOARD, whole, patchable=True).blocks == used
+    assert estimate(BOARD, whole).blocks < used
 
 
 def test_netlists_have_the_contents(built):

@@ -63,6 +63,10 @@ def choose_for_board(description, board, *, hz, fps=None, serial=None, **options
     options["serial"] = first_serial(description, serial)
     if fps is None:
         best = _fastest(description, board, options)
+        if description.weight_bits > _memory_bits(board):
+            raise FitError(f"the network has {description.weight_bits:,} bits of weights, the "
+                           f"{board.title} remembers {_memory_bits(board):,} at most, in RAM and "
+                           f"LUTs: take a smaller network{_remembers(description)}")
         if best is None:
             other = _other_board(board, lambda other: _at(description, other, options, ANY))
             raise FitError(f"no folding of the network fits the {board.title}: " + (
@@ -127,9 +131,25 @@ def _problem(board, needs):
 
 
 def _searches(description, board, options):
+    if description.weight_bits > _memory_bits(board):
+        return  # no folding makes them fewer
     yield Search(description, board, **options)
     if board.spram_bits and options["serial"] == len(description.layers):
         yield Search(description, board, spram=True, **options)
+
+
+def _memory_bits(board):
+    """Bits that a board can remember at most: in RAMs, and 16 in each LUT."""
+    return board.ram_blocks * board.ram_bits + board.spram_bits + 16 * board.logic
+
+
+def _remembers(description):
+    """A board, or another device, that remembers so many bits of weights: words, or none."""
+    boards = sorted(BOARDS.values(), key=_memory_bits)
+    names = [other.title for other in boards if _memory_bits(other) >= description.weight_bits]
+    names += [name for name, _, blocks in LARGER
+              if blocks * BOARDS["ulx3s-85f"].ram_bits >= description.weight_bits]
+    return f", or a larger device: the {names[0]} remembers enough" if names else ""
 
 
 def _fastest(description, board, options):

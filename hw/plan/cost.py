@@ -140,8 +140,11 @@ def score_logic(family, stage, parameters):
             + 15 * ceil_log2(2 * stage.n_out))
 
 
-def parameter_memories(planned, loadable=False):
-    """name -> :class:`qsnn.hw.plan.blocks.Memory` of a layer's thresholds and biases."""
+def parameter_memories(planned, loadable=False, patchable=False):
+    """name -> :class:`qsnn.hw.plan.blocks.Memory` of a layer's thresholds and biases.
+
+    patchable: every bit may be another one in block RAM.
+    """
     layer, stage, parameters = planned.layer, planned.stage, planned.parameters
     # a sum has zeros there, nothing is carried over, and the leak shifts them out
     unused = 0 if stage.readout else min(parameters.frac, parameters.shift - 1)
@@ -151,9 +154,10 @@ def parameter_memories(planned, loadable=False):
                                   parameters.threshold_shape)
     memories = {}
     for name, (values, padding, shape) in contents.items():
-        width = (stage.lanes * shape.width if loadable
+        width = (stage.lanes * shape.width if loadable or patchable
                  else _varying(values, padding, shape, stage, unused))
-        memories[name] = Memory(width, stage.neurons // stage.lanes, loadable, loadable)
+        memories[name] = Memory(width, stage.neurons // stage.lanes, loadable, loadable,
+                                block=patchable)
     return memories
 
 

@@ -39,14 +39,15 @@ class Estimate:
     layers: tuple
 
 
-def layer_estimate(name, layers, loadable=False):
+def layer_estimate(name, layers, loadable=False, patchable=False):
     """{part: cells} and block RAMs of the last of these planned layers, in a family."""
     family, planned = FAMILIES[name], layers[-1]
     stage, before = planned.stage, layers[-2] if len(layers) > 1 else None
     parts_of, memories_of = COSTS[planned.schedule]
     lanes = before.stage.lanes if before else stage.simd
     skip_lanes = layers[stage.skip.source].stage.lanes if stage.skip else 1
-    parts, memories = parts_of(family, planned, lanes, skip_lanes), memories_of(planned, loadable)
+    parts = parts_of(family, planned, lanes, skip_lanes)
+    memories = memories_of(planned, loadable, patchable)
     if planned.serial and before and not before.serial:
         parts["unroll"] = unroll_logic(family, before.stage, stage)
         memories["unroll buffer"] = unroll_memory(before.stage, stage)
@@ -72,7 +73,8 @@ def inbox_bytes(plan, link):
     return image + 10 + (0 if slow else busy // byte)
 
 
-def core_estimate(board, plan, *, bare=False, loadable=False, link="uart", encoder=""):
+def core_estimate(board, plan, *, bare=False, loadable=False, patchable=False, link="uart",
+                  encoder=""):
     """Cells and block RAMs beside the layers: clock and reset, encoder, host link or harness."""
     family = FAMILIES[board.family]
     beat = _beat(plan)
@@ -88,7 +90,7 @@ def core_estimate(board, plan, *, bare=False, loadable=False, link="uart", encod
     if not plan.parallel:
         return logic + RECORDS + 2 * beat, blocks
     queues = [Memory(8, 1 << ceil_log2(inbox_bytes(plan, link)), written=True),
-              Memory(8, 256, written=True)]  # a reply
+              Memory(8, 256, written=True, block=patchable)]  # a reply
     return (logic + family.link - SPI_SAVES * (link == "spi") + family.load * loadable
             + sum(memory_logic(family, board.family, queue) for queue in queues),
             blocks + sum(place(board.family, queue).blocks for queue in queues))
@@ -109,16 +111,17 @@ def _digest(family, planned):
             + family.register(membranes + min(32, word)))
 
 
-def estimate(board, plan, *, bare=False, loadable=False, link="uart", encoder=""):
+def estimate(board, plan, *, bare=False, loadable=False, patchable=False, link="uart", encoder=""):
     """The :class:`Estimate` of a network on a board; the options as in
     :class:`qsnn.hw.board.cores.Options`.
     """
     loadable |= any(stage.spram for stage in plan.stages)
     logic, blocks = core_estimate(board, plan, bare=bare, loadable=loadable, link=link,
-                                  encoder=encoder)
+                                  patchable=patchable, encoder=encoder)
     layers = []
     for count in range(1, len(plan.layers) + 1):
-        parts, used = layer_estimate(board.family, plan.layers[:count], loadable and not bare)
+        parts, used = layer_estimate(board.family, plan.layers[:count], loadable and not bare,
+                                     patchable)
         layers.append({part: round(cells) for part, cells in parts.items()})
         logic, blocks = logic + sum(parts.values()), blocks + used
     return Estimate(round(logic), blocks, tuple(layers))

@@ -6,7 +6,7 @@ once, then time-serial ones. A stream has no end to wait for: all its layers are
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
+from math import ceil, prod
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from qsnn.model.layers import Readout
 
 __all__ = ["UNROLL_CYCLES", "Plan", "plan"]
 
+MAX_SYNAPSES = 1 << 20  # bits of inputs that meet weights in a cycle: two LUTs or so for each
 UNROLL_CYCLES = 4  # of a step between the two schedules, beside a cycle a word
 
 
@@ -131,9 +132,22 @@ def plan(description, foldings):
         serial = serial_stages(layers[parallel:], foldings[parallel:], parallel)
         begin = _beginning(description, foldings, parallel)
         stages = (*begin.stages[:parallel], *serial)
+    _check_size(stages)
     return Plan(tuple((SerialLayer if folding.serial else ParallelLayer)(
         index, layer, stage, description.time_steps) for index, (layer, stage, folding)
         in enumerate(zip(layers, stages, foldings, strict=True))), begin)
+
+
+def _check_size(stages):
+    """Whether any device has room for so many synapses at once: a circuit of more would be made for
+    minutes before some tool says so."""
+    for index, stage in enumerate(stages):
+        factors = {"PE": stage.pe, "SIMD": stage.simd, "pixels": stage.pixels,
+                   "time steps": stage.steps, "bits": stage.bits}
+        if prod(factors.values()) > MAX_SYNAPSES:
+            words = " x ".join(f"{name} {value}" for name, value in factors.items() if value > 1)
+            raise FoldingError(f"layer {index}: {words} is more than {MAX_SYNAPSES:,} synapses at "
+                               "once, for which no device has room: take fewer")
 
 
 def _check_serial(description, foldings, parallel):

@@ -121,12 +121,13 @@ def _latency(stage):
     return 2 + synapse_latency(stage.simd, stage.bits, stage.steps if stage.readout else 1)
 
 
-def parallel_memories(planned, loadable=False):
+def parallel_memories(planned, loadable=False, patchable=False):
     """name -> :class:`qsnn.hw.plan.blocks.Memory` of a layer."""
     stage, parameters = planned.stage, planned.parameters
     weights = stage.pe * stage.simd - (SPRAM_WIDTH if stage.spram else 0)
     memories = {
-        "weights": Memory(max(0, weights), stage.reads * stage.groups, loadable, loadable),
+        "weights": Memory(max(0, weights), stage.reads * stage.groups, loadable, loadable,
+                          block=patchable),
         "buffer": Memory(stage.simd * stage.bits * stage.steps, stage.buffer_words
                          if stage.window else (1 << ceil_log2(stage.words)) + stage.words,
                          written=True),
@@ -134,7 +135,7 @@ def parallel_memories(planned, loadable=False):
     if stage.skip:
         memories["skip buffer"] = Memory(stage.skip_elements * stage.bits * stage.steps,
                                          stage.skip_words, written=True)
-    memories |= parameter_memories(planned, loadable)
+    memories |= parameter_memories(planned, loadable, patchable)
     if stage.readout:
         width = parameters.score_shape.width + 1
         memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)

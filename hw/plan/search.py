@@ -145,7 +145,8 @@ class Search:
         key = index, planned.stage, source.lanes
         if key not in self.known:
             parts, blocks = layer_estimate(self.board.family, layers[:index + 1],
-                                           self.loadable and not self.options.get("bare"))
+                                           self.loadable and not self.options.get("bare"),
+                                           self.options.get("patchable", False))
             self.known[key] = sum(parts.values()), blocks
         return self.known[key]
 

@@ -66,11 +66,12 @@ def control_logic(family, stage):
             + family.register(delays))
 
 
-def serial_memories(planned, loadable=False):
+def serial_memories(planned, loadable=False, patchable=False):
     """name -> :class:`qsnn.hw.plan.blocks.Memory` of a layer; nothing in it can be loaded."""
     stage, parameters = planned.stage, planned.parameters
     beats = stage.neurons // stage.lanes
-    memories = {"weights": Memory(stage.pe * stage.simd, stage.reads * stage.groups)}
+    memories = {"weights": Memory(stage.pe * stage.simd, stage.reads * stage.groups,
+                                  block=patchable)}
     for name, depth in (("arrived", stage.in_words), ("kept", stage.kept_words)):
         if depth:
             memories[name] = Memory(stage.entry_bits, (1 << ceil_log2(depth)) + depth,
@@ -83,7 +84,7 @@ def serial_memories(planned, loadable=False):
     else:
         memories["membranes"] = Memory(stage.lanes * parameters.bits, max(2, beats),
                                        written=True, block=True)
-    return memories | parameter_memories(planned)
+    return memories | parameter_memories(planned, patchable=patchable)
 
 
 def unroll_logic(family, source, stage):
