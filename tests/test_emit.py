@@ -66,7 +66,7 @@ def test_no_multiplier(files):
     cells = set(re.findall(r"cell \$(\w+)", rtlil.convert(Network(network(), FOLDINGS))))
     assert "add" in cells
     assert not cells & {"mul", "div", "mod", "pow", "divfloor", "modfloor", "macc"}
-    source = files["net.v"].partition("\nmodule qsnn_")[0]  # parameters are multiplied there
+    source = files["net.v"].partition("\nmodule net_")[0]  # parameters are multiplied there
     source = re.sub(r"/\*.*?\*/|\(\*.*?\*\)", "", source)
     assert " + " in source and not re.search(r" [*/%] ", source)
 
@@ -76,8 +76,10 @@ def test_self_contained(files):
     source = files["net.v"]
     modules = re.findall(r"^module (\\\S+|\w+)", source, re.MULTILINE)
     assert len(modules) == len(set(modules)) and modules[0] == "net"
-    assert {"qsnn_rom", "qsnn_accumulator"} <= set(modules)
-    assert set(re.findall(r"^ +(qsnn_\w+) ", source, re.MULTILINE)) <= set(modules)
+    assert {"net_rom", "net_accumulator"} <= set(modules)
+    assert set(re.findall(r"^ +(net_\w+) ", source, re.MULTILINE)) <= set(modules)
+    # every module begins with the top's name: another network's have others
+    assert all(re.match(r"\\?net\b|net_", module) for module in modules)
     assert not any(str(ROOT) in text for text in files.values())
     for name in files:
         if name.startswith("memory/"):
@@ -95,7 +97,8 @@ def test_facts(files):
     assert facts["description_sha256"] == description.hash
     assert facts["verilog_sha256"] == hashlib.sha256(files["net.v"].encode()).hexdigest()
 
-    header = re.search(r"module net\((.*?)\);(.*?)\n\n", files["net.v"] + "\n\n", re.DOTALL)
+    header = re.search(r"module net #\(.*?\) \((.*?)\);(.*?)\n\n", files["net.v"] + "\n\n",
+                       re.DOTALL)
     for name, port in facts["ports"].items():
         width = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
         assert f"{port['direction']} {width}{name};" in header[2]
@@ -103,7 +106,7 @@ def test_facts(files):
     assert facts["ports"]["i_payload"] == {
         "width": 6, "direction": "input", "pixel_bits": 2, "pixels": 3, "beats_per_image": 3}
     output = facts["ports"]["o_payload"]
-    assert output["beats_per_image"] == 3
+    assert output["beats_per_result"] == 3
     end = 0
     for field in ("score", "label", "last"):
         assert output["fields"][field]["offset"] == end
@@ -166,6 +169,7 @@ def test_report(files):
     ("2 x net", "qsnn_2_x_net"), ("_net", "qsnn__net"), ("", "qsnn_"), ("größe", "gr__e"),
     ("ü", "qsnn__"), ("a.b$c", "a_b_c"), ("..", "qsnn___"),
     # names of the modules that are written by hand
+    ("wire", "qsnn_wire"), ("Entity", "qsnn_Entity"), ("clk", "qsnn_clk"), ("wired", "wired"),
     ("qsnn_rom", "qsnn_qsnn_rom"), ("qsnn-rom", "qsnn_qsnn_rom"), ("qsnn", "qsnn")])
 def test_module_name(name, module):
     assert module_name(name) == module

@@ -89,7 +89,7 @@ def test_other_weights():
     infer = [Frame(Request.INFER, 1, payload)
              for payload in protocol.pack_images(device.hello, images)]
     writes, crcs = requests(device.hello, plan(other, FOLDINGS).tables)
-    old, old_crcs = requests(device.hello, device.network.tables)
+    old, old_crcs = requests(device.hello, device.network.plan.tables)
     count = len(crcs)
     assert old_crcs != crcs and device.hello.memories == count
     none = Frame(Request.CRC, 3, bytes([count]))

@@ -1,11 +1,12 @@
 # amaranth: UnusedElaboratable=no
 import random
+from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
 
+from qsnn.hw import core
 from qsnn.hw.core.rom import LoadPort, Rom, word_bytes
-from qsnn.hw.emit.artefacts import HERE
 from tests.simulation import waveform
 
 
@@ -31,7 +32,7 @@ def test_file():
     for parameter, value in (("WIDTH", "19"), ("DEPTH", "5"), ("ADDRESS", "3"),
                              ("FILE", '"layer0_weights.hex"')):
         assert f"parameter \\{parameter} {value}\n" in cell
-        assert f"parameter {parameter} =" in (HERE / "rom.v").read_text()
+        assert f"parameter {parameter} =" in (Path(core.__file__).parent / "rom.v").read_text()
     assert "$mem" not in text and "$meminit" not in text
     for port in ("clk", "address", "word"):
         assert f"connect \\{port} " in cell

@@ -57,9 +57,13 @@ DEFAULT = """
 
 
 def module_name(name):
-    """A Verilog identifier for a network's name; those of our own cells begin with ``qsnn_``."""
+    """A Verilog identifier for a network's name.
+
+    Those of our own cells begin with ``qsnn_``, and so does what would be a keyword or a port.
+    """
     word = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return word if re.match(r"(?!qsnn_)[A-Za-z]", word) else f"qsnn_{word}"
+    free = re.match(r"(?!qsnn_)[A-Za-z]", word) and word.lower() not in TAKEN
+    return word if free else f"qsnn_{word}"
 
 
 def port_names(component):

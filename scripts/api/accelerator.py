@@ -145,7 +145,8 @@ class Accelerator:
         model is a warning, and in the result. Raises :class:`qsnn.sim.tools.SimulationError`.
         """
         samples = self._samples(images, invert)
-        facts, description = builds.open_build(self.folder)
+        # whatever the memory images are now: that is what is compared
+        facts, description = builds.open_build(self.folder, images=False)
         outcome = workload.run(self.folder, facts, description, samples, progress=progress)
         golden = infer(description, samples.samples, trace=True) if trace else None
         simulation = Simulation.of(outcome, golden)
