@@ -110,7 +110,7 @@ def test_new_weights_need_no_new_verilog(small, tmp_path):
     stages = [(layer["pe"], layer["simd"]) for layer in facts["layers"]]
     pe, simd = (",".join(map(str, column)) for column in zip(*stages, strict=True))
     new = build(other, choose_folding(other, pe=pe, simd=simd), "small", tmp_path)
-    assert (new / "small.v").read_bytes() == (folder / "small.v").read_bytes()
+    assert (new / "qsnn_small.v").read_bytes() == (folder / "small.v").read_bytes()
     old = {path: path.read_text() for path in (folder / "memory").iterdir()}
     try:
         for path in old:
@@ -134,7 +134,7 @@ def test_broken_verilog(small, tmp_path):
     _, facts, description, pixels = small
     folder = build(description, [*map(lambda layer: choose_folding(description)[layer], range(3))],
                    "small", tmp_path)
-    source = folder / "small.v"
+    source = folder / "qsnn_small.v"
     source.write_text(source.read_text().replace("endmodule", "endmodul", 1))
     with pytest.raises(SimulationError, match="verilator failed, see .*verilator.log"):
         simulate(folder, facts, description, pixels)

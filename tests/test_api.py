@@ -219,7 +219,7 @@ def test_folder(net, tmp_path):
     """A temporary one, gone with its object, until one is asked for."""
     acc = qsnn.compile(net, folding=ROWS)
     temporary = acc.folder
-    assert temporary.name == "small" and (temporary / "small.v").exists()
+    assert temporary.name == "small" and (temporary / "qsnn_small.v").exists()
     acc.build(tmp_path / "mine")
     assert acc.folder == tmp_path / "mine"
     del acc

@@ -364,7 +364,7 @@ def test_loadable(run, work):
     for name, width, words in found:
         text = (folder / "memory" / f"{name}.hex").read_text()
         assert read_hex(text, width, len(words)) == words
-    assert "load_write" in (folder / "small.v").read_text()
+    assert "load_write" in (folder / "qsnn_small.v").read_text()
 
 
 def test_load_alike(tmp_path):
