@@ -118,13 +118,13 @@ def _compile(work, family, stage, memory, loaded, cycles):
     effort = "-O1" if cycles > LONG else "-O0"
     for name in ("stages.cpp", "words.h"):
         shutil.copy(HERE / name, work)
+    (work / "memory").symlink_to(memory.resolve())
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", "2", "--prefix", "Vtop", "--Mdir", "model",
         "--top-module", "top", "-o", "../stages", "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
         "-CFLAGS", "-I..",
         "-MAKEFLAGS", f"OPT_FAST={effort} OPT_SLOW=-O0 OPT_GLOBAL=-O0",
-        "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp",
-        f'-DQSNN_MEMORY_DIR="{memory.resolve()}"']
+        "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp"]
     if loaded:
         command += ["-CFLAGS", "-DHARNESS_LOAD"]
     if stage == "rtl":
