@@ -3,6 +3,8 @@
 # make boards  add the tools that make bitstreams and load them into boards
 # make docs    the pages of docs/ and the API reference, build/docs/index.html
 # make test    everything that CI runs
+# make whole   whole test sets through networks with large maps, the golden model and the Verilog:
+#              hours, after changes of the arithmetic or of committed networks
 # make clean   remove all that these made
 
 PYTHON ?= python3
@@ -11,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requi
 
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: setup demo boards docs test clean
+.PHONY: setup demo boards docs test whole clean
 
 setup: .venv/setup
 
@@ -36,6 +38,9 @@ test: .venv/setup-test docs
 	$(BIN)/python -m pytest -n auto tests
 	PYTHONWARNINGS=error $(BIN)/python -m pytest -n auto sim
 	PYTHONWARNINGS=error SIM=icarus $(BIN)/python -m pytest -n auto sim -m smoke
+
+whole: .venv/setup-test
+	$(BIN)/python -m pytest -n auto -m whole
 
 clean:
 	rm -rf .venv build docs/api *.egg-info .pytest_cache .ruff_cache sim_build
