@@ -26,7 +26,7 @@ from qsnn.hw.plan.line import input_beats
 from qsnn.hw.plan.window import ceil_div
 from qsnn.sim import ecp5
 from qsnn.sim.beats import pack_images, unpack_results
-from qsnn.sim.compiled import watch
+from qsnn.sim.compiled import most_idle, watch
 from qsnn.sim.icebox import unpacked_verilog
 from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
 from qsnn.sim.tools import SimulationError, run, verilator_environment
@@ -36,7 +36,6 @@ __all__ = ["STAGES", "Comparison", "check"]
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
 LONG = 500_000  # cycles in all, from which a faster simulation is worth compiling longer
-MAX_IDLE = 1_000_000  # cycles, beyond those of an image, after which a network has stopped
 STAGES = {"ice40": ("rtl", "synth", "routed", "bitstream"), "ecp5": ("rtl", "synth", "routed")}
 
 
@@ -227,7 +226,7 @@ def check(folder, board, facts, description, layout, workload, result, *, bitstr
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
                    str(images), str(beats), str(size * description.classes),
-                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * layout.latency),
+                   str(DIGEST_BITS * len(expected)), str(most_idle(layout.latency)),
                    "+verilator+rand+reset+2",
                    "+verilator+seed+1"]
         watch(command, place, partial(progress, stage))
