@@ -22,12 +22,14 @@ from qsnn.model.recordings import TASKS
 from qsnn.model.training import Recipe
 from tests.streams import recorded
 from tests.test_export import images, random_maps_net, random_net
+from tests.whole import parts
 
 torch.set_num_threads(1)
 
 SAMPLES = 500  # of streams; their training compared all
 MAPS = 100  # images through convolutions, each has thousands of neurons
-NETWORKS = sorted(Path(data.__file__).parent.glob("networks/*.qsnn"))
+FOLDER = Path(data.__file__).parent / "networks"
+NETWORKS = sorted(FOLDER.glob("*.qsnn"))
 
 
 @cache
@@ -45,15 +47,11 @@ test_set.__test__ = False
 
 
 def network_parameters(test):
-    """Networks, and whether the whole test set goes through them."""
-    rows = []
-    for path in NETWORKS:
-        maps = load(path).input_map is not None
-        rows.append(pytest.param(path, not maps, id=path.stem))
-        if maps:  # up to half an hour of one processor
-            rows.append(pytest.param(path, True, id=f"{path.stem}-whole", marks=[
-                pytest.mark.whole, pytest.mark.timeout(7200)]))
-    return pytest.mark.parametrize("path, whole", rows)(test)
+    """Networks, and whether the whole test set goes through them: hours of convolutions."""
+    maps = {path.stem: load(path).input_map is not None for path in NETWORKS}
+    return pytest.mark.parametrize("name, whole", [
+        *(pytest.param(name, True, id=name) for name, large in maps.items() if not large),
+        *parts([name for name, large in maps.items() if large], False, True)])(test)
 
 
 def test_networks_are_there():
@@ -63,7 +61,8 @@ def test_networks_are_there():
 
 
 @network_parameters
-def test_every_spike_and_membrane(path, whole):
+def test_every_spike_and_membrane(name, whole):
+    path = FOLDER / f"{name}.qsnn"
     description, net = load(path), load_net(path.with_suffix(".safetensors"))
     pixels, labels = test_set(result_of(path)["recipe"]["dataset"], description.input_bits)
     assert description.stream or len(pixels) == 10_000
@@ -77,8 +76,9 @@ def test_every_spike_and_membrane(path, whole):
 
 
 @network_parameters
-def test_result(path, whole):
+def test_result(name, whole):
     """The numbers beside a network are those that its integers give; close to them, of some."""
+    path = FOLDER / f"{name}.qsnn"
     description, result = load(path), result_of(path)
     pixels, labels = test_set(result["recipe"]["dataset"], description.input_bits)
     expected, count = result["test"], len(labels)
