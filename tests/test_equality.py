@@ -17,6 +17,7 @@ from qsnn.model.description import Description, load
 from qsnn.model.equality import compare, load_net, save_net, trace
 from qsnn.model.experiment import by_class, command
 from qsnn.model.export import fold
+from qsnn.model.inference import infer
 from qsnn.model.qsnn import Config
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import Recipe
@@ -84,7 +85,7 @@ def test_result(name, whole):
     expected, count = result["test"], len(labels)
     if not whole:
         pixels, labels = pixels[:MAPS], labels[:MAPS]
-    found = golden.infer(description, pixels)
+    found = infer(description, pixels)
     correct = int((found.labels == labels).sum())
     if whole:
         measured = {"images": count, "correct": correct,
