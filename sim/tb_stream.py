@@ -26,7 +26,7 @@ RUSH, GAPS = (0,), (0, 0, 2, 0, 1, 9)
 
 # ns that the test may take: twice all steps, each through all layers and with gaps at its beats
 LIMIT = 10 * 3 * len(X) * (len(FACTS["layers"]) * FACTS["cycles_per_step"] + 4 * (
-    FACTS["ports"]["i__payload"]["words_per_step"] + CLASSES))
+    FACTS["ports"]["i_payload"]["words_per_step"] + CLASSES))
 
 
 def payloads():
