@@ -3,15 +3,20 @@
 # make boards  add the tools that make bitstreams and load them into boards
 # make docs    the pages of docs/ and the API reference, build/docs/index.html
 # make test    everything that CI runs
+# make quick   a part of that in minutes: tests/ without bitstreams, and of sim/ the smoke set
+# make whole   whole test sets through networks with large maps, the golden model and the Verilog:
+#              hours, after changes of the arithmetic or of committed networks
 # make clean   remove all that these made
 
 PYTHON ?= python3
 BIN := .venv/bin
+# a file whose fixture takes long is in a group, which one process has
+JOBS := -n auto --dist loadgroup
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: setup demo boards docs test clean
+.PHONY: setup demo boards docs test quick whole clean
 
 setup: .venv/setup
 
@@ -33,9 +38,18 @@ test: .venv/setup-test docs
 	$(call need,iverilog,apt install iverilog)
 	$(call need,icebox_vlog,apt install fpga-icestorm)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto tests
-	PYTHONWARNINGS=error $(BIN)/python -m pytest -n auto sim
-	PYTHONWARNINGS=error SIM=icarus $(BIN)/python -m pytest -n auto sim -m smoke
+	$(BIN)/python -m pytest $(JOBS) tests
+	PYTHONWARNINGS=error $(BIN)/python -m pytest $(JOBS) sim
+	PYTHONWARNINGS=error SIM=icarus $(BIN)/python -m pytest $(JOBS) sim -m smoke
+
+quick: .venv/setup-test
+	$(call need,g++,apt install g++)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(JOBS) tests -m "not slow and not whole"
+	PYTHONWARNINGS=error $(BIN)/python -m pytest $(JOBS) sim -m smoke
+
+whole: .venv/setup-test
+	$(BIN)/python -m pytest $(JOBS) -m whole
 
 clean:
 	rm -rf .venv build docs/api *.egg-info .pytest_cache .ruff_cache sim_build

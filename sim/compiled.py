@@ -17,7 +17,7 @@ from qsnn.sim.beats import pack_images, unpack_results
 from qsnn.sim.program import compiled, workspace
 from qsnn.sim.tools import SimulationError
 
-__all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing",
+__all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing", "most_idle",
            "run_program", "simulate", "watch"]
 
 HERE = Path(__file__).parent
@@ -61,6 +61,14 @@ class Outcome:
                 ("images/s at 50 MHz", f"{CLOCK / self.cycles_per_image:,.0f}")]
 
 
+def most_idle(latency):
+    """Cycles without any beat, in or out, after which a network hangs; an encoder takes hundreds.
+
+    latency: of the network, as planned.
+    """
+    return 5000 + 4 * latency
+
+
 def _layers_header(facts):
     """The names of the signals that the testbench watches, as C macros."""
     hidden = facts["layers"][:-1]
@@ -69,10 +77,11 @@ def _layers_header(facts):
         f"{layer['steps']}, {layer['membrane_bits']}, "
         f"{layer['positions']}, {layer['columns']}, {layer['pool_size']})"
         for index, layer in enumerate(hidden))
+    latency = facts.get("latency") or len(facts["layers"]) * facts["cycles_per_step"]
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"
     return "\n".join([
         f"#define LAYERS {rows}",
-        f"#define LATENCY {facts.get('latency', 0)}",
+        f"#define MOST_IDLE {most_idle(latency)}",
         f"#define SPIKES_VALID(index) {prefix}neurons__DOT__spikes_valid",
         f"#define SPIKES(index) {prefix}neurons__DOT__spikes",
         f"#define MEMBRANE_VALID(index) {prefix}neurons__DOT__membrane_valid",

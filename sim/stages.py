@@ -26,7 +26,7 @@ from qsnn.hw.plan.line import input_beats
 from qsnn.hw.plan.window import ceil_div
 from qsnn.sim import ecp5
 from qsnn.sim.beats import pack_images, unpack_results
-from qsnn.sim.compiled import watch
+from qsnn.sim.compiled import most_idle, watch
 from qsnn.sim.icebox import unpacked_verilog
 from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
 from qsnn.sim.tools import SimulationError, run, verilator_environment
@@ -36,7 +36,6 @@ __all__ = ["STAGES", "Comparison", "check"]
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
 LONG = 500_000  # cycles in all, from which a faster simulation is worth compiling longer
-MAX_IDLE = 1_000_000  # cycles, beyond those of an image, after which a network has stopped
 STAGES = {"ice40": ("rtl", "synth", "routed", "bitstream"), "ecp5": ("rtl", "synth", "routed")}
 
 
@@ -118,13 +117,13 @@ def _compile(work, family, stage, memory, loaded, cycles):
     effort = "-O1" if cycles > LONG else "-O0"
     for name in ("stages.cpp", "words.h"):
         shutil.copy(HERE / name, work)
+    (work / "memory").symlink_to(memory.resolve())
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", "2", "--prefix", "Vtop", "--Mdir", "model",
         "--top-module", "top", "-o", "../stages", "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
         "-CFLAGS", "-I..",
         "-MAKEFLAGS", f"OPT_FAST={effort} OPT_SLOW=-O0 OPT_GLOBAL=-O0",
-        "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp",
-        f'-DQSNN_MEMORY_DIR="{memory.resolve()}"']
+        "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp"]
     if loaded:
         command += ["-CFLAGS", "-DHARNESS_LOAD"]
     if stage == "rtl":
@@ -227,7 +226,7 @@ def check(folder, board, facts, description, layout, workload, result, *, bitstr
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
                    str(images), str(beats), str(size * description.classes),
-                   str(DIGEST_BITS * len(expected)), str(MAX_IDLE + 2 * layout.latency),
+                   str(DIGEST_BITS * len(expected)), str(most_idle(layout.latency)),
                    "+verilator+rand+reset+2",
                    "+verilator+seed+1"]
         watch(command, place, partial(progress, stage))

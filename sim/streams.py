@@ -15,9 +15,9 @@ class Stream:
 
     def __init__(self, dut, name):
         self.clk = dut.clk
-        self.payload = dut[f"{name}__payload"]
-        self.valid = dut[f"{name}__valid"]
-        self.ready = dut[f"{name}__ready"]
+        self.payload = dut[f"{name}_payload"]
+        self.valid = dut[f"{name}_valid"]
+        self.ready = dut[f"{name}_ready"]
 
     async def put(self, payloads, gaps=None):
         """Offer payloads; ``valid`` is low for the next of ``gaps`` cycles before each."""

@@ -24,6 +24,10 @@ with np.load("net.npz") as archive:
 CLASSES = DESCRIPTION.classes
 RUSH, GAPS = (0,), (0, 0, 2, 0, 1, 9)
 
+# ns that the test may take: twice all steps, each through all layers and with gaps at its beats
+LIMIT = 10 * 3 * len(X) * (len(FACTS["layers"]) * FACTS["cycles_per_step"] + 4 * (
+    FACTS["ports"]["i_payload"]["words_per_step"] + CLASSES))
+
 
 def payloads():
     """The beats of all steps, as numbers."""
@@ -72,7 +76,7 @@ class Monitor:
                 assert (rows[:steps] == (values[0, :steps].astype(int) & mask)).all(), index
 
 
-@cocotb.test(timeout_time=4, timeout_unit="ms")
+@cocotb.test(timeout_time=LIMIT, timeout_unit="ns")
 @cocotb.parametrize(
     i_gaps=[cocotb.Param(RUSH, "rush"), cocotb.Param(GAPS, "gaps")],
     o_gaps=[cocotb.Param(RUSH, "rush"), cocotb.Param(GAPS, "stalls")],

@@ -26,6 +26,9 @@ from qsnn.sim.workload import Workload
 from tests.networks import random_description, random_maps, random_pixels
 from tests.streams import random_stream
 
+# in one process: a bitstream is made once
+pytestmark = pytest.mark.xdist_group("stages")
+
 VERIFY = Path(__file__).parents[1] / "scripts" / "verify.py"
 IMAGES = 210
 

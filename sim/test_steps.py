@@ -17,10 +17,11 @@ from qsnn.sim.runner import simulate_stream
 from qsnn.sim.steps import simulate_steps
 from qsnn.sim.tools import SimulationError
 from tests.streams import random_serial, random_steps, random_stream, recorded
+from tests.whole import parts
 
 COCOTB = 8
 COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn") if load(path).stream)
-CYCLES = 8_000_000  # of a test: as many samples as they allow
+SOME, MANY = 2_000_000, 8_000_000  # cycles of a test: as many samples as they allow
 
 
 @pytest.mark.parametrize("seed", [
@@ -144,16 +145,16 @@ def test_sounds(tmp_path):
     assert 0.1 < x.mean() < 0.9 and all(rate > 0.01 for rate in outcome.rates)
 
 
-@pytest.mark.parametrize("name", COMMITTED)
-def test_committed(tmp_path, name):
-    """Test samples of real recordings through the Verilog: as many as minutes allow."""
+@pytest.mark.parametrize("name, cycles", parts(COMMITTED, SOME, MANY))
+def test_committed(tmp_path, name, cycles):
+    """Test samples of real recordings through the Verilog; whole sets of some: ``make whole``."""
     measured = json.loads((NETWORKS / f"{name}.json").read_text())
     description = load(NETWORKS / f"{name}.qsnn")
     facts, description = built(tmp_path, description, choose_folding(description))
     samples, labels = recorded(measured["recipe"]["dataset"])
     steps = samples.shape[1] // description.n_in
     dense = max(layer["cycles_per_step"]["dense"] for layer in facts["layers"])
-    count = max(30, min(len(samples), CYCLES // (dense * steps)))
+    count = max(30, min(len(samples), cycles // (dense * steps)))
     samples, labels = samples[:count], labels[:count]
     last = np.tile(np.arange(steps) == steps - 1, len(samples))
     outcome = simulate_steps(tmp_path / "stream", facts, description,

@@ -128,13 +128,16 @@ int main(int argc, char** argv) {
         if (top->i_valid) assign(top->i_payload, &beats[sent * words], words);
         top->eval();
         if (cycle >= 2) {
-            if (top->i_valid && top->i_ready && sent++ == 0) first_in = cycle;
+            idle++;
+            if (top->i_valid && top->i_ready) {
+                idle = 0;
+                if (sent++ == 0) first_in = cycle;
+            }
 #define LAYER(index, ...) \
             if (SPIKES_VALID(index)) layers[index].on_spikes(SPIKES(index)); \
             if (MEMBRANE_VALID(index)) layers[index].on_membrane(MEMBRANE(index));
             LAYERS
 #undef LAYER
-            idle++;
             if (top->o_valid && top->o_ready) {
                 uint64_t payload = word(top->o_payload, 0)
                     | static_cast<uint64_t>(word(top->o_payload, 1)) << 32;
@@ -145,7 +148,7 @@ int main(int argc, char** argv) {
                 if (received % (100 * classes) == 0)
                     std::fprintf(stderr, "%llu\n", (unsigned long long)(received / classes));
             }
-            if (idle > 10000000 + 4 * uint64_t{LATENCY}) { std::fprintf(stderr, "no output any more\n"); return 1; }
+            if (idle > MOST_IDLE) { std::fprintf(stderr, "no output any more\n"); return 1; }
         }
 #if VM_TRACE
         if (trace) trace->dump(10 * cycle);

