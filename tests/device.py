@@ -4,11 +4,13 @@ The decoder here is written a second time, block by block: it shares nothing wit
 the host uses.
 """
 
+import math
 import zlib
+from collections import deque
 
 from qsnn.hw.link.protocol import ERROR, OVERHEAD, REPLY, Code, Frame, Request, Status, encode
 
-__all__ = ["Device", "Line", "damage", "uncobs"]
+__all__ = ["Device", "Line", "Timed", "damage", "uncobs"]
 
 
 def uncobs(raw):
@@ -114,6 +116,45 @@ class Line:
 
     def close(self):
         pass
+
+
+class Timed(Line):
+    """A line with a clock, ``now`` in seconds: every byte takes ten bits of ``baudrate``, and a
+    request ``work`` seconds more. ``drip`` gives (seconds, bytes) that nobody asked for.
+
+    ``timeouts`` has those that a host has waited with.
+    """
+
+    def __init__(self, device, baudrate, *, work=lambda: 0, drip=()):
+        super().__init__(device)
+        self.baudrate, self.work, self.drip = baudrate, work, iter(drip)
+        self.now = self._sent = self._done = 0.0
+        self.timeouts = set()
+        self._coming = deque()  # (when it is there, byte)
+
+    @property
+    def in_waiting(self):
+        return sum(at <= self.now for at, _ in self._coming)
+
+    def write(self, raw):
+        self._sent = max(self.now, self._sent) + 10 * len(raw) / self.baudrate
+        for byte in self.device.feed(raw):
+            if self._done < self._sent:
+                self._done = self._sent + self.work()
+            self._done += 10 / self.baudrate
+            self._coming.append((self._done, bytes([byte])))
+
+    def read(self, size):
+        self.timeouts.add(self.timeout)
+        seconds, raw = next(self.drip, (math.inf, b""))
+        first = min(self.now + seconds, self._coming[0][0] if self._coming else math.inf)
+        if first > self.now + self.timeout:
+            self.now += self.timeout
+            return b""
+        if first == self.now + seconds:
+            self._coming.extendleft((first, bytes([byte])) for byte in reversed(raw))
+        self.now = max(self.now, first)
+        return b"".join(self._coming.popleft()[1] for _ in range(min(size, self.in_waiting)))
 
 
 def damage(random, raw):

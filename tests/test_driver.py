@@ -11,9 +11,19 @@ import pytest
 import serial
 
 from qsnn.hw.link import driver
-from qsnn.hw.link.driver import TRIES, Accelerator, LinkError
-from qsnn.hw.link.protocol import ERROR, REPLY, Frame, Hello, Request, Splitter, encode, pack_images
-from tests.device import Device, Line, damage
+from qsnn.hw.link.driver import LONGEST, TRIES, WALK, Accelerator, LinkError
+from qsnn.hw.link.protocol import (
+    ERROR,
+    REPLY,
+    Frame,
+    Hello,
+    Request,
+    Splitter,
+    encode,
+    encoded_bytes,
+    pack_images,
+)
+from tests.device import Device, Line, Timed, damage
 
 HELLO = Hello(input_bits=4, score_bytes=3, window=5, classes=4, pixels=3, beats=7, n_in=20,
               clock_khz=48_000, hash=bytes(range(16)))
@@ -203,21 +213,104 @@ def test_wrong_answers(answer, sentence):
     assert str(error.value) == sentence
 
 
-def test_babble_is_silence():
-    """Bytes that never end, at another speed for instance."""
-    source = random.Random(0)
+NOISE = random.Random(0)
+DRIPS = 5000  # more than a host may wait for
+FOREIGN = [encode(Frame(Request.HELLO + REPLY, sequence, HELLO.pack())) for sequence in range(256)]
 
-    class Babble:
-        in_waiting, timeout = 50, None
 
-        def write(self, raw):
-            pass
+def clocked(monkeypatch, line, **options):
+    """An accelerator whose time is that of the line."""
+    monkeypatch.setattr(driver.time, "monotonic", lambda: line.now)
+    monkeypatch.setattr(driver.secrets, "randbelow", lambda limit: 0)
+    return connect(line, **options)
 
-        def read(self, size):
-            return source.randbytes(size)
 
-    with pytest.raises(LinkError, match="no answer after 4 tries"):
-        connect(Babble())
+@pytest.mark.parametrize("drip", [
+    lambda: (NOISE.randbytes(1) for _ in range(DRIPS)),
+    lambda: (NOISE.randbytes(200) for _ in range(DRIPS)),
+    lambda: (b"\0" for _ in range(DRIPS)),
+    lambda: (FOREIGN[number % 128 + 128] for number in range(DRIPS)),
+    lambda: (encode(Frame(Request.INFER + REPLY, 1, bytes(13))) for _ in range(DRIPS)),
+], ids=["noise", "babble", "zeros", "foreign numbers", "another type"])
+@pytest.mark.parametrize("every", [0.2, 0.001])
+def test_whatever_drips_is_no_answer(drip, every, monkeypatch):
+    """A deadline by the clock: what comes without an end is as good as silence."""
+    line = Timed(Device(HELLO, None), 1_000_000, drip=((every, raw) for raw in drip()))
+    line.device.feed = lambda raw: b""  # nobody listens
+    with pytest.raises(LinkError) as error:
+        clocked(monkeypatch, line)
+    assert str(error.value) == NO_ANSWER.format(4)
+    patience = 0.3 + 20 * (encoded_bytes(0) + LONGEST) / 1e6
+    assert 4 * patience <= line.now < 4 * (patience + every) + 1e-6
+
+
+def test_drips_after_the_greeting(monkeypatch):
+    """The same where a board was there, and a request of several is never answered."""
+    line = Timed(device(), 1_000_000)
+    board = clocked(monkeypatch, line)
+    line.drip, begun = ((0.1, frame) for frame in 40 * FOREIGN[128:]), line.now
+    line.device.feed = lambda raw: b""
+    with pytest.raises(LinkError) as error:
+        board.infer(draw(9))
+    assert str(error.value) == NO_ANSWER.format(TRIES)
+    assert TRIES * 0.3 <= line.now - begun < TRIES * 0.45
+
+
+def test_a_dead_line_costs_its_timeouts(monkeypatch):
+    """The time-out that the port is given is what the host waits for, and nothing else is."""
+    for baud in (9_600, 1_000_000):
+        line = Timed(Device(HELLO, None), baud)
+        line.device.feed = lambda raw: b""
+        with pytest.raises(LinkError, match="no answer after 4 tries"):
+            clocked(monkeypatch, line, silence=0.05)
+        patience = 0.05 + 20 * (encoded_bytes(0) + LONGEST) / baud
+        assert line.timeouts == {patience} and line.now == pytest.approx(4 * patience)
+
+
+def test_how_a_port_is_opened(monkeypatch):
+    """It must take what is written in the time that all tries of a request have."""
+    line, asked = Timed(device(), 1_000_000), []
+    monkeypatch.setattr(driver.time, "monotonic", lambda: line.now)
+    monkeypatch.setattr(driver.serial, "Serial",
+                        lambda *args, **options: asked.append((args, options)) or line)
+    Accelerator.open("/dev/ttyX", baud=57_600, silence=0.25).close()
+    assert asked == [(("/dev/ttyX", 57_600), dict(write_timeout=TRIES * 0.25, exclusive=True))]
+
+
+@pytest.mark.parametrize("baud", [1_200, 1_000_000])
+def test_a_slow_line_is_not_silent(baud, monkeypatch):
+    """Large images, small silence: bytes on their way out and back are waited for."""
+    hello = dataclasses.replace(HELLO, n_in=900, beats=300)
+    line = Timed(Device(hello, result_of), baud)
+    board = clocked(monkeypatch, line, silence=0.01)
+    images = np.random.default_rng(0).integers(0, 16, (6, 900), np.uint8)
+    labels, _ = board.infer(images)
+    assert labels.tolist() == [result_of(payload)[-1] for payload in pack_images(hello, images)]
+    assert board.resent == 0 and line.now > 6 * 10 * 600 / baud
+
+
+def test_a_slow_clock_is_not_silent(monkeypatch):
+    """A CRC goes over all words of a memory, at the device's clock; its request says no length."""
+    longest = max(map(len, CONTENTS))
+    device = loadable()
+    device.hello = dataclasses.replace(device.hello, clock_khz=1)
+    line = Timed(device, 1_000_000)
+    board = clocked(monkeypatch, line)
+    line.work = lambda: longest * WALK / 1000
+    assert board.differing(MEMORIES) == [0, 1, 2] and board.resent == 0
+    assert line.now > 3 * longest * WALK / 1000 > 10
+
+
+@pytest.mark.parametrize("label", [4, 255, 1])
+def test_a_label_that_no_score_says(label):
+    """Of no class, or of one whose score is not the largest."""
+    raw = b"".join(score.to_bytes(3, "little", signed=True) for score in (5, -9, 7, 7))
+    board = connect(answers(greet, lambda f: (f.type + REPLY, f.sequence, raw + bytes([label]))))
+    with pytest.raises(LinkError) as error:
+        board.infer(draw(1))
+    assert str(error.value) == (
+        f"PORT: a reply with the label {label}, where class 2 of 4 has the largest score: the "
+        "board was configured anew, or breaks the protocol")
 
 
 @pytest.mark.parametrize("images, sentence", [

@@ -1,5 +1,6 @@
 import random
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,6 +133,20 @@ def test_hello():
 def test_no_hello(payload, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}$"):
         Hello.unpack(payload)
+
+
+@pytest.mark.parametrize("fields", [
+    dict(input_bits=0), dict(input_bits=9), dict(score_bytes=0), dict(score_bytes=9),
+    dict(window=0), dict(classes=0), dict(classes=248, score_bytes=1), dict(classes=60000),
+    dict(n_in=0), dict(pixels=0), dict(pixels=38, beats=1), dict(beats=9), dict(beats=11),
+    dict(beats=(1 << 32) - 1)])
+def test_a_greeting_without_sense(fields):
+    """Among them what a host has no room for: a score of 9 bytes, a reply longer than any."""
+    good = Hello(input_bits=8, score_bytes=2, window=4, classes=10, pixels=4, beats=10, n_in=37,
+                 clock_khz=1, hash=bytes(16))
+    assert Hello.unpack(good.pack()) == good
+    with pytest.raises(ValueError, match="^its greeting makes no sense$"):
+        Hello.unpack(replace(good, **fields).pack())
 
 
 @pytest.mark.parametrize("bits, pixels, n_in", [(8, 4, 37), (3, 5, 37), (1, 16, 16), (5, 1, 9)])

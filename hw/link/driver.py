@@ -8,6 +8,7 @@
 """
 
 import secrets
+import time
 import zlib
 from collections import deque
 from functools import partial
@@ -38,21 +39,21 @@ from qsnn.hw.link.protocol import (
 __all__ = ["BAUD", "Accelerator", "LinkError"]
 
 BAUD = 1_000_000
-SILENCE = 0.3  # seconds without a byte, beyond the time that a request needs, until it is lost
+SILENCE = 0.3  # seconds without an answer, beyond the time that a request needs, until it is lost
 TRIES = 16  # of a request
 WRITES = 64  # words under way: the line hides the time of an answer
 WALK = 20  # cycles that the device takes for a byte of a CRC, at most
 LOADS = 2  # of memories, until the device is none that can hold them
 GREETINGS = 4  # tries of the first request: what does not answer it is no accelerator
 LONGEST = encoded_bytes(MAX_REPLY)
-BABBLE = 16 * LONGEST  # bytes without a good frame: as good as silence
 
 
 class Accelerator:
     """An accelerator behind a port: a ``serial.Serial``, or what behaves like one.
 
     Every request is answered exactly once, or there is a :class:`LinkError`: what is lost on the
-    line, in either direction, is sent again.
+    line, in either direction, is sent again. How long that may take, a clock says: whatever else
+    comes, noise or the answers of others, does not count.
 
     line     an open port with ``read``, ``write``, ``in_waiting``, ``timeout`` and ``close``
     name     what it is called in errors
@@ -66,7 +67,6 @@ class Accelerator:
         self._silence = silence
         self._splitter = Splitter(LONGEST)
         self._sequence = secrets.randbelow(256)  # most likely not what another program began with
-        self._babble = 0
         self.resent = 0
         self._hello = None
         self._hello = self.hello()
@@ -144,6 +144,11 @@ class Accelerator:
         for done, (index, payload) in enumerate(answers, 1):
             labels[index], scores[index] = self._unpack(
                 hello.result_bytes, payload, lambda raw: unpack_result(hello, raw))
+            best = scores[index].argmax()  # of equal ones the first
+            if labels[index] != best:
+                raise LinkError(f"{self._name}: a reply with the label {labels[index]}, where "
+                                f"class {best} of {hello.classes} has the largest score: the "
+                                "board was configured anew, or breaks the protocol")
             progress(done)
         return labels, scores
 
@@ -220,6 +225,7 @@ class Accelerator:
             kind, payload = requests[index]
             self._write(before + encode(Frame(kind, sequence, payload)))
 
+        since = time.monotonic()  # of the last answer, or of what was sent again
         before = DELIMITER  # the line may be in any state
         while todo or waiting:
             while todo and len(waiting) < window:
@@ -228,9 +234,13 @@ class Accelerator:
                 send(self._sequence, todo.popleft(), before)
                 before = b""
             size = max(len(requests[index][1]) for index in waiting.values())
-            frames = self._read(encoded_bytes(size), seconds)
-            lost = list(waiting) if frames is None else []
-            for frame in frames or []:
+            # the longest request may still be on its way out, and the longest reply comes back
+            patience = (self._silence + seconds + 20 * (encoded_bytes(size) + LONGEST)
+                        / getattr(self._line, "baudrate", BAUD))
+            raw = self._read(patience)
+            overdue = not raw or time.monotonic() - since >= patience
+            lost, answered = [], False
+            for frame in self._splitter.feed(raw):
                 if frame.sequence not in waiting:
                     continue  # the second answer to what was sent twice
                 index = waiting[frame.sequence]
@@ -243,7 +253,12 @@ class Accelerator:
                 # answers come in the order of the requests: what was sent before it is lost
                 lost += takewhile(partial(ne, frame.sequence), waiting)
                 del waiting[frame.sequence]
+                answered = True
                 yield index, frame.payload
+            if answered:
+                since = time.monotonic()  # behind what was done with the answers
+            elif overdue:
+                lost, since = list(waiting), time.monotonic()
             for sequence in dict.fromkeys(lost):
                 if sequence in waiting:
                     self.resent += 1
@@ -257,22 +272,14 @@ class Accelerator:
         except OSError as error:
             raise LinkError(self._gone(error)) from None
 
-    def _read(self, size, seconds):
-        """Good frames of the next bytes; None after silence, or what amounts to it."""
-        # a request of this size may still be on its way out
-        patience = self._silence + seconds + 20 * size / getattr(self._line, "baudrate", BAUD)
+    def _read(self, patience):
+        """The next bytes, as soon as there are any; none after so many seconds."""
         try:
             if self._line.timeout != patience:
                 self._line.timeout = patience  # pyserial asks the port, which may be gone
-            raw = self._line.read(max(1, self._line.in_waiting))
+            return self._line.read(max(1, self._line.in_waiting))
         except OSError as error:
             raise LinkError(self._gone(error)) from None
-        frames = self._splitter.feed(raw)
-        self._babble = 0 if frames else self._babble + len(raw)
-        if not raw or self._babble > BABBLE:
-            self._babble = 0
-            return None
-        return frames
 
     def _gone(self, error):
         return f"{self._name}: the connection is gone: is the cable still in? ({error})"
