@@ -18,8 +18,10 @@ from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.link.accelerator import GREETING, AcceleratorCore
 from qsnn.hw.link.ports import SpiPort
 from qsnn.hw.plan.images import write_hex
-from qsnn.hw.plan.line import SCK_CYCLES
+from qsnn.hw.plan.line import SCK_CYCLES, too_many_classes
+from qsnn.hw.plan.network import plan
 from qsnn.sim.program import compiled, workspace
+from qsnn.sim.tools import SimulationError
 
 __all__ = ["BAUD", "CLOCK", "SILENCE", "Simulated", "SimulatedBus", "compile_link",
            "open_simulated", "simulated_port"]
@@ -41,8 +43,15 @@ class Simulated:
 
 
 def compile_link(folder, facts, description, link="uart"):
-    """The core of a build folder's network as :class:`Simulated`."""
-    core = AcceleratorCore(description, foldings_of(facts), clock_hz=CLOCK, baud=BAUD, link=link,
+    """The core of a build folder's network as :class:`Simulated`.
+
+    Raises :class:`qsnn.sim.tools.SimulationError`.
+    """
+    foldings = foldings_of(facts)
+    problem = too_many_classes(plan(description, foldings))
+    if problem:
+        raise SimulationError(problem)
+    core = AcceleratorCore(description, foldings, clock_hz=CLOCK, baud=BAUD, link=link,
                            files=facts["top"], loadable=bool(facts["memories"]))
     sources = {"accelerator.v": to_verilog(core, "accelerator"), SOURCE.name: SOURCE.read_text(),
                "line.h": SOURCE.with_name(f"{link}.h").read_text()}
@@ -75,7 +84,7 @@ class SimulatedBus:
     """The port of a simulation with SPI: every byte that goes in brings one back."""
 
     def __init__(self, port):
-        self._line = serial.Serial(port, exclusive=True)
+        self._line = _open(port)
         self.close = self._line.close
 
     def xfer2(self, raw):
@@ -87,4 +96,9 @@ def open_simulated(port, link):
     """The port of a simulation, opened for :class:`qsnn.hw.link.driver.Accelerator`."""
     if link == "spi":
         return SpiPort(SimulatedBus(port), CLOCK // SCK_CYCLES)
-    return serial.Serial(port, exclusive=True)
+    return _open(port)
+
+
+def _open(port):
+    """A program that does not answer any more is no reason to wait for ever."""
+    return serial.Serial(port, exclusive=True, timeout=SILENCE, write_timeout=SILENCE)

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Foldings chosen for a board, and what is said where none fits."""
 
 import os
@@ -13,13 +14,17 @@ import pytest
 
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.fit import FitError, check_fit, choose_for_board, found_text
-from qsnn.hw.emit.build import find_network, open_build
+from qsnn.hw.emit.build import NETWORKS, find_network, open_build
+from qsnn.hw.link.accelerator import AcceleratorCore
+from qsnn.hw.link.protocol import Hello
+from qsnn.hw.network import Network
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.folding import Folding, FoldingError
+from qsnn.hw.plan.line import MAX_REPLY, most_classes, score_bytes, too_many_classes
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import MARGIN, Search
-from qsnn.model.description import load
+from qsnn.model.description import load, save
 from tests.networks import random_description, random_maps
 
 ROOT = Path(__file__).parents[1]
@@ -280,6 +285,66 @@ def test_script_refuses(tmp_path, arguments, message):
     assert done.returncode == 2 and not list(tmp_path.iterdir())
     line, = done.stderr.splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def many_classes(classes):
+    """Scores of two bytes: a reply has room for 123 of them."""
+    return network(12, 5, classes, time_steps=4, input_bits=8)
+
+
+@pytest.mark.parametrize("classes", [124, 300, 1000])
+@pytest.mark.parametrize("arguments", [
+    [], ["--fit"], ["--target-fps", "10"], ["--bitstream"], ["--link", "spi"]])
+def test_script_refuses_many_classes(tmp_path, arguments, classes):
+    """In one line, before a folding is searched or anything is written; and without warnings."""
+    many = tmp_path / "many.qsnn"
+    save(many_classes(classes), many)
+    done = build(tmp_path / "out", "--model", many, "--board", "ulx3s-85f", *arguments)
+    assert done.returncode == 2 and list(tmp_path.iterdir()) == [many]
+    assert done.stderr == (
+        f"error: the network has {classes} classes, a reply of the host link has room for 123 "
+        "scores of 2 bytes: build it with --bare, a few pins in place of the host link\n")
+
+
+@pytest.mark.parametrize("arguments", [["--bare"], ["--bare", "--fit"]])
+def test_script_builds_many_classes_bare(tmp_path, arguments):
+    many = tmp_path / "many.qsnn"
+    save(many_classes(300), many)
+    done = build(tmp_path / "out", "--model", many, "--board", "ulx3s-85f", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("written to " + f"{tmp_path / 'out' / 'many'}/\n")
+
+
+def test_as_many_classes_as_a_reply_has_room_for():
+    """The limit is exact: of it a core can be made, and of one class more it cannot."""
+    description, foldings = many_classes(123), [Folding(1, 1)] * 2
+    for count in (123, 124):
+        description = many_classes(count)
+        whole = plan(description, foldings)
+        assert (score_bytes(whole), most_classes(2)) == (2, 123)
+        if count == 123:
+            assert too_many_classes(whole) == ""
+            check_fit(I5, description, foldings)
+            hello = AcceleratorCore(description, foldings, clock_hz=5_000_000).hello
+            assert hello.result_bytes == 247 <= MAX_REPLY and Hello.unpack(hello.pack()) == hello
+        else:
+            with pytest.raises(FitError, match="the network has 124 classes"):
+                check_fit(I5, description, foldings)
+            check_fit(I5, description, foldings, bare=True)
+            with pytest.raises(ValueError, match="^124 scores of 2 bytes and a label do not fit"):
+                AcceleratorCore(description, foldings, clock_hz=5_000_000)
+    assert most_classes(1) < 256  # a label is a byte
+
+
+@pytest.mark.parametrize("path", sorted(NETWORKS.glob("*.qsnn")), ids=lambda path: path.stem)
+def test_score_bytes(path):
+    """What the limit counts is as wide as the core's output, whatever the folding."""
+    description = load(path)
+    for cycles in (None, 10 ** 9):
+        foldings = choose_folding(description, cycles=cycles)
+        whole = plan(description, foldings)
+        width = len(Network(description, foldings).o.p.score)
+        assert 8 * score_bytes(whole) >= width > 8 * score_bytes(whole) - 8
 
 
 def test_larger_devices(monkeypatch):

@@ -6,6 +6,8 @@ from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.plan.choice import first_serial
 from qsnn.hw.plan.cost import MEASURED
 from qsnn.hw.plan.estimate import estimate
+from qsnn.hw.plan.folding import Folding, SerialFolding
+from qsnn.hw.plan.line import too_many_classes
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import Found, Search
 
@@ -21,7 +23,7 @@ SURE = 1.1  # times the logic of the board: the estimate's error
 
 
 class FitError(ValueError):
-    """A network that is too large for a board."""
+    """A network that is too large for a board, or has more classes than a host is told."""
 
 
 def check_fit(board, description, foldings, **options):
@@ -33,6 +35,7 @@ def check_fit(board, description, foldings, **options):
     whole = plan(description, foldings)
     if any(stage.spram for stage in whole.stages) and not board.spram_bits:
         raise FitError(f"the {board.title} has no single-port RAM for weights")
+    _check_classes(whole, **options)
     problem = _problem(board, estimate(board, whole, **options))
     if not problem:
         return
@@ -61,6 +64,7 @@ def choose_for_board(description, board, *, hz, fps=None, serial=None, **options
     that is what makes it fit, or faster. Raises :class:`FitError` with what would do.
     """
     options["serial"] = first_serial(description, serial)
+    _check_classes(_smallest(description, **options), **options)  # before a search, which is long
     if fps is None:
         best = _fastest(description, board, options)
         if description.weight_bits > _memory_bits(board):
@@ -97,6 +101,19 @@ def found_text(found, board, hz):
             f"{found.estimate.blocks} of {board.ram_blocks} block RAMs, "
             f"{int(hz / cycles):,} {unit}s/s at {hz / 1e6:g} MHz"
             + ", at least" * found.plan.at_most)
+
+
+def _smallest(description, *, serial, **_):
+    """The plan of one synapse at once: no folding has wider scores."""
+    return plan(description, [(SerialFolding if index >= serial else Folding)(1, 1)
+                              for index in range(len(description.layers))])
+
+
+def _check_classes(whole, *, bare=False, **_):
+    """Raise :class:`FitError` where a host link cannot answer; a stream has records, no replies."""
+    problem = not bare and whole.parallel and too_many_classes(whole)
+    if problem:
+        raise FitError(problem)
 
 
 def _a(unit):

@@ -11,6 +11,7 @@ from qsnn.hw.link.protocol import Hello
 from qsnn.hw.link.spi import Spi
 from qsnn.hw.link.uart import Uart, divisor
 from qsnn.hw.network import Network
+from qsnn.hw.plan.line import score_bytes
 
 __all__ = ["GREETING", "AcceleratorCore", "greeting_image"]
 
@@ -59,7 +60,7 @@ class AcceleratorCore(wiring.Component):
         memories = [memory[2:] for memory in network.memories]
         self.transport = Spi() if link == "spi" else Uart(divisor(clock_hz, baud))
         first = network.plan.stages[0]
-        facts = dict(input_bits=first.bits, score_bytes=-(-len(network.o.p.score) // 8),
+        facts = dict(input_bits=first.bits, score_bytes=score_bytes(network.plan),
                      classes=description.classes, pixels=first.simd, beats=first.beats,
                      n_in=description.n_in, memories=len(memories),
                      word_bytes=max((word_bytes(width) for width, _ in memories), default=0),

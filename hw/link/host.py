@@ -11,7 +11,7 @@ from qsnn.hw.link.memories import ADDRESS_BYTES, MemoryAccess
 from qsnn.hw.link.payload import ERROR, KIND, STATUS, BeatPacker, ReplyBody
 from qsnn.hw.link.protocol import Code, Request
 from qsnn.hw.link.uart import BYTE
-from qsnn.hw.plan.line import CHECK, USE
+from qsnn.hw.plan.line import CHECK, USE, most_classes
 
 __all__ = ["HostLink", "inbox_depth", "window"]
 
@@ -99,7 +99,7 @@ class HostLink(wiring.Component):
     """
 
     def __init__(self, hello, result, *, depth, file=None, sizes=()):
-        if hello.result_bytes > protocol.MAX_REPLY or hello.score_bytes < 1:
+        if hello.score_bytes < 1 or hello.classes > most_classes(hello.score_bytes):
             raise ValueError(f"{hello.classes} scores of {hello.score_bytes} bytes and a label do "
                              f"not fit into a reply of {protocol.MAX_REPLY} bytes")
         if depth < protocol.encoded_bytes(hello.infer_bytes):

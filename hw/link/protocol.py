@@ -51,7 +51,7 @@ from enum import IntEnum
 import numpy as np
 from cobs import cobs
 
-from qsnn.hw.plan.line import MAX_WORDS
+from qsnn.hw.plan.line import MAX_REPLY, MAX_WORDS, OVERHEAD, most_classes
 
 __all__ = ["DELIMITER", "ERROR", "MAX_REPLY", "MAX_WORDS", "OVERHEAD", "REPLY", "VERSION", "Code",
            "Frame", "Hello", "Request", "Splitter", "Status", "decode", "encode", "encoded_bytes",
@@ -59,10 +59,8 @@ __all__ = ["DELIMITER", "ERROR", "MAX_REPLY", "MAX_WORDS", "OVERHEAD", "REPLY", 
 
 VERSION = 1
 DELIMITER = b"\0"
-OVERHEAD = 6  # bytes of a frame beside its payload, before encoding
 REPLY = 0x80  # added to the type of a request
 ERROR = REPLY  # the reply to what is no request
-MAX_REPLY = 254 - OVERHEAD  # bytes of payload: a reply is one COBS block at most
 
 
 class Request(IntEnum):
@@ -134,8 +132,11 @@ class Hello:
             raise ValueError(f"its greeting has {len(payload)} bytes, not {cls.FORMAT.size}")
         names = cls.__dataclass_fields__
         hello = cls(**dict(zip(names, cls.FORMAT.unpack(payload), strict=True)))
-        if not (1 <= hello.input_bits <= 8 and hello.score_bytes and hello.window
-                and hello.classes and 0 < hello.n_in <= hello.beats * hello.pixels):
+        # a host makes room for what is said here
+        if not (1 <= hello.input_bits <= 8 and 1 <= hello.score_bytes <= 8 and hello.window
+                and 1 <= hello.classes <= most_classes(hello.score_bytes)
+                and 1 <= hello.pixels <= hello.n_in
+                and hello.beats == -(-hello.n_in // hello.pixels)):
             raise ValueError("its greeting makes no sense")
         return hello
 

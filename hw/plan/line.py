@@ -1,10 +1,36 @@
 """What the line to a host, or the pins of a check, ask of a network's plan."""
 
-__all__ = ["CHECK", "MAX_WORDS", "SCK_CYCLES", "USE", "input_beats"]
+__all__ = ["CHECK", "MAX_REPLY", "MAX_WORDS", "OVERHEAD", "SCK_CYCLES", "USE", "input_beats",
+           "most_classes", "score_bytes", "too_many_classes"]
 
+OVERHEAD = 6  # bytes of a frame beside its payload, before encoding
+MAX_REPLY = 254 - OVERHEAD  # bytes of payload: a reply is one COBS block at most
 MAX_WORDS = 1 << 16  # of a memory that a host loads, as a request counts them
 SCK_CYCLES = 6  # fewest cycles of the core's clock in one of an SPI's
 CHECK, USE = 16, 8  # cycles in which the host link checks a byte, and uses it
+
+
+def score_bytes(plan):
+    """Bytes of a class score in a reply; follows from shapes, as the score's width does."""
+    return -(-plan.layers[-1].parameters.score_shape.width // 8)
+
+
+def most_classes(score_bytes):
+    """Classes that a reply has room for, with the label behind their scores.
+
+    So few that a label is a byte.
+    """
+    return (MAX_REPLY - 1) // score_bytes
+
+
+def too_many_classes(plan):
+    """Why a host link cannot answer for all classes of a network; empty if it can."""
+    size, classes = score_bytes(plan), plan.stages[-1].n_out
+    if classes <= most_classes(size):
+        return ""
+    return (f"the network has {classes} classes, a reply of the host link has room for "
+            f"{most_classes(size)} scores of {size} bytes: build it with --bare, a few pins in "
+            "place of the host link")
 
 
 def input_beats(plan):
