@@ -1,13 +1,18 @@
 """The page on which a stream is watched: a server for this machine, of the standard library alone.
 
-``/`` is page.html, ``/events`` what it draws, as server-sent events: ``hello`` once, with all that
-stays, then ``data`` about thirty times a second, and ``end``.
+``/`` is page.html, with a style and a script beside it; ``/events`` what it draws, as server-sent
+events: ``hello`` once, with all that stays, then ``data`` about thirty times a second, and ``end``.
+
+A recording may be a patient's. Another page in the same browser must not read it: who asks by any
+other name than this machine's own, as a page does whose name was bound to 127.0.0.1 behind the
+browser's back, gets no answer; and no header lets another origin in.
 """
 
 import base64
 import json
 import threading
 from collections import deque
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +22,21 @@ from qsnn.sim.player import Beat, Moment
 
 __all__ = ["Hub", "PageServer", "hello"]
 
-PAGE = Path(__file__).parent / "page.html"
+HERE = Path(__file__).parent
+FILES = {"/": ("page.html", "text/html"), "/page.css": ("page.css", "text/css"),
+         "/page.js": ("page.js", "text/javascript")}
+NAMES = "127.0.0.1", "localhost", "[::1]"  # by which a browser here asks
+HEADERS = {  # of every answer: nothing from elsewhere, nothing to elsewhere
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+                               "connect-src 'self'; img-src data:; base-uri 'none'; "
+                               "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+CLIENTS = 16  # connections at once: a page has two
+PATIENCE = 10.0  # seconds in which a client must say or take something
 KEPT = 700  # beats, steps and decisions that a new page is given
 PERIOD = 1 / 30  # seconds between two events
 
@@ -127,12 +146,16 @@ def _message(event, contents):
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves a :class:`Hub`, to this machine only; a context manager once it is started."""
+    """Serves a :class:`Hub`, to this machine only; a context manager once it is started.
+
+    clients, patience  bounds of what others cost: see ``CLIENTS`` and ``PATIENCE``
+    """
 
     daemon_threads = True
 
-    def __init__(self, port, hub):
-        self.hub = hub
+    def __init__(self, port, hub, *, clients=CLIENTS, patience=PATIENCE):
+        self.hub, self.patience = hub, patience
+        self._places = threading.BoundedSemaphore(clients)
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
@@ -141,6 +164,19 @@ class PageServer(ThreadingHTTPServer):
 
     def start(self):
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+
+    def process_request(self, request, client_address):
+        """In a thread of its own, where there is a place for one; a page tries again."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request, client_address):
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
     def __exit__(self, *_):
         self.shutdown()
@@ -151,11 +187,28 @@ class PageServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def setup(self):
+        self.timeout = self.server.patience
+        super().setup()
+
+    def parse_request(self):
+        """A request that is well formed, and meant for this server."""
+        if not super().parse_request():
+            return False
+        port = self.server.server_port
+        names = {f"{name}:{port}" for name in NAMES} | (set(NAMES) if port == 80 else set())
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) == 1 and hosts[0].lower() in names:
+            return True
+        self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        return False
+
     def do_GET(self):
         path = self.path.partition("?")[0]
-        if path == "/":
-            body = PAGE.read_bytes()
-            self._begin("text/html; charset=utf-8", len(body))
+        if path in FILES:
+            name, kind = FILES[path]
+            body = (HERE / name).read_bytes()
+            self._begin(f"{kind}; charset=utf-8", len(body))
             self.wfile.write(body)
         elif path == "/events":
             self._begin("text/event-stream")
@@ -171,10 +224,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _begin(self, kind, length=None):
         self.send_response(200)
         self.send_header("Content-Type", kind)
-        self.send_header("Cache-Control", "no-store")
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()
+
+    def end_headers(self):
+        for name, value in HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, *_):
         """Requests are not what is to be read in the terminal."""

@@ -1,13 +1,16 @@
 """Streams watched live: equal to the golden model, seen where they are not; page and script."""
 
 import dataclasses
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -25,7 +28,7 @@ from qsnn.model.description import Description
 from qsnn.model.layers import FullyConnected, Readout
 from qsnn.sim.live import LiveCore
 from qsnn.sim.page import Hub, PageServer, hello
-from qsnn.sim.player import Golden, Player, Recording, summary
+from qsnn.sim.player import Beat, Golden, Player, Recording, Totals, summary
 from qsnn.sim.terminal import TerminalView
 from qsnn.sim.tools import SimulationError
 
@@ -220,14 +223,17 @@ def test_page(made):
                 hub.put(event, player.now)
             hub.finish("that was it", patience=60)
             reader.join()
-            with urllib.request.urlopen(server.address, timeout=60) as answer:
-                page = answer.read().decode()
-                assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+            page = ""
+            for path, kind in (("", "html"), ("page.css", "css"), ("page.js", "javascript")):
+                with urllib.request.urlopen(server.address + path, timeout=60) as answer:
+                    page += answer.read().decode()
+                    assert answer.headers["Content-Type"] == f"text/{kind}; charset=utf-8"
             with pytest.raises(urllib.error.HTTPError, match="404") as missing:
                 urllib.request.urlopen(f"{server.address}secret", timeout=60)
             missing.value.close()
-    # nothing comes from elsewhere
+    # nothing comes from elsewhere, and nothing is inline: its policy would not let it
     assert page.startswith("<!doctype html>") and "http" not in page.replace("EventSource", "")
+    assert not re.search(r"style=|<style|\bon\w+=|<script(?! src)|url\(|eval\(", page)
     (first, contents), *middle, (last, text) = sent(got[0])
     assert (first, last, text) == ("hello", "end", "that was it")
     assert contents["network"] == description.shape and contents["steps"] == TASK.steps
@@ -237,6 +243,105 @@ def test_page(made):
     totals = middle[-1][1]["totals"]
     assert (totals["beats"], totals["mismatches"]) == (2, 0)
     assert totals["compared"] == player.totals.compared
+
+
+@pytest.fixture
+def serve():
+    """Start a server of a stream in which nothing has happened yet."""
+    servers = []
+
+    def start(**options):
+        hub = Hub(hello(network(), recording(1), speed=1, clock=CLOCK), Totals())
+        servers.append(PageServer(0, hub, **options))
+        servers[-1].start()
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.hub.finish("that was it")
+        server.__exit__()
+
+
+def ask(server, path="/", method="GET", **headers):
+    """(status, headers) of an answer; ``Host`` as a browser says it, or as it is given."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+    connection.putrequest(method, path, skip_host=True)
+    for name, value in ({"Host": f"127.0.0.1:{server.server_port}"} | headers).items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                connection.putheader(name, one)
+    connection.endheaders()
+    answer = connection.getresponse()
+    connection.close()
+    return answer.status, answer.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/page.js", "/page.css", "/events"])
+def test_a_page_answers_to_its_own_names_only(serve, path):
+    """A name that was bound to this machine behind a browser's back reads nothing."""
+    server = serve()
+    port = server.server_port
+    for name in ("127.0.0.1", "localhost", "[::1]", "LocalHost"):
+        assert ask(server, path, Host=f"{name}:{port}")[0] == 200, name
+    for host in (f"attacker.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", "localhost", "",
+                 f"localhost.attacker.example:{port}", f"127.0.0.1:{port}@attacker.example",
+                 f"192.168.0.7:{port}", None, [f"127.0.0.1:{port}", f"attacker.example:{port}"]):
+        for method in ("GET", "POST"):
+            status, headers = ask(server, path, method, Host=host)
+            assert status == 421 and headers["Content-Type"] != "text/event-stream", host
+
+
+@pytest.mark.parametrize("path, status", [
+    ("/", 200), ("/page.js", 200), ("/page.css", 200), ("/events", 200), ("/secret", 404)])
+def test_no_other_origin_is_let_in(serve, path, status):
+    """Neither reads nor frames the page, which has nothing from elsewhere."""
+    found, headers = ask(serve(), path, Origin="http://attacker.example")
+    assert found == status
+    assert not any(name.lower().startswith("access-control-") for name in headers)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert {value for name, value in policy.items() if name.endswith("-src")} == {
+        "'none'", "'self'", "data:"} and policy["img-src"] == "data:"
+
+
+def test_who_says_nothing_is_let_go(serve):
+    """A connection without a request, with half of one, and one that takes nothing."""
+    server = serve(patience=0.3)
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: 127"):
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as idle:
+            idle.sendall(said)
+            assert idle.recv(1000) == b""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(f"GET /events HTTP/1.1\r\nHost: localhost:{server.server_port}\r\n\r\n"
+                     .encode())
+        number, until = 0, time.monotonic() + 30
+        while time.monotonic() < until and (server.hub.reading or not number):
+            server.hub.put(Beat(number, 0, 0.0, np.zeros(10_000, int), 0), 0.0)
+            number += 1
+            time.sleep(0.01)
+        assert server.hub.reading == 0
+
+
+def test_so_many_clients_and_no_more(serve):
+    """Behind the last one there is a place again."""
+    server = serve(clients=3)
+    address = "127.0.0.1", server.server_port
+    held = [socket.create_connection(address, timeout=30) for _ in range(3)]
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
+        ask(server)
+    held.pop().close()
+    until = time.monotonic() + 30
+    while True:
+        try:
+            assert ask(server)[0] == 200
+            break
+        except (http.client.RemoteDisconnected, ConnectionError):
+            assert time.monotonic() < until
+    for line in held:
+        line.close()
 
 
 @pytest.mark.parametrize("size", [(130, 40), (80, 24), (20, 5)])
