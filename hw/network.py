@@ -88,8 +88,8 @@ class Network(wiring.Component):
             if parallel < len(stages):
                 self.steps = Unroll(stages[parallel - 1], stages[parallel])
         else:
-            self.steps = StepInput(stages[0], events=events)
             self.encoder = make_encoder(encoder, description, stages[0].simd, events)
+            self.steps = StepInput(stages[0], events=events, padded=self.encoder is not None)
             members = {"i": In((self.encoder or self.steps).i.signature.flip()), "busy": Out(1)}
         members["o"] = Out(self.layers[-1].o.signature)
         if self.memories:

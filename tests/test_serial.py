@@ -9,6 +9,7 @@ from qsnn.hw.network import Network
 from qsnn.hw.plan.folding import FoldingError, SerialFolding, default_serial
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
+from qsnn.hw.serial.words import StepInput
 from qsnn.model import streams
 from tests.networks import random_description
 from tests.streams import random_serial, random_steps, random_stream
@@ -16,11 +17,15 @@ from tests.streams import random_serial, random_steps, random_stream
 STEPS = 40
 
 
-def beats(network, x, emit, clear):
-    """What :py:`i` takes, a list of payloads for each step."""
+def beats(network, x, emit, clear, junk=None):
+    """What :py:`i` takes, a list of payloads for each step; ``junk``: a generator of what the last
+    words have beyond the inputs, else it is 0."""
     stage = network.plan.stages[0]
     padded = np.zeros((len(x), stage.in_words, stage.simd), int)
     padded.reshape(len(x), -1)[:, :x.shape[1]] = x
+    if junk is not None:
+        beyond = padded.reshape(len(x), -1)[:, x.shape[1]:]
+        beyond[:] = junk.integers(0, 2, beyond.shape)
     words = padded @ (1 << np.arange(stage.simd))
     steps = []
     for t, row in enumerate(words.tolist()):
@@ -37,7 +42,7 @@ def beats(network, x, emit, clear):
     return steps
 
 
-def simulate(network, x, emit, clear, *, gaps=None, stalls=None):
+def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
     """(scores, labels, spikes, membranes, cycle in which each layer is through with each step)."""
     rng = np.random.default_rng(0)
     layers = network.layers
@@ -47,7 +52,7 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None):
     cycle, start = 0, None
 
     async def feed(ctx):
-        for step in beats(network, x, emit, clear):
+        for step in beats(network, x, emit, clear, junk):
             for payload in step:
                 while gaps and rng.random() < gaps:
                     await ctx.tick()
@@ -143,6 +148,33 @@ def test_gaps_and_stalls(seed):
     network = Network(description, random_serial(rng, description))
     x, emit, clear = random_steps(rng, description, STEPS)
     check(network, x, emit, clear, gaps=0.5, stalls=0.7)
+
+
+@pytest.mark.parametrize("events", [False, True])
+@pytest.mark.parametrize("n_in, simd", [(7, 4), (9, 8), (5, 12)])
+def test_what_is_beyond_the_inputs(n_in, simd, events):
+    """Random bits beside the inputs of the last word change nothing; steps without a spike too."""
+    rng = np.random.default_rng(n_in)
+    description = random_stream(rng, words=[(6, 2, True), (4, 1, False)])
+    while description.n_in != n_in:
+        description = random_stream(rng, words=[(6, 2, True), (4, 1, False)])
+    foldings = [SerialFolding(3, simd, True), SerialFolding(2, 3, True), SerialFolding(2, 2)]
+    network = Network(description, foldings, events=events)
+    x, emit, clear = random_steps(rng, description, STEPS)
+    x[5:9] = 0
+    check(network, x, emit, clear, junk=rng)
+
+
+def test_words_without_anything_beyond():
+    """The mask is only where SIMD does not divide the inputs, and no encoder gives zeros there."""
+    rng = np.random.default_rng(0)
+    for description in (random_stream(rng) for _ in range(20)):
+        for simd in range(1, 21):
+            stage = plan(description, [SerialFolding(1, simd), *(
+                SerialFolding(1, 1) for _ in description.layers[1:])]).stages[0]
+            divides = description.n_in % simd == 0
+            assert (StepInput(stage, events=False).beyond == 0) == divides
+            assert StepInput(stage, events=False, padded=True).beyond == 0
 
 
 def test_silence_and_uproar():

@@ -47,21 +47,30 @@ class Packer(wiring.Component):
 class StepInput(wiring.Component):
     """Takes steps from outside: frames of all words in order, or events.
 
+    Parameters
+    ----------
+    stage : :class:`qsnn.hw.plan.serial.SerialStage`
+        Of the layer that takes them.
+    events : bool
+    padded : bool
+        What the last word has beyond the last input is 0, as an encoder gives it.
+
     Members
     -------
     i : In(stream)
         A word of SIMD spikes with the commands ``emit`` and ``clear`` of its step, which count
-        with the step's last word. As events: with the index of the word, and ``end`` where it is
-        the step's last one. An index may come once in a step; a step without a spike is one beat
-        of a word 0 that ends it.
+        with the step's last word. What the last word of the inputs has beyond them is ignored. As
+        events: with the index of the word, and ``end`` where it is the step's last one. An index
+        may come once in a step; a step without a spike is one beat of a word 0 that ends it.
     o_room, o_take, o_write, o_word, o_index, o_done, o_emit, o_clear :
         The writing side of a :class:`qsnn.hw.serial.buffer.StepBuffer`.
     busy : Out(1)
         A step has come in part.
     """
 
-    def __init__(self, stage, *, events):
+    def __init__(self, stage, *, events, padded=False):
         self.stage, self.events = stage, events
+        self.beyond = 0 if padded else stage.in_words * stage.simd - stage.n_in
         index = range(max(2, stage.in_words))
         super().__init__({
             "i": In(stream.Signature(data.StructLayout({
@@ -78,7 +87,7 @@ class StepInput(wiring.Component):
         beat = self.i.p
         m.d.comb += [
             self.i.ready.eq(inside | self.o_room), self.o_write.eq(self.i.valid & self.i.ready),
-            self.o_take.eq(self.o_write & ~inside), self.o_word.eq(beat.word),
+            self.o_take.eq(self.o_write & ~inside), self.o_word.eq(self._inputs(beat.word)),
             self.o_emit.eq(beat.emit), self.o_clear.eq(beat.clear), self.busy.eq(inside),
         ]
         if self.events:
@@ -91,3 +100,10 @@ class StepInput(wiring.Component):
         with m.If(self.o_write):
             m.d.sync += inside.eq(~self.o_done)
         return m
+
+    def _inputs(self, word):
+        """Of a word what is an input: a spike beyond the last one would count as any other."""
+        if not self.beyond:
+            return word
+        real = C((1 << self.stage.simd - self.beyond) - 1, self.stage.simd)
+        return Mux(self.o_index == self.stage.in_words - 1, word & real, word)
