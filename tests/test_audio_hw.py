@@ -39,10 +39,14 @@ def words_of(spikes, simd):
 def simulate(dut, recordings, count, *, gap=0.0, stall=0.0, reset_after=0):
     """The words that come of recordings; and the cycles from a sample to the next.
 
-    reset_after: cycles of other samples, and a reset, go before them.
+    It is busy exactly while a sample is at work, or words of frames that it has taken are still to
+    come. reset_after: cycles of other samples, and a reset, go before them.
     """
     rng = np.random.default_rng(0)
     found, times, cycle, reset = [], [], 0, Signal()
+    words, ends = -(-dut.inputs // dut.simd), [
+        at % dut.frame == dut.frame - 1 or at == len(recording) - 1
+        for recording in recordings for at in range(len(recording))]
 
     async def feed(ctx):
         if reset_after:
@@ -72,6 +76,8 @@ def simulate(dut, recordings, count, *, gap=0.0, stall=0.0, reset_after=0):
             _, _, taken, valid, ready, word, emit, clear, busy = await ctx.tick().sample(
                 dut.i.valid & dut.i.ready, dut.o.valid, dut.o.ready, dut.o.p.word, dut.o.p.emit,
                 dut.o.p.clear, dut.busy)
+            works = bool(times) and cycle - times[-1] <= len(dut.program)
+            assert busy == (works or sum(ends[:len(times)]) * words > len(found))
             if taken:
                 times.append(cycle)
             cycle += 1

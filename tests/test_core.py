@@ -37,17 +37,64 @@ def test_reader(width):
 
     async def bench(ctx):
         ctx.set(dut.o.ready, 1)
-        for byte in [*sent, None]:
+        for byte in [*sent, None, None]:
             ctx.set(dut.valid, int(byte is not None))
             ctx.set(dut.byte, byte or 0)
             *_, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
             if valid:
-                found.append(payload & ((1 << width) - 1))
-        *_, valid, payload = await ctx.tick().sample(dut.o.valid, dut.o.payload)
-        if valid:
-            found.append(payload & ((1 << width) - 1))
+                found.append(payload)
+        assert not ctx.get(dut.lost)
     run(dut, bench)
     assert found == expected
+
+
+def read(width, pace, ready, values):
+    """(records that are taken, whether one was lost); a byte comes every ``pace`` cycles.
+
+    ready: whether they are taken, a flag for each cycle, then always.
+    """
+    dut, found, lost = RecordReader(width), [], []
+    raw = [byte for record in records(values, width) for byte in record]
+
+    async def bench(ctx):
+        waiting = None
+        for cycle in range(max(pace * len(raw), len(ready)) + 4):
+            at, off = divmod(cycle, pace)
+            ctx.set(dut.valid, int(off == 0 and at < len(raw)))
+            ctx.set(dut.byte, raw[at] if at < len(raw) else 0)
+            ctx.set(dut.o.ready, int(cycle >= len(ready) or ready[cycle]))
+            *_, valid, taken, payload = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, dut.o.payload)
+            assert waiting is None or (valid and payload == waiting), "changed while it waited"
+            waiting = payload if valid and not taken else None
+            if valid and taken:
+                found.append(payload)
+        lost.append(ctx.get(dut.lost))
+    run(dut, bench)
+    return found, bool(lost[0])
+
+
+@pytest.mark.parametrize("width, pace", [(31, 2), (31, 6), (20, 3), (8, 2), (7, 4)])
+def test_reader_waits(width, pace):
+    """One record is taken in the time of each, at random and at the end: nothing is lost."""
+    rng = np.random.default_rng(width)
+    values = [int(value) for value in rng.integers(0, 1 << width, 40)]
+    time = pace * -(-width // 7)
+    for last in (False, True):
+        ready = np.zeros((len(values) + 2, time), int)
+        places = np.full(len(ready), time - 1) if last else rng.integers(0, time, len(ready))
+        ready[np.arange(len(ready)), places] = 1
+        assert read(width, pace, ready.ravel().tolist(), values) == (values, False)
+
+
+@pytest.mark.parametrize("width, pace", [(31, 6), (20, 3), (7, 4)])
+def test_reader_loses_whole_records(width, pace):
+    """Not taken for so long: the first of all that came is there, and the last; and it says so."""
+    values = [int(value) for value in np.random.default_rng(0).integers(0, 1 << width, 9)]
+    time = pace * -(-width // 7)
+    assert read(width, pace, [0] * (2 * time), values) == (values, False)
+    found, lost = read(width, pace, [0] * (5 * time), values)
+    assert (found, lost) == (values[:1] + values[4:], True)
 
 
 @pytest.mark.parametrize("width", [3, 7, 20])

@@ -98,7 +98,11 @@ def test_unusual():
 
 @pytest.mark.parametrize("simd", [4, 8, 16, 7])
 def test_beats(simd):
-    """Samples of two patients become the frames of their steps, with gaps on both sides."""
+    """Samples of two patients become the frames of their steps, with gaps on both sides.
+
+    A board sleeps where nothing is busy: the encoder is, exactly while words of samples that it has
+    taken are still to come.
+    """
     rng = np.random.default_rng(simd)
     beats, steps = 4, TASKS["ecg"].steps
     samples = 1000 + np.cumsum(rng.integers(-60, 61, (beats, 128)), axis=1)
@@ -111,7 +115,7 @@ def test_beats(simd):
     expected = [(int(word @ (1 << np.arange(simd))), step == steps - 1) for beat in padded
                 for step, row in enumerate(beat) for word in row.reshape(words, simd)]
     dut = BeatEncoder(simd=simd)
-    found = []
+    found, waits = [], set()
 
     async def feed(ctx):
         for beat in range(beats):
@@ -128,10 +132,15 @@ def test_beats(simd):
                 ctx.set(dut.i.valid, 0)
 
     async def bench(ctx):
+        samples = 0
         while len(found) < len(expected):
             ctx.set(dut.o.ready, int(rng.random() < 0.5))
-            _, _, valid, ready, word, emit, clear = await ctx.tick().sample(
-                dut.o.valid, dut.o.ready, dut.o.p.word, dut.o.p.emit, dut.o.p.clear)
+            _, _, valid, ready, word, emit, clear, taken, busy = await ctx.tick().sample(
+                dut.o.valid, dut.o.ready, dut.o.p.word, dut.o.p.emit, dut.o.p.clear,
+                dut.i.valid & dut.i.ready, dut.busy)
+            assert busy == (samples // 2 * words > len(found))
+            waits.add(busy)
+            samples += taken
             if valid and ready:
                 found.append((word, bool(emit)))
                 assert emit == clear
@@ -140,4 +149,4 @@ def test_beats(simd):
     simulator.add_testbench(bench)
     simulator.add_testbench(feed, background=True)
     simulator.run()
-    assert found == expected
+    assert found == expected and waits == {0, 1}

@@ -32,27 +32,34 @@ class RecordReader(wiring.Component):
     The first byte of a record has the highest bit set and no other has: whatever was lost, the next
     record is read again.
 
+    A line cannot be told to wait. So a record waits to be taken, and one more behind it: nothing is
+    lost as long as a record is taken in the time of the next one, however late in it. Else the
+    second one is lost, whole, with the first byte of a third. Bytes are two cycles apart at least.
+
     Members
     -------
     valid, byte : In
     o : Out(stream of width bits)
-        A record that is not taken before the next one is whole is lost.
+    lost : Out(1)
+        A record was lost, at any time since reset.
     """
 
     def __init__(self, width):
         self.width, self.count = width, ceil_div(width, 7)
-        super().__init__({"valid": In(1), "byte": In(8), "o": Out(stream.Signature(width))})
+        super().__init__({"valid": In(1), "byte": In(8), "o": Out(stream.Signature(width)),
+                          "lost": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         place, record = Signal(range(self.count + 1), init=self.count), Signal(7 * self.count)
-        at = Signal.like(place)
-        m.d.comb += [at.eq(Mux(self.byte[7], 0, place)), self.o.payload.eq(record)]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        at, whole, free = Signal.like(place), Signal(), Signal()
+        m.d.comb += [at.eq(Mux(self.byte[7], 0, place)), free.eq(~self.o.valid | self.o.ready)]
+        with m.If(free):
+            m.d.sync += [self.o.valid.eq(whole), self.o.payload.eq(record), whole.eq(0)]
         with m.If(self.valid & (at != self.count)):
-            m.d.sync += [place.eq(at + 1), self.o.valid.eq(at == self.count - 1),
-                         record.eq(Cat(record[7:], self.byte[:7]))]
+            m.d.sync += [place.eq(at + 1), whole.eq(at == self.count - 1),
+                         record.eq(Cat(record[7:], self.byte[:7])),
+                         self.lost.eq(self.lost | (whole & ~free))]
         return m
 
 
@@ -98,7 +105,8 @@ class StreamBoard(wiring.Component):
     -------
     rx, tx : In(1), Out(1)
     busy : Out(1)
-        It is awake.
+        It is awake; or a record was lost, and then it is high until reset: samples came faster than
+        the network takes them, or results were asked for faster than the line takes those.
     """
 
     def __init__(self, description, foldings, *, clock_hz, baud, encoder="", files=""):
@@ -114,7 +122,7 @@ class StreamBoard(wiring.Component):
         m.submodules.reader = reader = self.reader
         m.submodules.writer = writer = self.writer
         network = self.network
-        m.d.comb += self.busy.eq(sleeping(m, network, reader.o.valid))
+        m.d.comb += self.busy.eq(sleeping(m, network, reader.o.valid) | reader.lost)
         m.d.comb += [
             uart.rx.eq(self.rx), self.tx.eq(uart.tx),
             reader.valid.eq(uart.o.valid & ~uart.o.p.bad), reader.byte.eq(uart.o.p.data),

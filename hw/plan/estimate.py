@@ -24,7 +24,7 @@ from qsnn.hw.plan.serial_cost import (
 __all__ = ["Estimate", "core_estimate", "estimate", "inbox_bytes", "layer_estimate"]
 
 SPI_SAVES = 36  # cells of the serial line's; counted on an iCE40
-RECORDS = 110  # cells of a serial line without a protocol
+RECORDS = 112  # cells of a serial line without a protocol; a record waits behind another
 PINS = 8  # of a stream's harness
 COSTS = {"parallel": (parallel_parts, parallel_memories),
          "serial": (serial_parts, serial_memories)}
@@ -88,7 +88,7 @@ def core_estimate(board, plan, *, bare=False, loadable=False, patchable=False, l
         logic += 45 + family.register(pins) + pins  # two beats wait
         return logic + sum(_digest(family, planned) for planned in plan.layers[:-1]), blocks
     if not plan.parallel:
-        return logic + RECORDS + 2 * beat, blocks
+        return logic + RECORDS + 3 * beat, blocks
     queues = [Memory(8, 1 << ceil_log2(inbox_bytes(plan, link)), written=True),
               Memory(8, 256, written=True, block=patchable)]  # a reply
     return (logic + family.link - SPI_SAVES * (link == "spi") + family.load * loadable
