@@ -173,3 +173,23 @@ def test_board():
         scores.append(score - (score >> width - 1 << width))
     assert scores == golden.scores[0].ravel().tolist()
     assert asleep > 1000
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_board_whose_record_was_lost_stays_lit(asked):
+    """A result of each step is more than the line carries, and none of them is nothing."""
+    rng = np.random.default_rng(3)
+    description = random_stream(rng, words=[(6, 2, True)])
+    dut = StreamBoard(description, [SerialFolding(3, 32), SerialFolding(1, 6)],
+                      clock_hz=DIVISOR * 1_000_000, baud=1_000_000)
+    raw = sum(records([1 | int(asked) << 32] * 30, 34), [])
+    assert description.classes * len(records([0], len(dut.network.o.payload.as_value()))[0]) > 5
+
+    async def bench(ctx):
+        for byte in raw:
+            for bit in [0, *(byte >> place & 1 for place in range(8)), 1]:
+                ctx.set(dut.rx, bit)
+                await ctx.tick().repeat(DIVISOR)
+        await ctx.tick().repeat(200 * len(raw))
+        assert ctx.get(dut.tx) and ctx.get(dut.busy) == asked
+    run(dut, bench, cycles=40_000)
