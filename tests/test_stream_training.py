@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from qsnn.model import experiment, golden
+from qsnn.model import experiment
 from qsnn.model.data import load
 from qsnn.model.description import load as load_description
 from qsnn.model.equality import compare, load_net
+from qsnn.model.inference import infer
 from qsnn.model.qsnn import Config
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import (
@@ -115,7 +116,7 @@ def test_experiment(tmp_path, folder):
     assert description.stream and result["shape"] == description.shape
     samples, labels = load("pendigits", "test", folder)
     assert compare(load_net(tmp_path / "whole/network.safetensors"), description, samples).equal
-    found = golden.infer(description, samples).labels
+    found = infer(description, samples).labels
     test = result["test"]
     assert test["correct"] == int((found == labels).sum()) and len(test["confusion"]) == 10
     assert test["confusion"][1][2] == int(((labels == 1) & (found == 2)).sum())
