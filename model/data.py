@@ -1,16 +1,16 @@
 """Data sets as NumPy arrays: found on this machine, or downloaded and checked.
 
-A file is looked for in these folders, in this order, as ``FOLDER/<dataset>/<file>`` and as
-``FOLDER/<file>``, with or without its ``.gz``; some sets also in another folder below it, as
-``digits`` in ``FOLDER/small/<file>``:
+A file is looked for in the folder that is named, ``--data-dir``, and nowhere else. If none is, in
+these, in this order:
 
-1. the folder given (``--data-dir``),
-2. the folder in the environment variable ``QSNN_DATA``,
-3. ``~/.cache/qsnn``, where downloads are kept,
-4. ``/usr/share/datasets``, where distributions put them,
-5. ``model/datasets`` beside this module: the MNIST test images and the digits.
+1. the folder in the environment variable ``QSNN_DATA``,
+2. ``~/.cache/qsnn``, where downloads are kept,
+3. ``/usr/share/datasets``, where distributions put them,
+4. ``model/datasets`` beside this module: the MNIST test images and the digits,
 
-Only then it is downloaded. Local or downloaded, a file counts only if its contents have the
+and only then it is downloaded. In each it may be ``FOLDER/<dataset>/<file>`` or ``FOLDER/<file>``,
+with or without its ``.gz``; of some sets also in another folder below it, as ``digits`` in
+``FOLDER/small/<file>``. Local or downloaded, a file counts only if its contents have the
 published MD5. The sets:
 
 ``mnist``, ``fashion-mnist``
@@ -29,16 +29,16 @@ MD5: a file counts if its arrays are what :data:`qsnn.model.recordings.TASKS` sa
 """
 
 import hashlib
-import io
+import math
 import os
 import urllib.request
-import zipfile
 import zlib
 from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 
+from qsnn.model.arrays import Arrays
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
 from qsnn.model.files import write_whole
 from qsnn.model.recordings import (
@@ -83,7 +83,8 @@ MD5 = {  # of the decompressed IDX files, as published; images and labels
 }
 DIGITS = ("optdigits.tes", "sklearn_digits.npz", "digits.npz")  # UCI's text, or arrays x and y
 DIGITS_MD5 = "265453a2439934797bb770ce205b6fad"  # of the 1,797 x 65 bytes: 64 pixels and the label
-DIGITS_TRAIN = 1437
+DIGITS_COUNT, DIGITS_TRAIN = 1797, 1437
+MAX_TEXT = 1 << 20  # bytes of UCI's text
 REMEDY = {"fashion-mnist": "apt install dataset-fashion-mnist, or "}
 FOLDERS = {"digits": "small"} | {name: task.folder for name, task in TASKS.items()}
 
@@ -97,27 +98,27 @@ def load(dataset, split, data_dir=None):
 
     The colours of a pixel are side by side, then come the pixels of a row, then the rows. Of a
     stream: spikes, 0 or 1, [N, steps * inputs].
-    dataset: one of :data:`DATASETS`; split: ``train`` or ``test``. Raises :class:`DataError`.
+    dataset: one of :data:`DATASETS`; split: ``train`` or ``test``; data_dir: the only folder to
+    look in, or None. Raises :class:`DataError`.
     """
     if dataset not in DATASETS or split not in FILES:
         raise DataError(f"no data set {dataset!r} with a split {split!r}: there are "
                         f"{', '.join(DATASETS)}, each with train and test")
-    folders = _folders(data_dir)
     if dataset == "digits":
-        table = _find(dataset, DIGITS, _digits, folders)
+        table = _find(dataset, DIGITS, _digits, data_dir)
         order = sorted(range(len(table)),
                        key=lambda index: hashlib.sha256(f"digits {index}".encode()).digest())
         table = table[order[:DIGITS_TRAIN] if split == "train" else order[DIGITS_TRAIN:]]
         images = ((table[:, :64].astype(int) * 255 + 8) // 16).astype(np.uint8)
         return images, table[:, 64].astype(np.int64)
     if dataset == "cifar-10":
-        images, labels = _find(dataset, CIFAR_FILES, lambda raw: _cifar(raw, split), folders)
+        images, labels = _find(dataset, CIFAR_FILES, lambda raw: _cifar(raw, split), data_dir)
         return images, labels.astype(np.int64)
     if dataset in TASKS:
         return _find(dataset, (TASKS[dataset].file,),
-                     lambda raw: _recordings(dataset, raw, split), folders)
+                     lambda raw: _recordings(dataset, raw, split), data_dir)
     images, labels = (
-        _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), folders)
+        _find(dataset, (file,), lambda raw, md5=md5: _idx(raw, md5), data_dir)
         for file, md5 in zip(FILES[split], MD5[dataset, split], strict=True))
     return images.reshape(len(images), -1), labels.astype(np.int64)
 
@@ -163,7 +164,7 @@ def _load_raw(dataset, read, split, data_dir):
             return read(split, raw)
         except ValueError as error:
             raise DataError(str(error)) from None
-    return _find(dataset, (TASKS[dataset].file,), decode, _folders(data_dir))
+    return _find(dataset, (TASKS[dataset].file,), decode, data_dir)
 
 
 def quantize_pixels(images, bits):
@@ -177,39 +178,43 @@ def input_values(dataset, samples, bits):
 
 
 def _folders(data_dir):
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise DataError(f"{data_dir}: no such folder; name the one that holds the data")
-    named = [data_dir, os.environ.get("QSNN_DATA") or None]
-    return [*(Path(folder) for folder in named if folder is not None), _cache(), SYSTEM, PACKAGED]
+    """Where files are looked for; see the top of this page."""
+    if data_dir is not None:
+        if not Path(data_dir).is_dir():
+            raise DataError(f"{data_dir}: no such folder; name the one that holds the data")
+        return [Path(data_dir)]
+    variable = os.environ.get("QSNN_DATA")
+    return [*([Path(variable)] if variable else []), _cache(), SYSTEM, PACKAGED]
 
 
 def _cache():
     return Path(os.path.expanduser("~")) / ".cache" / "qsnn"
 
 
-def _find(dataset, files, decode, folders):
+def _find(dataset, files, decode, data_dir):
     """The decoded contents of the first good file, else of a download."""
-    refused = []
+    refused, folders = [], _folders(data_dir)
     for path in _candidates(dataset, files, folders):
         if path.is_file():
             try:
                 return decode(_read(path))
             except (DataError, OSError) as error:
                 refused.append(f"{path}: {error}")
-    looked = ", ".join(str(folder) for folder in folders)
+    found = [f"{dataset}: no {' or '.join(files)} in {', '.join(map(str, folders))}", *refused]
+    into = "into one of these folders, or name its folder with --data-dir or QSNN_DATA"
+    if data_dir is not None:
+        into = "into this folder, or leave out --data-dir: others are searched then"
     if dataset in TASKS:
-        raise DataError("; ".join([
-            f"{dataset}: no {files[0]} in {looked}", *refused, "there is no download: "
-            f"{remedy(dataset)}, put it into one of these folders, or name its folder with "
-            "--data-dir or QSNN_DATA"]))
+        raise DataError("; ".join([*found, f"there is no download: {remedy(dataset)}, put it "
+                                   + into]))
+    if data_dir is not None:
+        raise DataError("; ".join([*found, f"put the file {into}"]))
     try:
         return _download(dataset, files[0], decode)
     except DataError as error:
         raise DataError("; ".join([
-            f"{dataset}: no {' or '.join(files)} in {looked}", *refused,
-            f"the download failed ({error})",
-            f"{REMEDY.get(dataset, '')}put the file into one of these folders, or name its "
-            "folder with --data-dir or QSNN_DATA"])) from None
+            *found, f"the download failed ({error})",
+            f"{REMEDY.get(dataset, '')}put the file {into}"])) from None
 
 
 def _candidates(dataset, files, folders):
@@ -224,10 +229,10 @@ def _candidates(dataset, files, folders):
 
 def _read(path):
     with open(path, "rb") as file:
-        raw = file.read(MAX_FILE + 1)
-    if len(raw) > MAX_FILE:
-        raise DataError(f"more than {MAX_FILE} bytes")
-    return raw
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_FILE:
+            raise DataError(f"more than {MAX_FILE} bytes")
+        return file.read(size)  # a number takes its memory at once: not the largest one
 
 
 def _download(dataset, file, decode):
@@ -295,19 +300,25 @@ def _digits(raw):
     """The table of the digits, uint8 [1797, 65], from UCI's text or from an .npz."""
     try:
         table = _digits_npz(raw) if raw[:2] == b"PK" else _digits_text(raw)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"not the digits ({error})") from None
     _check_md5(table.tobytes(), DIGITS_MD5)
     return table
 
 
 def _digits_npz(raw):
-    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
-        x, y = arrays["x"], arrays["y"]
-    return np.column_stack([x.reshape(len(x), 64), y]).astype(np.uint8)
+    arrays = Arrays(raw)
+    for name, numbers in (("x", DIGITS_COUNT * 64), ("y", DIGITS_COUNT)):
+        shape = arrays.header(name)[1]
+        if math.prod(shape) != numbers:
+            raise ValueError(f"{name} has {list(shape)} numbers, it must have {numbers}")
+    x, y = arrays["x"].reshape(-1, 64), arrays["y"].reshape(-1)
+    return np.column_stack([x, y]).astype(np.uint8)
 
 
 def _digits_text(raw):
+    if len(raw) > MAX_TEXT:
+        raise ValueError(f"a text of {len(raw)} bytes")
     rows = [[int(number) for number in line.split(b",")] for line in raw.splitlines()]
     return np.array(rows, dtype=np.uint8)
 

@@ -62,8 +62,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 __all__ = ["Result", "infer", "neuron_step", "synaptic_sum"]
 
-BATCH = 1000  # images at once: bounds the memory and stays in the cache
-MAX_NUMBERS = 1 << 25  # that an array has: large maps are computed with fewer images at once
+BATCH = 1000  # images at once
+MAX_NUMBERS = 1 << 20  # that an array has: bounds the memory and stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,28 +84,63 @@ class Result:
     membranes: tuple | None = None
 
 
-def synaptic_sum(weights, x):
-    """S of every neuron: weights [n_out, n_in], x [..., n_in] -> int64 [..., n_out].
+class Synapses:
+    """Weights [n_out, n_in] as floats, because that is what BLAS is fast in; turned into them once.
 
-    The product runs in floats because that is what BLAS is fast in. It is exact: every partial
-    sum is an integer below 2**24 for float32, or else below 2**53.
+    high: the largest input. The sums are exact: every partial sum is an integer of at most ``n_in``
+    times the largest weight times ``high``, below 2**24 for float32, or else below 2**53.
     """
-    largest = weights.shape[1] * int(abs(weights).max()) * max(1, int(x.max(initial=0)))
-    kind = np.float32 if largest < 1 << 24 else np.float64
-    return (x.astype(kind) @ weights.T.astype(kind)).astype(np.int64)
+
+    def __init__(self, weights, high):
+        largest = weights.shape[1] * int(abs(weights).max()) * max(1, high)
+        self.weights = weights.T.astype(np.float32 if largest < 1 << 24 else np.float64)
+
+    def __call__(self, x):
+        """S of every neuron: x [..., n_in] -> int64 [..., n_out]."""
+        rows = x.reshape(-1, len(self.weights))  # of more axes NumPy makes many small products
+        sums = (rows.astype(self.weights.dtype, copy=False) @ self.weights).astype(np.int64)
+        return sums.reshape(*x.shape[:-1], self.weights.shape[1])
 
 
-def layer_sums(layer, x):
-    """S of a layer without its skip: inputs [N, n_in] -> int64 [N, n_out]."""
+def synapses_of(layer):
+    """:class:`Synapses` of a layer, its skip's not among them: [channels, fan_in]."""
+    return Synapses(layer.weights.reshape(-1, layer.fan_in), (1 << layer.input_bits) - 1)
+
+
+def synaptic_sum(weights, x):
+    """S of every neuron: weights [n_out, n_in], x [..., n_in] -> int64 [..., n_out]."""
+    return Synapses(weights, int(x.max(initial=0)))(x)
+
+
+def layer_sums(layer, x, synapses=None):
+    """S of a layer without its skip: inputs [N, n_in] -> int64 [N, n_out].
+
+    synapses: :func:`synapses_of` the layer, where they are kept for many calls.
+    """
+    synapses = synapses or synapses_of(layer)
     if layer.kind != "convolution":
-        return synaptic_sum(layer.weights, x)
+        return synapses(x)
+    sums = np.empty((len(x), layer.out_height, layer.out_width, layer.channels), np.int64)
+    # a row of numbers for each position: as many images at once as MAX_NUMBERS allows, or lines
+    line = layer.out_width * layer.fan_in
+    lines = max(1, min(layer.out_height, MAX_NUMBERS // line))
+    images = max(1, MAX_NUMBERS // (layer.out_height * line))
+    for first in range(0, len(x), images):
+        part = slice(first, first + images)
+        windows = _windows(layer, x[part].astype(synapses.weights.dtype))
+        for top in range(0, layer.out_height, lines):
+            rows = windows[:, top:top + lines]
+            sums[part, top:top + lines] = synapses(rows.reshape(*rows.shape[:3], layer.fan_in))
+    return sums.reshape(len(x), -1)
+
+
+def _windows(layer, x):
+    """What the neurons see: a view [N, out_height, out_width, kernel, kernel, channels_in]."""
     maps = np.pad(x.reshape(-1, layer.height, layer.width, layer.channels_in),
                   ((0, 0), *[(layer.padding,) * 2] * 2, (0, 0)))
     windows = sliding_window_view(maps, (layer.kernel,) * 2, axis=(1, 2))
     windows = windows[:, ::layer.stride, ::layer.stride][:, :layer.out_height, :layer.out_width]
-    rows = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, layer.fan_in)
-    weights = layer.weights.reshape(layer.channels, -1)
-    return synaptic_sum(weights, rows).reshape(len(x), -1)
+    return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
 def skip_sums(layer, source, x):
@@ -150,20 +185,25 @@ def infer(description, pixels, *, trace=False):
     Streams are :mod:`qsnn.model.streams`'; :func:`qsnn.model.inference.infer` takes both.
     """
     pixels = check_pixels(description, pixels)
-    most = max(layer.n_out * max(layer.fan_in if layer.kind == "convolution" else 1,
-                                 description.time_steps) for layer in description.layers)
-    batch = min(BATCH, max(1, MAX_NUMBERS // most))
-    batches = [_infer(description, pixels[start:start + batch])
-               for start in range(0, len(pixels), batch)]
-    scores, spikes, membranes = (list(part) for part in zip(*batches, strict=True))
-    scores = np.concatenate(scores)
-    rates = tuple(sum(int(layer.sum()) for layer in parts) / sum(layer.size for layer in parts)
-                  for parts in zip(*spikes, strict=True))
-    return Result(
-        labels=scores.argmax(axis=1),  # numpy's argmax is the first maximum
-        scores=scores, rates=rates,
-        spikes=_join(spikes, np.uint8) if trace else None,
-        membranes=_join(membranes, np.int16) if trace else None)
+    count, steps, hidden = len(pixels), description.time_steps, description.hidden
+    synapses = [synapses_of(layer) for layer in description.layers]
+    scores = np.empty((count, description.classes), np.int64)
+    fired = np.zeros(len(hidden), np.int64)  # spikes of each layer, of all images and steps
+    spikes, membranes = (
+        tuple(np.empty((count, steps, layer.n_out), kind) for layer in hidden) if trace else None
+        for kind in (np.uint8, np.int16))
+    widest = max(max(layer.n_in, layer.n_out) for layer in description.layers)
+    batch = max(1, min(BATCH, MAX_NUMBERS // (steps * widest)))
+    for start in range(0, count, batch):
+        part = slice(start, start + batch)
+        kept = [(spikes[index][part], membranes[index][part]) for index in range(len(hidden))
+                ] if trace else None
+        scores[part], found = _infer(description, synapses, pixels[part], kept)
+        fired += found
+    rates = tuple(int(number) / (count * steps * layer.n_out)
+                  for number, layer in zip(fired, hidden, strict=True))
+    return Result(labels=scores.argmax(axis=1),  # numpy's argmax is the first maximum
+                  scores=scores, rates=rates, spikes=spikes, membranes=membranes)
 
 
 def check_pixels(description, pixels):
@@ -183,30 +223,29 @@ def check_pixels(description, pixels):
     return pixels
 
 
-def _infer(description, pixels):
-    """Scores [N, classes], spikes and membranes per hidden layer as lists over T of [N, n_out]."""
+def _infer(description, synapses, pixels, kept):
+    """Scores [N, classes] of some images, and how many spikes each hidden layer had.
+
+    kept: of each hidden layer the spikes and the membranes [N, T, n_out] to fill in, or None.
+    """
     steps, layers = description.time_steps, description.layers
-    all_spikes, all_membranes, outputs = [], [], []  # outputs: per layer and step, pooled
-    sums = [layer_sums(layers[0], pixels)] * steps
+    fired, outputs = [], []  # outputs: of each layer [T * N, n_outputs], what the next one takes
+    # an image is the same at every step
+    sums = [layer_sums(layers[0], pixels, synapses[0])] * steps
     for index, layer in enumerate(description.hidden):
         q = np.zeros_like(sums[0])
-        spikes, membranes = [], []
+        spikes = np.empty((steps, *q.shape), bool)
         for t in range(steps):
-            q, fire = neuron_step(layer, q, sums[t])
-            spikes.append(fire)
-            membranes.append(q)
-        all_spikes.append(np.stack(spikes, axis=1))
-        all_membranes.append(np.stack(membranes, axis=1).astype(np.int16))
-        outputs.append([pooled(layer, fire) for fire in spikes])
+            q, spikes[t] = neuron_step(layer, q, sums[t])
+            if kept:
+                kept[index][0][:, t], kept[index][1][:, t] = spikes[t], q
+        fired.append(int(np.count_nonzero(spikes)))
+        outputs.append(pooled(layer, spikes.reshape(-1, layer.n_out)))
         following = layers[index + 1]
-        sums = [layer_sums(following, x) for x in outputs[-1]]
+        total = layer_sums(following, outputs[-1], synapses[index + 1])
         if following.skip:
             source = following.skip.source
-            sums = [total + skip_sums(following, layers[source], x)
-                    for total, x in zip(sums, outputs[source], strict=True)]
+            total += skip_sums(following, layers[source], outputs[source])
+        sums = total.reshape(steps, len(pixels), -1)
     scores = (sum(sums) << description.readout.frac) + description.readout.bias
-    return scores, all_spikes, all_membranes
-
-
-def _join(batches, dtype):
-    return tuple(np.concatenate(parts).astype(dtype) for parts in zip(*batches, strict=True))
+    return scores, fired

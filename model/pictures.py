@@ -41,6 +41,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from qsnn.model.arrays import ArrayError, read_npy
 from qsnn.model.data import DataError
 
 __all__ = ["as_pixels", "read_pictures"]
@@ -60,7 +61,10 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
     name    of the array, in sentences
     Raises :class:`qsnn.model.data.DataError`.
     """
-    array = _bytes(np.asarray(images), name, say)
+    array = np.asarray(images)
+    if not array.size:
+        raise DataError(f"{name}: {_said(array.shape)} has no pixels: give one image at least")
+    array = _bytes(array, name, say)
     found = _laid_out(array, n_in, image, name, say)
     if found.ndim == 4 and found.shape[3] == 1 or invert:
         found = _on_black(found, invert, name, say)
@@ -70,6 +74,8 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
 def read_pictures(path, n_in, image=None, *, invert=None, say=print):
     """The same of a file: ``.npy`` with an array, or a picture, which is one image."""
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: a folder; name the pictures in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     array = _array(path) if path.suffix == ".npy" else _picture(path, n_in, image, say)
@@ -167,12 +173,12 @@ def _on_black(images, invert, name, say):
 
 def _array(path):
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not an array ({error})") from None
-    if not isinstance(array, np.ndarray):
-        raise DataError(f"{path}: a zip of arrays; give one array as .npy")
-    return array
+        with open(path, "rb") as file:
+            if file.read(2) == b"PK":
+                raise DataError(f"{path}: a zip of arrays; give one array as .npy")
+        return read_npy(path)
+    except (OSError, ArrayError) as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _picture(path, n_in, image, say):
@@ -190,7 +196,9 @@ def _picture(path, n_in, image, say):
             if channels == 1 and (colours != colours[..., :1]).any():
                 say(f"{path}: made grey")
             found = found.convert("L" if channels == 1 else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes Pillow's readers raise anything
         raise DataError(f"{path}: not a picture ({error})") from None
     if found.size != (width, height):
         if found.width != found.height or width != height:

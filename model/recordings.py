@@ -17,9 +17,6 @@
 A file is an .npz of arrays, without pickles; :data:`TASKS` names it and says what the arrays are.
 """
 
-import io
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from qsnn.model import audio
+from qsnn.model.arrays import ArrayError, Arrays
 from qsnn.model.encoders import Rhythm, Usual, crossings, events, pairs, thermometer
 
 __all__ = ["HELD_OUT", "TASKS", "RecordingError", "Task", "encode_beats", "excerpt", "read_beats",
@@ -37,7 +35,6 @@ BEAT = slice(16, 96)  # samples of a beat that are seen: 34 before its R peak to
 CROSSED, CROSSED_SHIFT = (1, 2, 4, 8, 16), 3  # levels of 8 units
 UNUSUAL, UNUSUAL_SHIFT = (32, 64, 128, 256), 4  # units; of the mean
 EXCERPT = Path(__file__).parent / "datasets" / "ecg" / "record-200.npz"
-MAX_BYTES = 1 << 29  # of the arrays of a file
 
 
 class RecordingError(ValueError):
@@ -83,30 +80,21 @@ def read_recordings(dataset, split, raw):
 
 
 def _arrays(task, raw):
-    """The arrays of a file, of the types and shapes that they must have."""
-    arrays, lengths = {}, {}
+    """The arrays of a file, of the types and shapes that they must have; compared before any of
+    them is read.
+    """
+    lengths = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as packed:
-            if sum(part.file_size for part in packed.infolist()) > MAX_BYTES:
-                raise RecordingError(f"more than {MAX_BYTES} bytes inside")
-        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
-            for name, (kind, shape) in task.arrays.items():
-                if name not in file:
-                    raise RecordingError(f"no array {name} inside")
-                array = file[name]
-                expected = tuple(lengths.setdefault(length, found) if isinstance(length, str)
-                                 else length for length, found in zip(shape, array.shape,
-                                                                      strict=False))
-                if array.dtype != kind or array.shape != expected or array.ndim != len(shape):
-                    raise RecordingError(f"{name} is {array.dtype} {list(array.shape)}, it must "
-                                         f"be {_said(kind, shape)}")
-                arrays[name] = array
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error,
-            OverflowError) as error:
-        if isinstance(error, RecordingError):
-            raise
-        raise RecordingError(f"not an .npz of arrays ({error})") from None
-    return arrays
+        file = Arrays(raw)
+        for name, (kind, shape) in task.arrays.items():
+            found = file.header(name)
+            expected = tuple(lengths.setdefault(length, side) if isinstance(length, str)
+                             else length for length, side in zip(shape, found[1], strict=False))
+            if found != (kind, expected) or len(expected) != len(shape):
+                raise RecordingError(f"{name} is {_said(*found)}, it must be {_said(kind, shape)}")
+        return {name: file[name] for name in task.arrays}
+    except ArrayError as error:
+        raise RecordingError(str(error)) from None
 
 
 def _said(kind, shape):
@@ -154,8 +142,8 @@ def excerpt():
     Samples int16 [1000, 128], intervals before uint16 [1000] and labels uint8 [1000]; they and a
     record number for all are what :func:`encode_beats` takes.
     """
-    with np.load(EXCERPT, allow_pickle=False) as arrays:
-        return arrays["x"], arrays["rr"], arrays["y"]
+    arrays = Arrays(EXCERPT.read_bytes())
+    return arrays["x"], arrays["rr"], arrays["y"]
 
 
 def _runs(records):

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.model.golden import Result, neuron_step, synaptic_sum
+from qsnn.model.golden import Result, Synapses, neuron_step, synaptic_sum
 
 __all__ = ["State", "StreamResult", "classify", "run"]
 
-MAX_NUMBERS = 1 << 25  # inputs that are looked at at once
+MAX_NUMBERS = 1 << 22  # inputs that are looked at at once, at least one sample's
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +94,16 @@ def run(description, steps, *, emit=(), clear=(), state=None, trace=False):
     steps = check_steps(description, steps, len(state.total))
     count, length, _ = steps.shape
     emits, clears = (_flags(name, at, length) for name, at in (("emit", emit), ("clear", clear)))
-    count, length, _ = steps.shape
-    emits, clears = (_flags(name, at, length) for name, at in (("emit", emit), ("clear", clear)))
     x, traces, ends = steps, [], []
     for layer, q, seen, last in zip(description.hidden, state.membranes, state.seen, state.spikes,
                                     strict=True):
         inputs, seen = _tapped(layer, x, seen, clears)
         sums = synaptic_sum(layer.weights, inputs)
+        own = Synapses(layer.recurrent, 1) if layer.recurrent is not None else None
         spikes = np.empty((count, length, layer.n_out), np.uint8)
         membranes = np.empty((count, length, layer.n_out), np.int16)
         for t in range(length):
-            total = sums[:, t]
-            if layer.recurrent is not None:
-                total = total + synaptic_sum(layer.recurrent, last)
+            total = sums[:, t] + own(last) if own else sums[:, t]
             q, fire = neuron_step(layer, q, total)
             spikes[:, t], membranes[:, t], last = fire, q, fire
             if clears[t]:

@@ -68,7 +68,7 @@ def main(
     baud: Annotated[int, typer.Option(min=1, help="speed of the port, bits/s")] = BAUD,
     dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10 or digits")] = "",
     images: Annotated[int, typer.Option(min=0, help="of the data set; 0: all")] = 20,
-    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
 ):
     try:
         if bool(port) == (sim is not None):

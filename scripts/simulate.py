@@ -37,7 +37,7 @@ def main(
     pictures: Annotated[bool, typer.Option("--pictures", help="draw spikes, confusion matrix and "
                                                               "firing rates")] = False,
     waves: Annotated[Path | None, typer.Option(help="write a VCD (use few images)")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
 ):
     try:
         # whatever the memory images are now: that is what is compared

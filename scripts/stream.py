@@ -117,12 +117,15 @@ def main(
     terminal: Annotated[bool, typer.Option("--terminal", help="draw here, without a page")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help=f"of the page; 0: {PORT}, or a free "
                                                              "one where that is in use")] = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
     out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
 ):
     try:
         if sim not in SHOWS:
             raise UsageError(f"--sim {sim}: there is {', '.join(SHOWS)}")
+        if data_dir and not record:
+            raise UsageError("--data-dir has the data of a --record: without one, beats that come "
+                             "along are shown")
         if not 0.001 <= clock <= 1000:
             raise UsageError(f"--clock takes 0.001 to 1000 MHz, not {clock:g}")
         hz, show = clock * 1e6, SHOWS[sim]

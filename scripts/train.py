@@ -102,7 +102,7 @@ def main(
     out: Annotated[Path | None, typer.Option(
         help="folder of the results; default: runs/<dataset>-<hidden>-b<bits>")] = None,
     data_dir: Annotated[Path | None, typer.Option(
-        help="folder of the data; others are searched too, see model/data.py")] = None,
+        help="the only folder of the data; without, those of model/data.py are searched")] = None,
 ):
     try:
         config = config_for(dataset, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
@@ -124,7 +124,7 @@ def main(
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report, device)
             report.update(report.bar, completed=epochs)
-    except (DataError, TrainingError, ValueError) as error:
+    except (DataError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

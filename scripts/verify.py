@@ -51,7 +51,7 @@ def main(
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="where the data sets are")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
 ):
     try:
         target = find_board(board)

@@ -108,10 +108,13 @@ def _recordings(description, dataset, count, encoder, rng, data_dir):
         _enough(samples, count, "sounds")
         return Workload(sound(samples[:count]), labels[:count], (samples[:count],))
     if encoder:
-        samples, intervals, labels = excerpt()
+        if data_dir is None:
+            samples, intervals, labels = excerpt()
+            records = np.zeros(len(samples), np.int64)
+        else:
+            samples, intervals, records, labels = load_beats("test", data_dir)
         _enough(samples, count, "heart beats")
-        samples, intervals = samples[:count], intervals[:count]
-        records = np.zeros(count, np.int64)
+        samples, intervals, records = samples[:count], intervals[:count], records[:count]
         return Workload(encode_beats(samples, intervals, records), labels[:count],
                         (samples, intervals, records))
     if dataset == RANDOM:

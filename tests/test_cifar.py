@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -83,3 +84,20 @@ def test_refused(small, folder, spoil, sentence):
     (folder / "cifar10.npz").write_bytes(spoil(small))
     with pytest.raises(DataError, match=f"cifar10.npz: {sentence}"):
         load("cifar-10", "test")
+
+
+def test_a_bomb_is_not_read(small, folder):
+    """What has another hash is compared in pieces; it never becomes an array."""
+    (folder / "cifar10.npz").write_bytes(packed(x_test=np.zeros((1 << 16, 3, 32, 32), np.uint8)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="the SHA-256 of its test pixels is "):
+        load("cifar-10", "test")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20  # of 192 MiB
+
+
+def packed(**of):
+    raw = io.BytesIO()
+    np.savez_compressed(raw, **of)
+    return raw.getvalue()

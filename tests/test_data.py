@@ -2,13 +2,14 @@ import gzip
 import hashlib
 import io
 import threading
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from qsnn.model import data
-from qsnn.model.data import DataError, load, quantize_pixels
+from qsnn.model.data import DataError, load, load_beats, load_steps, quantize_pixels
 
 IMAGES, LABELS = data.FILES["test"]
 
@@ -105,39 +106,71 @@ def test_packaged_mnist(monkeypatch, tmp_path):
     "home/.cache/qsnn", "system/mnist", "packaged/mnist"])
 def test_found(places, folder, suffix):
     write(places / folder, *draw(0), suffix)
-    assert_loaded(0, places / "given")
+    assert_loaded(0, places / "given" if folder.startswith("given") else None)
+
+
+FOLDERS = ["variable/mnist", "variable", "home/.cache/qsnn/mnist", "system/mnist", "packaged/mnist"]
 
 
 def test_order_of_folders(places):
-    folders = ["given/mnist", "given", "variable/mnist", "home/.cache/qsnn/mnist", "system/mnist",
-               "packaged/mnist"]
-    for seed, folder in enumerate(folders):
+    for seed, folder in enumerate(FOLDERS):
         write(places / folder, *draw(seed))
-    for seed in range(len(folders)):
+    for seed in range(len(FOLDERS)):
         published = tuple(md5(idx(a)) for a in draw(seed))
         data.MD5["mnist", "test"] = published
-        assert_loaded(seed, places / "given")
+        assert_loaded(seed)
 
 
 def test_first_folder_wins(places, monkeypatch):
     monkeypatch.setattr(data, "_check_md5", lambda raw, md5: None)
     for seed, folder in enumerate(["packaged", "system/mnist", "home/.cache/qsnn", "variable",
-                                   "variable/mnist", "given", "given/mnist"]):
+                                   "variable/mnist"]):
+        write(places / folder, *draw(seed))
+        assert_loaded(seed)
+    for seed, folder in enumerate(["given", "given/mnist"], 10):
         write(places / folder, *draw(seed))
         assert_loaded(seed, places / "given")
 
 
 def test_another_file_of_the_same_name_is_passed_over(places):
-    write(places / "given", *draw(1))
+    write(places / "variable", *draw(1))
     write(places / "system/mnist", *draw(0))
-    assert_loaded(0, places / "given")
+    assert_loaded(0)
+
+
+@pytest.mark.parametrize("contents", [None, 1])
+def test_a_named_folder_is_the_only_one(places, mirror, contents):
+    """What is missing or refused there is not taken from elsewhere, nor downloaded."""
+    given = places / "given"
+    if contents is not None:
+        write(given, *draw(contents))
+    for folder in FOLDERS:
+        write(places / folder, *draw(0))
+    serve(mirror[0], "a", *draw(0))
+    with pytest.raises(DataError) as error:
+        load("mnist", "test", given)
+    refused = (f"{given / IMAGES}: not the published file: its MD5 is {md5(idx(draw(1)[0]))}, not "
+               f"{md5(idx(draw(0)[0]))}; " if contents else "")
+    assert str(error.value) == (
+        f"mnist: no {IMAGES} in {given}; {refused}put the file into this folder, or leave out "
+        "--data-dir: others are searched then")
+    assert mirror[1] == []
+
+
+@pytest.mark.parametrize("read", [load, lambda dataset, split, data_dir: load_steps(
+    dataset, split, 30, data_dir), lambda _, split, data_dir: load_beats(split, data_dir)])
+def test_a_named_folder_is_the_only_one_for_streams(places, read):
+    with pytest.raises(DataError, match=(
+            f"^ecg: no mitbih_beats_180.npz in {places / 'given'}; there is no download: make .*, "
+            "put it into this folder, or leave out --data-dir: others are searched then$")):
+        read("ecg", "test", places / "given")
 
 
 def test_nothing_found(places):
     with pytest.raises(DataError) as error:
-        load("mnist", "test", places / "given")
+        load("mnist", "test")
     folders = ", ".join(str(places / name) for name in (
-        "given", "variable", "home/.cache/qsnn", "system", "packaged"))
+        "variable", "home/.cache/qsnn", "system", "packaged"))
     assert str(error.value) == (
         f"mnist: no {IMAGES} in {folders}; the download failed (no mirror); put the file into one "
         "of these folders, or name its folder with --data-dir or QSNN_DATA")
@@ -279,7 +312,7 @@ def as_npz(table):
 def test_digits(places, digits, where, raw):
     (places / where).parent.mkdir(parents=True, exist_ok=True)
     (places / where).write_bytes(raw(digits))
-    assert_digits(digits, places / "given")
+    assert_digits(digits, places / "given" if where.startswith("given") else None)
 
 
 def test_digits_download(places, digits, mirror):
@@ -308,6 +341,20 @@ def test_malformed_digits(places, raw):
     (places / "given/digits.npz").write_bytes(raw)
     with pytest.raises(DataError, match="digits.npz: not the (digits|published file)"):
         load("digits", "test", places / "given")
+
+
+@pytest.mark.parametrize("make, sentence", [
+    (lambda: as_npz(np.zeros((1 << 20, 65), np.uint8)),
+     "not the digits .x has .1048576, 8, 8. numbers, it must have 115008"),
+    (lambda: b"1," * (1 << 20), "not the digits .a text of 2097152 bytes")], ids=["npz", "text"])
+def test_a_bomb_of_digits_is_not_read(places, make, sentence):
+    (places / "given/digits.npz").write_bytes(raw := make())
+    tracemalloc.start()
+    with pytest.raises(DataError, match=sentence):
+        load("digits", "test", places / "given")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(raw) + (4 << 20)
 
 
 def test_quantize_pixels():

@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from qsnn.model import golden
-from qsnn.model.description import Description, FullyConnected, Readout
+from qsnn.model.description import Convolution, Description, FullyConnected, Readout
 from tests.networks import random_description, random_maps, random_pixels
 
 
@@ -302,6 +304,66 @@ def test_images_are_independent():
             np.testing.assert_array_equal(a[0], b[n])
     rates = [spikes.mean() for spikes in together.spikes]
     np.testing.assert_allclose(together.rates, rates, rtol=1e-12)
+
+
+@pytest.mark.parametrize("numbers", [1, 50, 1000])
+def test_pieces_of_maps(monkeypatch, numbers):
+    """Many images at once, or a few lines of one: the same integers."""
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        net = random_maps(rng)
+        pixels = random_pixels(rng, net, 4)
+        with monkeypatch.context() as patch:
+            patch.setattr(golden, "MAX_NUMBERS", numbers)
+            pieces = golden.infer(net, pixels, trace=True)
+        whole = golden.infer(net, pixels, trace=True)
+        assert pieces.rates == whole.rates
+        for a, b in zip((pieces.scores, *pieces.spikes, *pieces.membranes),
+                        (whole.scores, *whole.spikes, *whole.membranes), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def peak_of(net, pixels, **options):
+    """Bytes that a call takes at most, beside what was there."""
+    tracemalloc.start()
+    try:
+        golden.infer(net, pixels, **options)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_without_a_trace(monkeypatch):
+    """It follows from the size of a batch, not from the number of images."""
+    monkeypatch.setattr(golden, "MAX_NUMBERS", 1 << 16)
+    rng = np.random.default_rng(6)
+    net = random_description(rng, widths=(4, 1000, 2), time_steps=8)
+    pixels = random_pixels(rng, net, 2000)
+    spikes = 2000 * 8 * 1000
+    assert peak_of(net, pixels) < spikes // 4
+    assert peak_of(net, pixels, trace=True) > 3 * spikes  # the measure sees what is kept
+
+
+def test_memory_of_a_large_map(monkeypatch):
+    """Not every synapse of an image is there at once."""
+    monkeypatch.setattr(golden, "MAX_NUMBERS", 1 << 16)
+    ones = np.ones((1, 15, 15, 1), np.int8)
+    layer = Convolution(weights=ones, threshold=np.ones(1, int), bias=np.zeros(1, int), height=256,
+                        width=256, padding=7, input_bits=1, membrane_bits=2, signed=False, shift=1,
+                        frac=0, pool="max", pool_size=8)
+    net = Description(time_steps=1, layers=(layer, Readout(
+        weights=np.ones((2, 1024), np.int8), bias=np.zeros(2, int), frac=0)))
+    assert peak_of(net, np.ones((1, 1 << 16), np.uint8)) < layer.n_out * layer.fan_in
+
+
+def test_weights_become_floats_once(monkeypatch):
+    """For each layer and call, however many batches and time steps there are."""
+    net = random_description(np.random.default_rng(7), widths=(4, 3, 3, 2), time_steps=4)
+    pixels = random_pixels(np.random.default_rng(8), net, 3 * golden.BATCH)
+    made, real = [], golden.Synapses
+    monkeypatch.setattr(golden, "Synapses", lambda *args: made.append(args) or real(*args))
+    golden.infer(net, pixels)
+    assert len(made) == len(net.layers)
 
 
 @pytest.mark.parametrize("pixels, sentence", [

@@ -237,3 +237,31 @@ def test_files(tmp_path):
         read_pictures(tmp_path / "a.png", 90)
     with pytest.raises(DataError, match="b.png: no such file$"):
         read_pictures(tmp_path / "b.png", 90)
+
+
+def test_not_files_of_pictures(tmp_path):
+    (tmp_path / "folder.npy").mkdir()
+    with pytest.raises(DataError, match="folder.npy: a folder; name the pictures in it$"):
+        read_pictures(tmp_path / "folder.npy", 90)
+    for shape in ((0, 90), (0,), (3, 0)):
+        with pytest.raises(DataError, match=r": \[.*\] has no pixels: give one image at least$"):
+            as_pixels(np.zeros(shape, np.uint8), 90)
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif", "jpg", "tiff", "bmp", "webp"])
+def test_any_damage_is_a_sentence(tmp_path, suffix):
+    """Bytes that are changed or cut off anywhere: a picture, or a DataError."""
+    rng, path = np.random.default_rng(2), tmp_path / f"a.{suffix}"
+    Image.fromarray(SQUARE).save(path)
+    good, refused = path.read_bytes(), 0
+    for _ in range(150):
+        raw = bytearray(good)
+        for at in rng.integers(len(raw), size=rng.integers(1, 6)):
+            raw[at] = rng.integers(256)
+        path.write_bytes(raw[:rng.integers(1, len(raw) + 40)])
+        try:
+            read_pictures(path, 64, invert=False, say=list)
+        except DataError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused

@@ -183,11 +183,11 @@ def test_pen(folder):
 def test_nothing_found(folder):
     with pytest.raises(DataError) as error:
         load("pendigits", "test", folder)
-    assert str(error.value).startswith(f"pendigits: no pendigits.npz in {folder}, ")
+    assert str(error.value).startswith(f"pendigits: no pendigits.npz in {folder}; ")
     assert str(error.value).endswith(
         "; there is no download: make pendigits.npz with the arrays x_train uint8 [n_train, 8, 2], "
         "y_train uint8 [n_train], x_test uint8 [n_test, 8, 2], y_test uint8 [n_test], put it into "
-        "one of these folders, or name its folder with --data-dir or QSNN_DATA")
+        "this folder, or leave out --data-dir: others are searched then")
 
 
 @pytest.mark.parametrize("dataset, change, sentence", [
@@ -226,7 +226,7 @@ def test_malformed(folder, raw):
 
 
 def test_a_bomb_is_not_unpacked(folder, monkeypatch):
-    monkeypatch.setattr("qsnn.model.recordings.MAX_BYTES", 100)
+    monkeypatch.setattr("qsnn.model.arrays.MAX_BYTES", 100)
     write(folder, "pendigits", pen(np.random.default_rng(0)))
     with pytest.raises(DataError, match="more than 100 bytes inside"):
         load("pendigits", "test", folder)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from qsnn.model import golden, streams
+from qsnn.model import streams
 from qsnn.model.description import Description, DescriptionError, load, save
 from qsnn.model.equality import compare, load_net, save_net
 from qsnn.model.export import fold
-from qsnn.model.layers import FullyConnected, Readout
+from qsnn.model.inference import infer
+from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.qsnn import QSNN, Config
 from tests.networks import random_description
 from tests.streams import random_steps, random_stream
@@ -108,6 +109,42 @@ def test_pieces(seed):
     assert all((a == b).all() for a, b in zip(state.membranes, whole.state.membranes, strict=True))
 
 
+@pytest.mark.parametrize("count, at_once, batches", [
+    (1, 9, [1]), (1, 1, [1]), (7, 9, [7]), (7, 3, [3, 3, 1]), (7, 1, [1] * 7), (7, 0, [1] * 7)])
+def test_classify(monkeypatch, count, at_once, batches):
+    """Each sample begins anew and is what it is alone, however many are looked at at once."""
+    rng = np.random.default_rng(4)
+    description = random_stream(rng, words=[(5, 3, True), (6, 1, False)])
+    samples = np.stack([random_steps(rng, description, 8)[0] for _ in range(count)])
+    widest = max(layer.fan_in for layer in description.hidden)
+    monkeypatch.setattr(streams, "MAX_NUMBERS", 8 * widest * at_once)
+    sizes, run = [], streams.run
+    monkeypatch.setattr(streams, "run", lambda net, steps, **options: (
+        sizes.append(len(steps)) or run(net, steps, **options)))
+    found = streams.classify(description, samples, trace=True)
+    assert sizes == batches
+    plain = streams.classify(description, samples)
+    assert plain.spikes is None and plain.membranes is None
+    last = [t == 7 for t in range(8)]
+    hand = [by_hand(description, sample, last, last) for sample in samples]
+    for index in range(2):
+        assert found.spikes[index].tolist() == [spikes[index] for spikes, _, _ in hand]
+        assert found.membranes[index].tolist() == [membranes[index] for _, membranes, _ in hand]
+        assert found.spikes[index].any()
+    scores = [scores[0] for _, _, scores in hand]
+    assert found.scores.tolist() == plain.scores.tolist() == scores
+    assert found.labels.tolist() == plain.labels.tolist() == [row.index(max(row)) for row in scores]
+    np.testing.assert_allclose(plain.rates, [spikes.mean() for spikes in found.spikes], rtol=1e-12)
+    assert plain.rates == found.rates
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (3, 0)])
+def test_classify_nothing(shape):
+    description = random_stream(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="^there must be at least one sample of one step$"):
+        streams.classify(description, np.zeros((*shape, description.n_in), np.uint8))
+
+
 def test_clear_forgets_everything():
     rng = np.random.default_rng(1)
     description = random_stream(rng, words=[(9, 3, True), (6, 2, True)])
@@ -156,7 +193,7 @@ def test_torch(tmp_path, words):
     assert load(tmp_path / "net.qsnn").hash == description.hash
     save_net(net, tmp_path / "net.safetensors")
     assert compare(load_net(tmp_path / "net.safetensors"), description, samples).equal
-    result = golden.infer(description, samples, trace=True)
+    result = infer(description, samples, trace=True)
     assert result.spikes[0].shape == (64, 15, description.hidden[0].n_out)
     assert all(0 < rate < 1 for rate in result.rates)
 
@@ -175,11 +212,12 @@ def test_recurrence_is_not_the_identity():
     assert (a != b).any()
 
 
+NEURONS = dict(threshold=np.ones(3, int), bias=np.zeros(3, int), input_bits=1, membrane_bits=2,
+               signed=False, shift=1, frac=0)
+
+
 def layer(**changes):
-    fields = dict(weights=np.ones((3, 4), np.int8), threshold=np.ones(3, int),
-                  bias=np.zeros(3, int), input_bits=1, membrane_bits=2, signed=False, shift=1,
-                  frac=0)
-    return FullyConnected(**fields | changes)
+    return FullyConnected(**dict(weights=np.ones((3, 4), np.int8), **NEURONS) | changes)
 
 
 READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
@@ -199,6 +237,9 @@ READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
      "only a stream has a window"),
     (lambda: Description(time_steps=0, layers=(layer(input_bits=2), Readout(**READOUT))),
      "layer 0: inputs and weights have 1 bit in a stream"),
+    (lambda: Description(time_steps=0, layers=(
+        Convolution(weights=np.ones((3, 1, 1, 1), np.int8), height=1, width=1, **NEURONS),
+        Readout(**READOUT))), "layer 0 is a convolution: a stream has none"),
 ])
 def test_wrong_networks(make, sentence):
     with pytest.raises(DescriptionError) as caught:
@@ -219,8 +260,8 @@ def test_wrong_steps():
     with pytest.raises(ValueError, match="has no stream"):
         streams.run(random_description(np.random.default_rng(0)), np.zeros((1, 5, 3), np.uint8))
     with pytest.raises(ValueError, match="samples must have shape"):
-        golden.infer(description, np.zeros((2, description.n_in * 2 + 1), np.uint8)
-                     if description.n_in > 1 else np.zeros((2, 0), np.uint8))
+        infer(description, np.zeros((2, description.n_in * 2 + 1), np.uint8)
+              if description.n_in > 1 else np.zeros((2, 0), np.uint8))
 
 
 def test_wrong_configs():

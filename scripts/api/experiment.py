@@ -16,7 +16,7 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
 
     dataset   one of :data:`qsnn.model.data.DATASETS`
     out       folder of the results; a training that is there is continued
-    data_dir  folder of the data; others are searched too, see :mod:`qsnn.model.data`
+    data_dir  the only folder of the data; None: those of :mod:`qsnn.model.data`
     device    cpu or cuda
     threads   of PyTorch; another number gives other bits
     report    gets a :class:`qsnn.model.training.Epoch` after each
