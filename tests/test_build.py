@@ -240,11 +240,11 @@ def test_open_build_refuses(tmp_path):
         open_build(folder)
 
 
-@pytest.mark.parametrize("left", range(13))
+@pytest.mark.parametrize("left", range(15))
 def test_a_build_that_does_not_end(tmp_path, monkeypatch, left):
     """Killed between any two files, over a build of another network: it is not taken for whole."""
     folder = build(network(), default_folding(network(), 800), "net", tmp_path)
-    assert len([path for path in folder.rglob("*") if path.is_file()]) == 14
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 15
     write, other, written = manifest.write_whole, network(seed=1), []
 
     def until(path, raw):
@@ -357,7 +357,7 @@ def test_loadable(run, work):
     found = builds.contents(facts, description)
     assert [name for name, *_ in found] == facts["memories"] and len(found) == 8
     for name, width, words in found:
-        text = (folder / "memory" / f"{name}.hex").read_text()
+        text = (folder / "memory" / f"{facts['top']}_{name}.hex").read_text()
         assert read_hex(text, width, len(words)) == words
     assert "load_write" in (folder / "qsnn_small.v").read_text()
 

@@ -17,6 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 QSNN = [sys.executable, "-m", "qsnn.scripts.cli"]
 HEAVY = ("amaranth", "matplotlib", "numpy", "torch")
 
+# what runs in the background may have been told to ignore it
+INTERRUPT = """import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
 
 def run(*arguments, modules="", **environment):
     return subprocess.run(arguments, capture_output=True, text=True, timeout=300, env={
@@ -93,8 +99,8 @@ def test_missing_package(modules):
 @pytest.mark.parametrize("way", [[*QSNN, "build"], [sys.executable, ROOT / "scripts" / "build.py"]])
 @pytest.mark.parametrize("module, code", [
     # while packages are imported, by the command line and by a command
-    ("typer", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"),
-    ("amaranth", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"),
+    ("typer", INTERRUPT),
+    ("amaranth", INTERRUPT),
     # while a command works; Python imports this module first
     ("sitecustomize", "import qsnn.hw.emit.build as build\n"
      "def stop(*_, **__):\n    raise KeyboardInterrupt\nbuild.artefacts = stop\n")])
