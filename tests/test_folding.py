@@ -116,7 +116,7 @@ def test_default_does_not_pad():
 def test_default_of_wide_layers():
     """Within what plan() takes, and in a moment."""
     network = shape(8192, 4096, 2520, 10)
-    foldings = default_folding(network, 1)
+    foldings = default_folding(network, 100)
     plan(network, foldings)
     assert all(folding.pe <= MAX_PE and folding.simd <= MAX_SIMD for folding in foldings)
 
