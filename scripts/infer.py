@@ -85,9 +85,6 @@ def main(
         # what is wrong with them shall not be said after minutes of compiling
         asked = (pictures, dataset, images or None, invert, data_dir)
         found = _samples(*asked, description.n_in, description.input_map) if description else None
-        for path in pictures or ():
-            if not path.is_file():
-                raise DataError(f"{path}: no such file")
         with ExitStack() as stack:
             board = stack.enter_context(
                 _simulate(stack, sim, facts, built, link) if sim

@@ -151,7 +151,7 @@ def test_netlists_have_the_contents(built):
 
 
 @pytest.mark.parametrize("change, options, sentence", [
-    ({}, ["{out}/no", "--board", "icebreaker"], "{out}/no: not a build folder .*"),
+    ({}, ["{out}/no", "--board", "icebreaker"], "{out}/no: not a build folder; run qsnn build"),
     ({}, ["{net}", "--board", "x"], "no board 'x': there are .*"),
     ({}, ["{net}", "--board", "ulx3s-85f"], "{net} has no bitstream for the ULX3S 85F that can be "
      "patched: run qsnn build --board ulx3s-85f --bitstream --patchable"),

@@ -252,6 +252,6 @@ def test_estimate_of_the_queue(name, cycles):
     assert 1 << ceil_log2(inbox_bytes(core.network.plan, "spi")) == core.link.depth
     assert core.link.depth == (2048 if cycles == 4000 else 1024)
     assert core.hello.window == (1 if cycles == 100_000 else 8)
-    _, blocks = core_estimate(BOARDS["icebreaker"], description, core.network.plan, link="spi")
+    _, blocks = core_estimate(BOARDS["icebreaker"], core.network.plan, link="spi")
     assert blocks == core.link.depth // 512 + 1
     Fragment.get(core, None)  # else Amaranth warns of a core that nobody has used
