@@ -544,7 +544,7 @@ def test_options_reach_the_training(tmp_path):
     recipe = Recipe(dataset="digits", validation=7, epochs=1, batch_size=11, lr=0.25, shift=2,
                     seed=13)
     words = experiment.command(config, recipe).split()
-    done = subprocess.run([sys.executable, ROOT / words[1], *words[2:]], cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-m", "qsnn.scripts.cli", *words[1:]], cwd=tmp_path,
                           capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads((tmp_path / "runs/digits-3-4-b5/result.json").read_text())
