@@ -129,7 +129,7 @@ def test_serial_layers_behind_parallel_ones(tmp_path):
     """An image's steps go through later layers one after the other, in every stage."""
     needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
     foldings = [Folding(4, 4), SerialFolding(2, 4), SerialFolding(1, 4, False)]
-    folder = make(tmp_path, "icebreaker", foldings, fully_connected(8, (24, 12, 8, 3)))
+    folder = make(tmp_path, "icebreaker", foldings, fully_connected(35, (24, 12, 8, 3)))
     found = compare(folder, "icebreaker", tmp_path / "work", STAGES["ice40"])
     assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
     for comparison in found:
