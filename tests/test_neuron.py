@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qsnn.hw.core.neuron import NeuronUnit
-from qsnn.hw.plan.parameters import NeuronParameters, offsets
+from qsnn.hw.plan.parameters import NeuronParameters
 from qsnn.model import golden
 from qsnn.model.description import FullyConnected
 from tests.networks import stage_of
@@ -61,7 +61,7 @@ def drawn(rng, steps, *, n_in, shift, frac, **shape):
 def schedule(rng, parameters, layer, sums, lanes):
     """Inputs for each cycle, with gaps of garbage between steps; cycles of the steps."""
     stage = stage_of(layer, simd=3)
-    sums = sums + offsets(layer, stage)
+    sums = sums + stage.offsets(layer)
     thresholds, biases = parameters.thresholds(layer, stage), parameters.biases(layer, stage)
     rows, cycles = [], []
     for start, step in product(range(0, NEURONS, lanes), range(len(sums))):
