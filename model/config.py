@@ -1,7 +1,7 @@
 """What a training is asked for: the network and the recipe. Nothing here needs PyTorch."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,9 +10,10 @@ from qsnn.model.data import IMAGES
 from qsnn.model.layers import WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
-__all__ = ["RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
+__all__ = ["NET", "RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
 
 RESULT = "result.json"  # in the folder of a training
+NET = "network.safetensors"  # there too, see :mod:`qsnn.model.weights`
 MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
 
@@ -40,6 +41,8 @@ class Config:
     dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
                     only: it has no integers)
     stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
+    rectified       float weights, and rectified sums in place of spikes (a teacher only: it has no
+                    integers); one time step
     """
 
     inputs: int = 784
@@ -55,6 +58,7 @@ class Config:
     last_bits: int = 1
     dynamic: bool = False
     stream: bool = False
+    rectified: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -77,6 +81,9 @@ class Config:
         self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
         if self.dynamic and not self.membrane_bits:
             raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
+        if self.rectified and (self.stream or self.time_steps > 1):
+            raise ValueError("a rectified network sees images, and each once: time_steps must be "
+                             f"1, not {self.time_steps}")
         if self.rate_weight < 0:
             raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
 
@@ -93,12 +100,13 @@ class Config:
     @property
     def has_integers(self):
         """Whether a description can be made of it, and so hardware."""
-        return self.membrane_bits > 0 and not self.dynamic
+        return self.membrane_bits > 0 and not (self.dynamic or self.rectified)
 
     @cached_property
     def layers(self):
         """The :class:`qsnn.model.architecture.Layer` of each hidden layer."""
-        return layers_of(self.hidden, self.image or (self.inputs,))
+        layers = layers_of(self.hidden, self.image or (self.inputs,))
+        return [replace(layer, weight_bits=0) for layer in layers] if self.rectified else layers
 
     def asdict(self):
         return asdict(self)
@@ -123,7 +131,10 @@ class Recipe:
     compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.compile_neurons`
     balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
                  its share to the power of 1 - balance
+    plain        last part of the epochs, in which images are shown as they are
     draws        samples of an epoch, drawn at random; 0: each once, or as many as there are
+    teacher      folder or checkpoint of a training of another network for the same images, whose
+                 logits most of the loss follows
     start        folder or checkpoint of a training with the same layers, whose network is the
                  first one here; other bits, time steps or images are what it is for
     seed         of everything random
@@ -143,6 +154,8 @@ class Recipe:
     compiled: bool = False
     balance: float = 0.0
     draws: int = 0
+    plain: float = 0.2
+    teacher: str = ""
     start: str = ""
     seed: int = 0
 
@@ -192,7 +205,8 @@ def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bi
     else:
         image = IMAGES.get(dataset, (28, 28, 1))
         shape = dict(inputs=math.prod(image), image=image if arch else None,
-                     input_bits=input_bits or 8, time_steps=time_steps or 4)
+                     input_bits=input_bits or 8,
+                      time_steps=time_steps or (1 if others.get("rectified") else 4))
     return Config(hidden=layers, membrane_bits=bits, **shape, **others)
 
 

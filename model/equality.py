@@ -4,21 +4,16 @@ Also the small file that keeps what ``eval()`` needs of a trained network, a few
 than a checkpoint, so that the comparison can be repeated without training again.
 """
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as to_safetensors
 
-from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
-from qsnn.model.qsnn import QSNN, BinaryLinear, Config
 
-__all__ = ["Comparison", "compare", "load_net", "save_net"]
+__all__ = ["Comparison", "compare", "trace"]
 
-BATCH = 1000  # images at once: bounds the memory of the traces
+MAX_TRACED = 1 << 26  # spikes at once: bounds the memory of the traces
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,10 @@ def compare(net, description, pixels):
     spikes = np.zeros(len(net.hidden), dtype=int)
     membranes = np.zeros(len(net.hidden), dtype=int)
     sums = 0
-    for start in range(0, len(pixels), BATCH):
-        batch = pixels[start:start + BATCH]
+    traced = sum(layer.n_out for layer in description.layers[:-1]) * net.config.time_steps
+    count = max(1, MAX_TRACED // traced)  # images at once
+    for start in range(0, len(pixels), count):
+        batch = pixels[start:start + count]
         result = infer(description, batch, trace=True)
         torch_spikes, torch_membranes, torch_sums = trace(net, batch)
         spikes += [int((a != b).sum())
@@ -74,44 +71,3 @@ def trace(net, pixels):
     return ([s.transpose(0, 1).numpy() for s in spikes],
             [q.transpose(0, 1).numpy() for q in membranes],
             sums[0].sum(0).to(torch.int64).numpy())
-
-
-@torch.no_grad()
-def save_net(net, path):
-    """Write what ``eval()`` needs: quantized weights, batch norms, steps, scale and biases.
-
-    Weights of one bit take one.
-    """
-    tensors = {}
-    synapses = {f"{name}.weight": module for name, module in net.named_modules()
-                if isinstance(module, BinaryLinear)}
-    for name, value in net.state_dict().items():
-        if name in synapses:
-            weights, bits = synapses[name].integer_weight().to(torch.int16).numpy(), \
-                synapses[name].bits
-            tensors[name] = torch.from_numpy(
-                np.packbits(weights > 0, axis=1) if bits == 1 else weights)
-        elif not name.endswith("num_batches_tracked"):
-            tensors[name] = value
-    write_whole(path, to_safetensors(
-        tensors, metadata={"config": json.dumps(net.config.asdict(), sort_keys=True)}))
-
-
-def load_net(path):
-    """The network of :func:`save_net`, in ``eval()`` and ``float64``."""
-    with safe_open(path, framework="pt") as file:
-        config = Config(**json.loads(file.metadata()["config"]))
-        # the weights are quantized already
-        net = QSNN(replace(config, standardize=False)).double()
-        state = net.state_dict()
-        for name in file.keys():
-            value = file.get_tensor(name)
-            if value.dtype == torch.uint8:
-                bits = np.unpackbits(value.numpy(), axis=1, count=state[name].shape[1])
-                value = torch.from_numpy(bits).double() * 2 - 1
-            elif value.dtype == torch.int16:  # what is quantized to these numbers
-                bits = net.get_submodule(name.removesuffix(".weight")).bits
-                value = value.double() * 3 / (1 << bits)
-            state[name] = value
-    net.load_state_dict(state)
-    return net.eval()

@@ -21,12 +21,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from qsnn.model.config import Config
-from qsnn.model.description import MAX_FRAC, MAX_SHIFT
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
 
-__all__ = ["QSNN", "Config", "binarize", "fire", "lif_step", "quantize_by_maximum",
+__all__ = ["QSNN", "Config", "binarize", "fire", "integrate", "lif_step", "quantize_by_maximum",
            "quantize_membrane", "quantize_weight", "standardize"]
 
+TAUGHT = 0.8  # part of the loss that follows a teacher
+TEMPERATURE = 4.0  # what logits are divided by where a teacher is followed
 MIN_GAIN = 1e-3  # smallest |gamma| of a channel: keeps the membrane step positive
+
+
+def _signs(w):
+    """-1 where a number is below 0, else 1; made without a number from the CPU, which a recording
+    of a GPU's work does not take."""
+    return (w >= 0).to(w.dtype) * 2 - 1
 
 
 class _Binarize(torch.autograd.Function):
@@ -36,12 +44,13 @@ class _Binarize(torch.autograd.Function):
     def forward(ctx, w, t):
         ctx.save_for_backward(w)
         ctx.t = t
-        return torch.where(w >= 0, 1.0, -1.0).to(w.dtype)
+        return _signs(w)
 
     @staticmethod
     def backward(ctx, grad):
         (w,) = ctx.saved_tensors
-        return grad * max(1 / ctx.t, 1.0) * ctx.t * (1 - torch.tanh(ctx.t * w) ** 2), None
+        peak = (1 / ctx.t).clamp(min=1)
+        return grad * peak * ctx.t * (1 - torch.tanh(ctx.t * w) ** 2), None
 
 
 class _QuantizeWeight(torch.autograd.Function):
@@ -132,10 +141,37 @@ def lif_step(u, current, quantize):
     return quantize(u) * (1 - spike.detach()), spike
 
 
+def integrate(current, steps, quantize, dtype, recurrence=None, membranes=None):
+    """Spikes of neurons over time: [T or 1, B, ..., channels] -> [T, B, ..., channels].
+
+    dtype       of the spikes; membranes are float32 at least
+    recurrence  what the spikes of a step add to the next one's currents, as a function of them
+    membranes   a list that gets the membrane after each step
+    """
+    work = torch.promote_types(current.dtype, torch.float32)
+    u = torch.zeros_like(current[0], dtype=work)
+    spikes = []
+    for t in range(steps):
+        now = current[t if len(current) > 1 else 0].to(work)
+        if recurrence and spikes:
+            now = now + recurrence(spikes[-1])
+        u, spike = lif_step(u, now, quantize)
+        spikes.append(spike.to(dtype))
+        if membranes is not None:
+            membranes.append(u)
+    return torch.stack(spikes)
+
+
+def integrate_quantized(current, steps, step, low, high, dtype):
+    """:func:`integrate` with membranes of ``low`` .. ``high`` steps: tensors and numbers alone."""
+    return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype)
+
+
 class BinaryLinear(nn.Module):
     """Sum of weights times inputs, an exact integer: [..., n_in] -> [..., n_out].
 
-    The weights are -1 and +1, or odd numbers of more bits, see :func:`quantize_weight`.
+    The weights are -1 and +1, or odd numbers of more bits, see :func:`quantize_weight`; or, with
+    0 bits, floats.
     """
 
     def __init__(self, n_in, n_out, standardized, bits=1):
@@ -143,15 +179,18 @@ class BinaryLinear(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_out, n_in) / math.sqrt(n_in))
         self.standardized = standardized
         self.bits = bits
-        self.sharpness = 0.1  # t of the gradient of sign, annealed to 10 by the training
+        # t of the gradient of sign, annealed to 10 by the training
+        self.register_buffer("sharpness", torch.tensor(0.1, dtype=torch.float64), persistent=False)
 
     def integer_weight(self):
         """The quantized weights, as floats, [n_out, n_in]."""
         w = standardize(self.weight) if self.standardized else self.weight
+        if not self.bits:
+            return w
         return binarize(w, self.sharpness) if self.bits == 1 else quantize_weight(w, self.bits)
 
     def forward(self, x):
-        return x @ self.integer_weight().T
+        return x @ self.integer_weight().T.to(x.dtype)
 
 
 class BinaryConvolution(BinaryLinear):
@@ -167,7 +206,7 @@ class BinaryConvolution(BinaryLinear):
 
     def forward(self, x):
         weight = self.integer_weight().unflatten(1, self.shape).permute(0, 3, 1, 2)
-        return F.conv2d(x, weight, stride=self.stride, padding=self.padding)
+        return F.conv2d(x, weight.to(x.dtype), stride=self.stride, padding=self.padding)
 
 
 class _Spiking(nn.Module):
@@ -185,6 +224,9 @@ class _Spiking(nn.Module):
         self.time_steps = config.time_steps
         self.bits = config.membrane_bits
         self.signed, self.dynamic = config.signed, config.dynamic
+        self.rectified = config.rectified
+        self.spike_dtype = None  # that of the sums; or a shorter one, which holds spikes as well
+        self.neurons = integrate_quantized
         self.register_buffer("log_step", torch.tensor(0))  # membrane step: 2**log_step synapses
         self.log_step_frozen = False
         self.positive = False  # gains stay positive: a negative one flips weights, not spikes
@@ -203,7 +245,7 @@ class _Spiking(nn.Module):
         gamma = self.norm.weight
         if self.positive:
             return gamma.clamp(min=MIN_GAIN)
-        return torch.where(gamma < 0, -1.0, 1.0) * gamma.abs().clamp(min=MIN_GAIN)
+        return _signs(gamma) * gamma.abs().clamp(min=MIN_GAIN)
 
     def gain(self):
         """What one synapse adds to a membrane whose threshold is 1: gamma / sigma, [n_out]."""
@@ -218,7 +260,8 @@ class _Spiking(nn.Module):
     @torch.no_grad()
     def fit_step(self):
         """Choose the membrane step so that the range just reaches the typical threshold."""
-        median = (1 / self.gain().abs()).median()
+        ordered = (1 / self.gain().abs()).sort().values
+        median = ordered[(len(ordered) - 1) // 2]
         levels = self.q_range[1] + 1
         log_step = torch.round(torch.log2(median / levels)).clamp(1 - MAX_FRAC, MAX_SHIFT)
         self.log_step.copy_(log_step)
@@ -226,6 +269,17 @@ class _Spiking(nn.Module):
     def step_size(self):
         """The membrane step of each channel, in units of the threshold."""
         return self.gain().detach().abs() * 2.0 ** self.log_step
+
+    @property
+    def quantized(self):
+        """Whether membranes have steps of their own, as hardware has them."""
+        return bool(self.bits) and not (self.dynamic or self.rectified)
+
+    def quantize(self, u):
+        """Membranes as they are kept until the next time step."""
+        if self.dynamic:
+            return quantize_by_maximum(u, self.bits)
+        return quantize_membrane(u, self.step_size(), *self.q_range) if self.quantized else u
 
     def recurrence(self, gain):
         return None
@@ -235,39 +289,34 @@ class _Spiking(nn.Module):
 
         gain: of the layer's own spikes, where it takes them.
         """
-        current = self.normalize(sums).unflatten(0, shape)
-        current = current.expand(self.time_steps, *current.shape[1:])
-        step, quantize = None, lambda v: v
-        if self.dynamic:
-            def quantize(v):
-                return quantize_by_maximum(v, self.bits)
-        elif self.bits:
-            if self.training and not self.log_step_frozen:
-                self.fit_step()
-            step = self.step_size().view(-1, *[1] * (current.ndim - 3))
-            low, high = self.q_range
-
-            def quantize(v):
-                return quantize_membrane(v, step, low, high)
-        u = torch.zeros_like(current[0])
-        spikes, membranes = [], []
-        recurrence = self.recurrence(gain)
-        for t in range(self.time_steps):
-            now = current[t]
-            if recurrence and spikes:
-                now = now + recurrence(spikes[-1])
-            u, spike = lif_step(u, now, quantize)
-            spikes.append(spike)
-            if self.trace is not None:
-                membranes.append(u if step is None else torch.round(u / step).to(torch.int64))
-        if self.trace is not None:
-            self.trace.append((rows(torch.stack(spikes)), rows(torch.stack(membranes))))
-        return torch.stack(spikes)
+        recurrence, dtype = self.recurrence(gain), self.spike_dtype or sums.dtype
+        membranes = None if self.trace is None else []
+        # float32 at least: spikes depend on the last bit; channels last, as they lie in memory
+        sums = sums.to(torch.promote_types(sums.dtype, torch.float32))
+        current = self.normalize(sums).movedim(1, -1).unflatten(0, shape)
+        places, current = current.shape[1:-1], current.flatten(1, -2)
+        if self.training and self.quantized and not self.log_step_frozen:
+            self.fit_step()
+        if self.rectified:
+            spikes = F.relu(current).to(dtype)
+        elif self.quantized and recurrence is None and membranes is None:
+            spikes = self.neurons(current, self.time_steps, self.step_size(), *self.q_range, dtype)
+        else:
+            spikes = integrate(current, self.time_steps, self.quantize, dtype, recurrence,
+                               membranes)
+        spikes = spikes.unflatten(1, places)
+        if membranes is not None:
+            membranes = torch.stack(membranes).unflatten(1, places)
+            if self.quantized:
+                membranes = torch.round(membranes / self.step_size()).to(torch.int64)
+            self.trace.append((spikes.flatten(2), membranes.flatten(2)))
+        return spikes.movedim(-1, 2)
 
     def respond(self, sums, shape, gain=None):
         """Spikes and firing rate for the sums of :meth:`run`."""
         spikes = self.run(sums, shape, gain)
-        return spikes, (spikes if self.rate_term else spikes.detach()).mean()
+        dtype = torch.promote_types(spikes.dtype, torch.float32)
+        return spikes, (spikes if self.rate_term else spikes.detach()).mean(dtype=dtype)
 
 
 def rows(maps):
@@ -376,7 +425,8 @@ class QSNN(nn.Module):
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
         inputs = math.prod(config.layers[-1].outputs)
-        self.output = BinaryLinear(inputs, config.classes, config.standardize, config.last_bits)
+        self.output = BinaryLinear(inputs, config.classes, config.standardize,
+                                   0 if config.rectified else config.last_bits)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits
         # one for all classes: keeps the argmax
         self.log_scale = nn.Parameter(torch.tensor(self.first_log_scale(config)))
@@ -404,30 +454,46 @@ class QSNN(nn.Module):
             x, rate = layer(x) if shape.skip is None else layer(x, outputs[shape.skip])
             outputs.append(x)
             rates.append(rate)
-        logits = self.output(rows(x)) * self.log_scale.exp() + self.bias
+        logits = self.output(rows(x).to(pixels.dtype)) * self.log_scale.exp() + self.bias
         return logits, torch.stack(rates)
 
-    def loss(self, pixels, labels, label_smoothing=0.0):
-        """Mean cross-entropy of the time steps + lambda * mean (firing rate - 1/2)^2."""
+    def loss(self, pixels, labels, label_smoothing=0.0, taught=None):
+        """Mean cross-entropy of the time steps + lambda * mean (firing rate - 1/2)^2.
+
+        taught: logits of a teacher, [B, classes]. Most of the loss is then the cross-entropy with
+        what it says, both softened (Hinton, Vinyals and Dean, arXiv 1503.02531).
+        """
         logits, rates = self(pixels)
         mean = logits.mean(0)
         task = F.cross_entropy(mean, labels, label_smoothing=label_smoothing)
+        if taught is not None:
+            softened = F.cross_entropy(mean / TEMPERATURE, F.softmax(taught / TEMPERATURE, 1))
+            task = (1 - TAUGHT) * task + TAUGHT * TEMPERATURE ** 2 * softened
         return task + self.config.rate_weight * ((rates - 0.5) ** 2).mean(), mean, rates.detach()
 
     def set_sharpness(self, t):
         """Set t of the gradient of sign in every layer."""
         for module in self.modules():
             if isinstance(module, BinaryLinear):
-                module.sharpness = t
+                module.sharpness.fill_(t)
 
-    def compile_neurons(self, on=True):
-        """Whether ``torch.compile`` makes one loop of batch norm and neurons.
+    def run_on(self, device, compiled=False):
+        """Move to ``device``, cpu or cuda, and return self.
 
-        That is three times as fast for convolutions, and needs a C++ compiler on a CPU.
+        compiled: whether ``torch.compile`` makes one loop of neurons. On a CPU, of each layer's
+        batch norm too: three times as fast for convolutions, and it needs a C++ compiler. On a
+        GPU all layers share one loop: to compile takes seconds, not minutes. There maps of spikes
+        have 16 bits, which are exact, and so are products and most sums of them.
         """
-        if on:  # once a layer and state of its schedules; beyond its limit PyTorch does not compile
+        short = device != "cpu" and not self.config.stream
+        if compiled:  # once a layer and state of its schedules; else PyTorch gives up
             torch._dynamo.config.recompile_limit = 8 * len(self.hidden)
+        loop = integrate_quantized
+        if compiled and device != "cpu":
+            loop = torch.compile(integrate_quantized, dynamic=True)
         for layer in self.hidden:
+            layer.neurons, layer.spike_dtype = loop, torch.bfloat16 if short else None
             layer.__dict__.pop("respond", None)
-            if on:
+            if compiled and device == "cpu":
                 layer.respond = torch.compile(layer.respond, dynamic=False)
+        return self.to(device)

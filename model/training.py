@@ -8,118 +8,43 @@ thread the same seed gives the same bits, whether or not the training was interr
 
 import json
 import math
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
+from qsnn.model.augment import augment, draw_balanced
 from qsnn.model.config import Config, Recipe, TrainingError
 from qsnn.model.files import write_whole
 from qsnn.model.qsnn import QSNN
-from qsnn.model.recordings import TASKS
 
-__all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "draw_balanced",
-           "erase_squares", "fast_products", "flip_images", "shift_images", "shift_steps",
-           "warp_images"]
+__all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "fast_products"]
 
 WARMUP = 200  # steps until the learning rate is reached
 CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
 FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will
-STOP_SHIFT = 0.8  # ... after which images are shown as they are
+RESERVE = 0.02  # part of the time that is left which an estimate of it leaves free
+WARM = 3  # steps before a GPU records one
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: its number from 1, means over the training images and their spikes."""
+    """What an epoch gave: its number from 1, means over the training images and their spikes.
+
+    total: how many there will be.
+    """
 
     number: int
+    total: int
     loss: float
     accuracy: float
     rates: tuple
-
-
-def _maps(pixels, image):
-    """[B, n] -> [B, C, H, W]; images without a shape are square and grey."""
-    side = math.isqrt(pixels.shape[1])
-    return pixels.unflatten(1, image or (side, side, 1)).permute(0, 3, 1, 2)
-
-
-def _rows(maps):
-    """[B, C, H, W] -> [B, n]."""
-    return maps.permute(0, 2, 3, 1).flatten(1)
-
-
-def shift_images(pixels, limit, generator, image=None):
-    """Move images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n].
-
-    image: height, width and channels; None for square grey ones.
-    """
-    maps = _maps(pixels, image)
-    count, height, width = len(maps), *maps.shape[2:]
-    padded = F.pad(maps, (limit,) * 4)
-    dy, dx = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator)
-    rows, columns = (torch.arange(height) + dy).unsqueeze(2), (torch.arange(width) + dx)[:, None]
-    # indices around the channels put those last
-    return padded[torch.arange(count)[:, None, None], :, rows, columns].flatten(1)
-
-
-def shift_steps(spikes, limit, generator, steps):
-    """Move samples of a stream by -limit .. limit steps, filling with 0: [B, n] -> [B, n]."""
-    samples = spikes.unflatten(1, (steps, -1))
-    moves = torch.randint(-limit, limit + 1, (len(samples), 1), generator=generator)
-    source = torch.arange(steps) - moves
-    there = (source >= 0) & (source < steps)
-    chosen = source.clamp(0, steps - 1).unsqueeze(2).expand_as(samples)
-    return (samples.gather(1, chosen) * there.unsqueeze(2)).flatten(1)
-
-
-def draw_balanced(labels, balance, count, generator):
-    """Indices of ``count`` samples, drawn with replacement, see :class:`Recipe`."""
-    shares = torch.bincount(labels).float().clamp(min=1)
-    return torch.multinomial((shares ** -balance)[labels], count, replacement=True,
-                             generator=generator)
-
-
-def flip_images(pixels, generator, image=None):
-    """Mirror every second image, left to right, by chance: [B, n] -> [B, n]."""
-    maps = _maps(pixels, image)
-    chosen = torch.rand(len(maps), 1, 1, 1, generator=generator) < 0.5
-    return _rows(torch.where(chosen, maps.flip(3), maps))
-
-
-def erase_squares(pixels, side, generator, image=None):
-    """Set a square of side x side pixels to 0, part of it outside the image, in each image.
-
-    DeVries and Taylor's cutout (arXiv 1708.04552): [B, n] -> [B, n].
-    """
-    maps = _maps(pixels, image)
-    count, height, width = len(maps), *maps.shape[2:]
-    inside = torch.ones(())
-    for axis, length in ((2, height), (3, width)):
-        centre = torch.randint(0, length, (count, 1), generator=generator)
-        near = (torch.arange(length) - centre + side // 2).clamp(-1, side)
-        near = (near >= 0) & (near < side)
-        inside = inside * near.view(count, *[length if a == axis else 1 for a in (1, 2, 3)])
-    return _rows(maps * (1 - inside))
-
-
-def warp_images(pixels, limit, generator, image=None):
-    """Map images by random matrices near the identity, to whole pixel values.
-
-    Each of the four entries is off by up to ``limit``; what lies outside an image is 0.
-    [B, n] -> [B, n]
-    """
-    maps = _maps(pixels, image)
-    off = (2 * torch.rand(len(maps), 2, 2, generator=generator) - 1) * limit
-    matrices = F.pad(torch.eye(2) + off, (0, 1))
-    grid = F.affine_grid(matrices, list(maps.shape), align_corners=False)
-    return _rows(F.grid_sample(maps, grid, align_corners=False).round())
 
 
 @contextmanager
@@ -140,90 +65,143 @@ def fast_products(on):
             setting.fp32_precision = value
 
 
+class _Recorded:
+    """A step that a GPU records once and repeats: to launch its parts one by one takes longer.
+
+    What a step decides in Python is decided once; tensors may have other values each time.
+    """
+
+    def __init__(self, step, *inputs):
+        self.inputs = [value.clone() for value in inputs]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            step(*self.inputs)
+
+    def __call__(self, *inputs):
+        for kept, value in zip(self.inputs, inputs, strict=True):
+            kept.copy_(value)
+        self.graph.replay()
+
+
 class Training:
-    """A network and its optimizer between two epochs; ``done`` epochs are behind them."""
+    """A network and its optimizer between two epochs; ``done`` of ``total`` are behind them."""
 
     def __init__(self, config, recipe, device="cpu"):
-        self.config, self.recipe, self.done, self.device = config, recipe, 0, device
+        self.config, self.recipe, self.device = config, recipe, device
+        self.done, self.total = 0, recipe.epochs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.net = QSNN(config).to(device)
-        self.net.compile_neurons(recipe.compiled)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=recipe.lr)
+            self.net = QSNN(config).run_on(device, recipe.compiled)
+        self.teacher = None
+        torch.backends.cudnn.benchmark = True  # batches have one size
+        # on a GPU the step with all its numbers is there
+        where = {} if device == "cpu" else dict(fused=True, capturable=True)
+        lr = recipe.lr if device == "cpu" else torch.tensor(recipe.lr, device=device)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=lr, **where)
+        self._recorded = None  # and the state of the schedules that it was recorded in
+        # sums of an epoch; nothing waits for them before it ends
+        self._loss = torch.zeros((), dtype=torch.float64, device=device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._rates = torch.zeros(len(self.net.hidden), device=device)
 
-    def epochs(self, pixels, labels):
+    def epochs(self, pixels, labels, limit=None):
         """Train to the end, yielding an :class:`Epoch` after each.
 
-        pixels: integers [N, inputs]; labels: [N]. Held-out images are not among them.
+        pixels: integers [N, inputs]; labels: [N]. Held-out images are not among them. limit:
+        seconds; ``total`` becomes what fits into them, and the schedules with it.
         """
-        recipe, net = self.recipe, self.net
-        pixels = torch.tensor(pixels, dtype=torch.uint8)
-        labels = torch.tensor(labels, dtype=torch.long)
+        recipe = self.recipe
+        pixels = torch.tensor(pixels, dtype=torch.uint8).to(self.device)
+        labels = torch.tensor(labels, dtype=torch.long).to(self.device)
         drawn = recipe.draws or len(pixels)
         steps = drawn // recipe.batch_size
         if not steps:
             raise TrainingError(f"a batch of {recipe.batch_size} images, but only {drawn} to "
                                 "train on: choose a smaller --batch-size")
-        while self.done < recipe.epochs:
-            part = self.done / recipe.epochs
-            generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.done)
+        ends = [time.monotonic()]
+        while self.done < self.total:
+            part = self.done / self.total
+            generator = torch.Generator(self.device).manual_seed(
+                recipe.seed * 1_000_003 + self.done)
             if recipe.balance or recipe.draws:
                 order = draw_balanced(labels, recipe.balance, drawn, generator)
             else:
-                order = torch.randperm(len(pixels), generator=generator)
+                order = torch.randperm(len(pixels), generator=generator, device=self.device)
             self._prepare(part)
-            loss_sum, correct, rates_sum = 0.0, 0, 0.0
+            self._forget()
             for step in range(steps):
                 chosen = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
                 x, y = pixels[chosen].float(), labels[chosen]
-                if part < STOP_SHIFT:
-                    x = self._augment(x, generator)
-                x, y = x.to(self.device), y.to(self.device)
-                self._set_lr(self.done * steps + step, recipe.epochs * steps)
-                with fast_products(self.config.image is not None):
-                    loss, logits, rates = net.loss(x, y, recipe.smoothing)
-                    self.optimizer.zero_grad()
-                    loss.backward()
-                self.optimizer.step()
-                loss_sum += loss.item()
-                correct += (logits.argmax(1) == y).sum().item()
-                rates_sum += rates
+                if part < 1 - recipe.plain:
+                    x = augment(x, self.config, recipe, generator)
+                self._set_lr(self.done * steps + step, self.total * steps)
+                self._learn(x, y)
             self.done += 1
-            yield Epoch(self.done, loss_sum / steps, correct / (steps * recipe.batch_size),
-                        tuple((rates_sum / steps).tolist()))
+            seen = self._loss.item(), self._correct.item(), self._rates.tolist()
+            ends.append(time.monotonic())
+            if limit is not None:
+                self._fit(ends, limit)
+            loss, correct, rates = seen
+            yield Epoch(self.done, self.total, loss / steps,
+                        correct / (steps * recipe.batch_size),
+                        tuple(rate / steps for rate in rates))
 
-    def _augment(self, x, generator):
-        recipe, image = self.recipe, self.config.image
-        if recipe.warp:
-            x = warp_images(x, recipe.warp, generator, image)
-        if recipe.shift:
-            x = self._shift(x, generator)
-        if recipe.flip:
-            x = flip_images(x, generator, image)
-        if recipe.drop:
-            x = x * (torch.rand(x.shape, generator=generator) >= recipe.drop)
-        if recipe.erase:
-            x = erase_squares(x, recipe.erase, generator, image)
-        return x
+    def _fit(self, ends, limit):
+        """Fit the epochs to the time; once something is frozen, there are only ever fewer.
 
-    def _shift(self, x, generator):
-        limit, config = self.recipe.shift, self.config
-        if not config.stream:
-            return shift_images(x, limit, generator, config.image)
-        task = TASKS.get(self.recipe.dataset)
-        if not (task and task.map):
-            return shift_steps(x, limit, generator, config.time_steps)
-        # the steps of a sample are colours of one image
-        maps = x.unflatten(1, (config.time_steps, *task.map)).permute(0, 2, 3, 1, 4).flatten(3)
-        moved = shift_images(maps.flatten(1), limit, generator, tuple(maps.shape[1:]))
-        moved = moved.unflatten(1, (*task.map[:2], config.time_steps, task.map[2]))
-        return moved.permute(0, 3, 1, 2, 4).flatten(1)
+        ends: when this run began, and when each of its epochs ended.
+        """
+        if len(ends) < 4:  # the first one compiles, the second one may record
+            return
+        recent = ends[2:][-10:]
+        each = (recent[-1] - recent[0]) / (len(recent) - 1)
+        fit = self.done + int((limit - (ends[-1] - ends[0])) / each * (1 - RESERVE))
+        most = self.recipe.epochs if self.done < FREEZE_STEPS * self.total else self.total
+        self.total = max(self.done, min(fit, most))
+
+    def _forget(self):
+        for total in (self._loss, self._correct, self._rates):
+            total.zero_()
+
+    def _learn(self, x, y):
+        """A step, recorded where that pays; the first epoch of a process compiles what it needs."""
+        if self.device == "cpu" or not self.recipe.compiled:
+            self._step(x, y)
+            return
+        state = [(layer.log_step_frozen, layer.norm.training) for layer in self.net.hidden]
+        if self._recorded is None:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM):
+                    self._step(x, y)
+                self._forget()
+            torch.cuda.current_stream().wait_stream(side)
+        if self._recorded is None or self._recorded[0] != state:
+            self._recorded = None  # its memory is free for the next one
+            self.optimizer.zero_grad()
+            self._recorded = state, _Recorded(self._step, x, y)
+        self._recorded[1](x, y)
+
+    def _step(self, x, y):
+        with fast_products(self.config.image is not None):
+            taught = None
+            if self.teacher is not None:
+                with torch.no_grad():
+                    taught = self.teacher(x)[0].mean(0)
+            loss, logits, rates = self.net.loss(x, y, self.recipe.smoothing, taught)
+            self.optimizer.zero_grad()
+            loss.backward()
+        self.optimizer.step()
+        self._loss += loss.detach()
+        self._correct += (logits.argmax(1) == y).sum()
+        self._rates += rates
 
     def _prepare(self, part):
         """Put the network into the state of the schedules at this part of the epochs."""
         net, (first, last) = self.net, SHARPNESS
         net.train()
-        progress = self.done / max(self.recipe.epochs - 1, 1)
+        progress = self.done / max(self.total - 1, 1)
         net.set_sharpness(first * (last / first) ** progress)
         for layer in net.hidden:
             layer.log_step_frozen = part >= FREEZE_STEPS
@@ -231,8 +209,12 @@ class Training:
 
     def _set_lr(self, step, steps):
         warmup = min(1.0, (step + 1) / WARMUP)
+        lr = self.recipe.lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
+            if torch.is_tensor(group["lr"]):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
 
     def save(self, path):
         """Write a checkpoint: tensors, and the training as JSON; whole or not at all."""
@@ -241,7 +223,8 @@ class Training:
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 tensors[f"adam.{key}.{name}"] = value
         tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done}
+        header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done,
+                  "total": self.total}
         # one metadata key: safetensors keeps no order between several
         write_whole(path, to_safetensors(tensors, metadata={"training": json.dumps(header)}))
 
@@ -255,6 +238,7 @@ class Training:
                                device)
                 training._restore({name: file.get_tensor(name) for name in file.keys()})
                 training.done = int(header["done"])
+                training.total = int(header.get("total", training.recipe.epochs))
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise TrainingError(f"{path}: not a checkpoint of this version ({error}); delete it to "
                                 "start anew") from None
@@ -268,23 +252,12 @@ class Training:
         moments = {key: part(f"adam.{key}.") for key in ("step", "exp_avg", "exp_avg_sq")}
         for name, parameter in self.net.named_parameters():
             self.optimizer.state[parameter] = {
-                key: values[name].to("cpu" if key == "step" else self.device)
-                for key, values in moments.items()}
+                key: values[name].to(self.device) for key, values in moments.items()}
 
     def _begin_with(self, path):
         """Take the network of another training, and none of its moments."""
-        path, remedy = Path(path), "choose another --start"
-        try:
-            file = path / CHECKPOINT if path.is_dir() else path
-            there = file.exists()
-        except OSError as error:
-            raise TrainingError(f"{path}: {error.strerror}; {remedy}") from None
-        if not there:
-            raise TrainingError(f"{file} is not there: {remedy}")
-        try:
-            other = type(self).load(file)
-        except TrainingError:
-            raise TrainingError(f"{file} is not a checkpoint of this version: {remedy}") from None
+        remedy = "choose another --start"
+        other = _other(path, remedy)
         if _network(other.config) != _network(self.config):
             shape = other.config.inputs, *other.config.hidden, other.config.classes
             raise TrainingError(f"{path} holds another network, {'-'.join(map(str, shape))}: "
@@ -294,6 +267,17 @@ class Training:
         state["log_scale"] += QSNN.first_log_scale(self.config) - QSNN.first_log_scale(other.config)
         self.net.load_state_dict(state)
 
+    def _listen_to(self, path):
+        """Follow the network of another training, which sees the same images."""
+        remedy = "choose another --teacher"
+        other = _other(path, remedy)
+        for name in ("inputs", "classes", "input_bits"):
+            mine, its = getattr(self.config, name), getattr(other.config, name)
+            if mine != its:
+                raise TrainingError(f"the network of {path} has {its} {name.replace('_', ' of ')}, "
+                                    f"this one {mine}: {remedy}")
+        self.teacher = other.net.run_on(self.device, self.recipe.compiled).eval()
+
     @classmethod
     def start(cls, config, recipe, path, device="cpu"):
         """The training of ``path`` if it is this one, a new one if there is none."""
@@ -301,6 +285,8 @@ class Training:
             training = cls(config, recipe, device)
             if recipe.start:
                 training._begin_with(recipe.start)
+            if recipe.teacher:
+                training._listen_to(recipe.teacher)
             return training
         training = cls.load(path, device)
         asked = config.asdict() | asdict(recipe)
@@ -310,7 +296,25 @@ class Training:
                 raise TrainingError(f"{Path(path).parent} holds a training with {name} "
                                     f"{_said(found[name])}, not {_said(value)}: choose another "
                                     "--out or delete it")
+        if recipe.teacher:
+            training._listen_to(recipe.teacher)
         return training
+
+
+def _other(path, remedy):
+    """The training of a folder or of a checkpoint."""
+    path = Path(path)
+    try:
+        file = path / CHECKPOINT if path.is_dir() else path
+        there = file.exists()
+    except OSError as error:
+        raise TrainingError(f"{path}: {error.strerror}; {remedy}") from None
+    if not there:
+        raise TrainingError(f"{file} is not there: {remedy}")
+    try:
+        return Training.load(file)
+    except TrainingError:
+        raise TrainingError(f"{file} is not a checkpoint of this version: {remedy}") from None
 
 
 def _said(value):

@@ -16,6 +16,12 @@ Streams of spikes, see model/recordings.py, have layers that see earlier steps, 
 
   qsnn train --dataset pendigits --arch fc128t4-fc64r --epochs 20
 
+On a GPU for ten minutes and no longer, and measured on another machine:
+
+  qsnn train --dataset cifar-10 --arch vgg-11 --device cuda --compiled --time-limit 600 --no-measure
+
+  qsnn train --finish runs/FOLDER
+
 Choose hyper-parameters with --validation, on images held out of the training set.
 """
 
@@ -82,6 +88,8 @@ def main(
         help="part of a label that is spread over all classes")] = Recipe.smoothing,
     balance: Annotated[float, typer.Option(
         help="0: a class is shown as often as it occurs, 1: as often as the others")] = 0.0,
+    plain: Annotated[float, typer.Option(
+        help="last part of the epochs, in which images are shown as they are")] = Recipe.plain,
     draws: Annotated[int, typer.Option(
         help="samples of an epoch, drawn at random; 0: as many as there are")] = 0,
     last_bits: Annotated[int, typer.Option(
@@ -96,6 +104,17 @@ def main(
     start: Annotated[str, typer.Option(
         help="folder of another training with the same layers: its network is the first one "
              "here; bits, time steps and images may be others")] = "",
+    teacher: Annotated[str, typer.Option(
+        help="folder of a training of another network for the same images, which this one is to "
+             "follow; a float network of --rectified, for example")] = "",
+    rectified: Annotated[bool, typer.Option(
+        "--rectified", help="float weights and rectified sums: a teacher")] = False,
+    time_limit: Annotated[float | None, typer.Option(
+        help="seconds; there are as many epochs as fit, and the schedules end with them")] = None,
+    measure: Annotated[bool, typer.Option(
+        help="measure the integers at the end; without, do so later with --finish")] = True,
+    finish: Annotated[Path | None, typer.Option(
+        help="only measure what --no-measure left in this folder")] = None,
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -105,15 +124,22 @@ def main(
         help="the only folder of the data; without, those of model/data.py are searched")] = None,
 ):
     try:
+        if finish is not None:
+            from qsnn.model.measure import finish as finished
+            _end(finished(finish, data_dir), finish)
+            return
         config = config_for(dataset, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
-                            signed=signed, standardize=standardize, rate_weight=rate_weight)
+                            signed=signed, standardize=standardize, rate_weight=rate_weight,
+                            rectified=rectified)
         recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
                         erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
-                        draws=draws, drop=drop,
-                        start=start and str(Path(start)),
-                        seed=seed)
+                        draws=draws, drop=drop, plain=plain,
+                        teacher=teacher and str(Path(teacher)),
+                        start=start and str(Path(start)), seed=seed)
+        if time_limit is not None and not time_limit > 0:
+            raise ValueError(f"--time-limit must be some seconds, not {time_limit}")
         out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 
@@ -122,16 +148,27 @@ def main(
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("this PyTorch sees no GPU: leave out --device")
         with _Report(epochs) as report:
-            result = run(config, recipe, out, data_dir, report, device)
-            report.update(report.bar, completed=epochs)
+            result = run(config, recipe, out, data_dir, report, device, time_limit, measure)
+            report.update(report.bar, completed=result["recipe"]["epochs"])
+        _end(result, out)
     except (DataError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "stopped; the same command continues after the last whole epoch") from None
-    _print(result, out)
-    if not result["equality"]["equal"]:
+
+
+def _end(result, out):
+    """What was measured, if it was, and whether it is equal."""
+    if "equality" not in result:
+        for name in ("validation", "test"):
+            if name in result:
+                print(f"torch, {name}: {result[name]['accuracy']:.2f} %")
+    else:
+        _print(result)
+    print(f"written to {out}")
+    if not result.get("equality", {"equal": True})["equal"]:
         print("error: torch and the integers differ, see result.json", file=sys.stderr)
         raise typer.Exit(1)
 
@@ -155,10 +192,10 @@ class _Report(Progress):
         rates = " ".join(f"{rate:.3f}" for rate in epoch.rates)
         self.console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, accuracy "
                            f"{100 * epoch.accuracy:.2f} %, firing rates {rates}")
-        self.update(self.bar, completed=epoch.number)
+        self.update(self.bar, completed=epoch.number, total=epoch.total)
 
 
-def _print(result, out):
+def _print(result):
     for name in ("validation", "test"):
         if name in result:
             found = result[name]
@@ -172,7 +209,6 @@ def _print(result, out):
     print(f"torch and integers on {equality['images']} test images: "
           f"{sum(equality['spikes'])} spikes, {sum(equality['membranes'])} membranes and "
           f"{equality['sums']} sums differ")
-    print(f"written to {out}")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,15 @@ import torch
 
 from qsnn.model import data, golden
 from qsnn.model.description import Description, load
-from qsnn.model.equality import compare, load_net, save_net, trace
-from qsnn.model.experiment import by_class, command
+from qsnn.model.equality import compare, trace
+from qsnn.model.experiment import command
 from qsnn.model.export import fold
 from qsnn.model.inference import infer
+from qsnn.model.measure import by_class
 from qsnn.model.qsnn import Config
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import Recipe
+from qsnn.model.weights import load_net, save_net
 from tests.streams import recorded
 from tests.test_export import images, random_maps_net, random_net
 from tests.whole import parts

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from qsnn.model import experiment
+from qsnn.model.augment import augment, draw_balanced, shift_steps
 from qsnn.model.data import load
 from qsnn.model.description import load as load_description
-from qsnn.model.equality import compare, load_net
+from qsnn.model.equality import compare
 from qsnn.model.inference import infer
+from qsnn.model.measure import by_class
 from qsnn.model.qsnn import Config
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import (
@@ -22,9 +24,8 @@ from qsnn.model.training import (
     Recipe,
     Training,
     TrainingError,
-    draw_balanced,
-    shift_steps,
 )
+from qsnn.model.weights import load_net
 from tests.digests import digests
 
 torch.set_num_threads(1)
@@ -70,11 +71,11 @@ def test_maps_move_as_one():
     task = TASKS["n-mnist"]
     config = Config(inputs=task.inputs, hidden=(4,), classes=10, input_bits=1, time_steps=30,
                     stream=True)
-    training = Training(config, Recipe(dataset="n-mnist", shift=2))
+    recipe = Recipe(dataset="n-mnist", shift=2)
     maps = torch.zeros(6, 30, 34, 34, 2)
     for step in range(30):
         maps[:, step, 10 + step % 5, 20, step % 2] = 1
-    moved = training._augment(maps.flatten(1), torch.Generator().manual_seed(1))
+    moved = augment(maps.flatten(1), config, recipe, torch.Generator().manual_seed(1))
     places = set()
     for sample in moved.reshape(maps.shape):
         at = sample.nonzero()
@@ -85,9 +86,8 @@ def test_maps_move_as_one():
 
 
 def test_drop():
-    training = Training(CONFIG, replace(RECIPE, drop=0.25))
     spikes = torch.ones(50, 256)
-    left = training._augment(spikes, torch.Generator().manual_seed(0))
+    left = augment(spikes, CONFIG, replace(RECIPE, drop=0.25), torch.Generator().manual_seed(0))
     assert left.unique().tolist() == [0, 1] and 0.7 < left.mean() < 0.8
 
 
@@ -129,7 +129,7 @@ def test_experiment(tmp_path, folder):
 
 def test_by_class():
     found, labels = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 0, 0, 1, 1, 1])
-    assert experiment.by_class(found, labels, "abc") == {
+    assert by_class(found, labels, "abc") == {
         "sensitivity": {"a": 66.67, "b": 66.67, "c": 0.0},
         "precision": {"a": 66.67, "b": 66.67, "c": 0.0},
         "f1": {"a": 66.67, "b": 66.67, "c": 0.0}, "macro_f1": 66.67,

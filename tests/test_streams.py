@@ -6,11 +6,12 @@ import torch
 
 from qsnn.model import streams
 from qsnn.model.description import Description, DescriptionError, load, save
-from qsnn.model.equality import compare, load_net, save_net
+from qsnn.model.equality import compare
 from qsnn.model.export import fold
 from qsnn.model.inference import infer
 from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.qsnn import QSNN, Config
+from qsnn.model.weights import load_net, save_net
 from tests.networks import random_description
 from tests.streams import random_steps, random_stream
 

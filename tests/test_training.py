@@ -15,8 +15,10 @@ from safetensors.torch import save_file
 
 from qsnn.model import data, experiment, golden
 from qsnn.model.architecture import NAMED
+from qsnn.model.augment import erase_squares, flip_images, shift_images
+from qsnn.model.config import RESULT
 from qsnn.model.description import load
-from qsnn.model.equality import compare, load_net
+from qsnn.model.equality import compare
 from qsnn.model.export import fold
 from qsnn.model.qsnn import Config
 from qsnn.model.training import (
@@ -24,11 +26,9 @@ from qsnn.model.training import (
     Recipe,
     Training,
     TrainingError,
-    erase_squares,
     fast_products,
-    flip_images,
-    shift_images,
 )
+from qsnn.model.weights import load_net
 from tests.digests import digests
 
 torch.set_num_threads(1)
@@ -262,14 +262,14 @@ def test_schedules(monkeypatch):
     """What is frozen when, how sharp the gradient is, and the learning rate."""
     training = Training(CONFIG, replace(RECIPE, epochs=20))
     shifted, lr = [], []
-    monkeypatch.setattr("qsnn.model.training.shift_images", lambda x, limit, generator, image: (
+    monkeypatch.setattr("qsnn.model.augment.shift_images", lambda x, limit, generator, image: (
         shifted.append(training.done), x)[1])
     for epoch in training.epochs(*task()):
         layer = training.net.hidden[0]
         done = epoch.number - 1
         assert layer.log_step_frozen == (done >= 8)
         assert layer.norm.training == (done < 15)
-        assert layer.synapses.sharpness == pytest.approx(0.1 * 100 ** (done / 19))
+        assert layer.synapses.sharpness.item() == pytest.approx(0.1 * 100 ** (done / 19))
         lr.append(training.optimizer.param_groups[0]["lr"])
     assert sorted(set(shifted)) == list(range(16))
     assert lr[0] == pytest.approx(2e-2 * 7 / 200, rel=1e-2)  # 7 steps of 200
@@ -487,7 +487,7 @@ def test_commands_before(tmp_path):
         assert result.get("commands_before", []) == commands
         assert (f"--start {start}" in result["command"]) == bool(start)
         commands.append(result["command"])
-    (tmp_path / "2" / experiment.RESULT).write_text("{")
+    (tmp_path / "2" / RESULT).write_text("{")
     result = experiment.run(DIGITS, replace(SHORT, epochs=1, start=str(tmp_path / "2")),
                             tmp_path / "3")
     assert result["commands_before"] == ["unknown"]

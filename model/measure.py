@@ -1,0 +1,103 @@
+"""A trained network becomes integers; these are measured, and compared with torch."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+
+from qsnn.model import data
+from qsnn.model.config import NET, RESULT, Recipe, TrainingError
+from qsnn.model.description import save as save_description
+from qsnn.model.equality import compare
+from qsnn.model.export import fold
+from qsnn.model.files import write_whole
+from qsnn.model.inference import infer
+from qsnn.model.recordings import TASKS
+from qsnn.model.weights import load_net
+
+__all__ = ["by_class", "finish", "measure"]
+
+
+def finish(out, data_dir=None):
+    """Measure the network of a :func:`run` that was not ``measured``, and return its result."""
+    out = Path(out)
+    try:
+        result = json.loads((out / RESULT).read_text())
+        recipe = Recipe(**result["recipe"])
+        net = load_net(out / NET)
+    except OSError as error:
+        raise TrainingError(f"{error.filename}: {error.strerror}; name the folder of a "
+                            "training") from None
+    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"{out} does not hold a training of this version ({error})") from None
+    images, labels = data.load(recipe.dataset, "train", data_dir)
+    kept = len(images) - recipe.validation
+    sets = {"validation": (images[kept:], labels[kept:]),
+            "test": data.load(recipe.dataset, "test", data_dir)}
+    result |= measure(net, sets, out, recipe.dataset)
+    write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    return result
+
+
+def measure(net, sets, out, dataset=None):
+    """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
+
+    net      on the CPU, in ``eval()`` and ``float64``. A network for ablation alone has no
+             integers: torch is measured instead
+    dataset  its name; streams are measured by class too
+    """
+    if not net.config.has_integers:
+        return {name: _accuracy(_float_labels(net, images, dataset), labels)
+                for name, (images, labels) in sets.items() if len(labels)}
+    description = fold(net)
+    save_description(description, out / "network.qsnn")
+    result = {"shape": description.shape, "sha256": description.hash}
+    for name, (images, labels) in sets.items():
+        if len(labels):
+            found = infer(description, data.input_values(
+                dataset, images, description.input_bits))
+            result[name] = _accuracy(found.labels, labels) | {
+                "rates": [round(rate, 4) for rate in found.rates]}
+            if dataset in TASKS:
+                result[name] |= by_class(found.labels, labels, TASKS[dataset].classes)
+    pixels = data.input_values(dataset, sets["test"][0], description.input_bits)
+    comparison = compare(net, description, pixels)
+    result["equality"] = asdict(comparison) | {"equal": comparison.equal}
+    return result
+
+
+def _accuracy(found, labels):
+    correct = int((found == labels).sum())
+    return {"images": len(labels), "correct": correct,
+            "accuracy": round(100 * correct / len(labels), 4)}
+
+
+def by_class(found, labels, names):
+    """What a result says of each class, in percent; of a class that nothing is, 0.
+
+    sensitivity  of the samples of a class, those that are found
+    precision    of those that are found to be of a class, those that are
+    f1           harmonic mean of both; macro_f1: the mean over the classes that have samples
+    confusion    rows: what samples are, columns: what they are found to be
+    """
+    confusion = np.zeros((len(names), len(names)), int)
+    np.add.at(confusion, (labels, found), 1)
+    hits, there = np.diag(confusion), confusion.sum(axis=1)
+    named = confusion.sum(axis=0)
+    f1 = 100 * 2 * hits / np.maximum(there + named, 1)
+
+    def percent(part):
+        return dict(zip(names, np.round(part, 2).tolist(), strict=True))
+    return {"sensitivity": percent(100 * hits / np.maximum(there, 1)),
+            "precision": percent(100 * hits / np.maximum(named, 1)), "f1": percent(f1),
+            "macro_f1": round(float(f1[there > 0].mean()), 2), "confusion": confusion.tolist()}
+
+
+@torch.no_grad()
+def _float_labels(net, images, dataset):
+    pixels = torch.tensor(data.input_values(dataset, images, net.config.input_bits),
+                          dtype=torch.float64)
+    return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()
