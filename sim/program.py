@@ -19,9 +19,10 @@ from qsnn.sim.tools import SimulationError, run, verilator_environment
 
 __all__ = ["compiled", "workspace"]
 
+# of one source: a header that is compiled first takes longer than all that includes it
 SHARED = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix", "Vtop",
-          "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model", "-o", "../program",
-          "-CFLAGS", "-I..", '-DQSNN_MEMORY_DIR="memory"']
+          "--output-split", "0", "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
+          "-o", "../program", "-CFLAGS", "-I..", '-DQSNN_MEMORY_DIR="memory"']
 
 
 def compiled(place, name, sources, *, top, effort="-O2", options=()):

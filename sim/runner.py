@@ -57,7 +57,8 @@ def _simulate(folder, description, files, module, waves, **arrays):
     save(description, folder / "net.qsnn")
     np.savez(folder / "net.npz", **arrays)
 
-    args = ["-Wno-fatal", "-Wno-lint"] if name == "verilator" else []
+    # one source, without a header that is compiled first and takes longer than all the others
+    args = ["--output-split", "0", "-Wno-fatal", "-Wno-lint"] if name == "verilator" else []
     runner = get_runner(name)
     runner.build(sources=[folder / f"{top}.v"], hdl_toplevel=top, build_dir=folder / "build",
                  timescale=TIMESCALE, build_args=args, waves=waves, log_file=folder / "build.log")
