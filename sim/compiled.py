@@ -18,7 +18,7 @@ from qsnn.sim.program import compiled, workspace
 from qsnn.sim.tools import SimulationError
 
 __all__ = ["Checksums", "Outcome", "compile_model", "compile_verilog", "differing", "most_idle",
-           "run_program", "simulate", "watch"]
+           "public", "run_program", "simulate", "watch"]
 
 HERE = Path(__file__).parent
 CLOCK = 50e6  # Hz, for images a second
@@ -89,7 +89,7 @@ def _layers_header(facts):
         ""])
 
 
-def _public(facts):
+def public(facts):
     """Verilator configuration: the signals to keep for the testbench, nothing else."""
     lines = ["`verilator_config"]
     for index in range(len(facts["layers"]) - 1):
@@ -106,7 +106,7 @@ def compile_model(folder, facts, *, waves=None):
     if waves is not None and (Path(waves).is_dir() or not Path(waves).absolute().parent.is_dir()):
         raise SimulationError(f"{waves} cannot be written: not a file in a folder that is there")
     return compile_verilog(folder, facts, "testbench", header=_layers_header(facts),
-                           public=_public(facts),
+                           public=public(facts),
                            options=["--trace-vcd"] if waves is not None else [])
 
 

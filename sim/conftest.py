@@ -10,6 +10,14 @@ def pytest_addoption(parser):
                      help="write the signals of each simulation, VCD or FST, into sim_build/")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def strict():
+    """Simulators and commands start their own Python, whose warnings are errors too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONWARNINGS", "error")
+        yield
+
+
 @pytest.fixture
 def waves(request):
     return request.config.getoption("--waves")

@@ -45,9 +45,7 @@ class Step:
 
 def compile_live(folder, facts):
     """The program that takes a build folder's Verilog from step to step."""
-    # soon ready: it is run step by step
-    return compile_verilog(folder, facts, "live", header=_header(facts), public=_public(facts),
-                           effort="-O1")
+    return compile_verilog(folder, facts, "live", header=_header(facts), public=_public(facts))
 
 
 def _header(facts):

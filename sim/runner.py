@@ -1,5 +1,6 @@
 """Builds the Verilog of one network for a simulator and runs a cocotb testbench in it."""
 
+import json
 import os
 from dataclasses import astuple
 
@@ -9,6 +10,7 @@ from cocotb_tools.runner import get_runner
 from qsnn.hw.emit.artefacts import artefacts
 from qsnn.hw.emit.verilog import module_name
 from qsnn.model.description import save
+from qsnn.sim.compiled import public
 from qsnn.sim.tools import SimulationError, need, verilator_environment
 
 __all__ = ["simulate", "simulate_stream", "simulator"]
@@ -57,9 +59,17 @@ def _simulate(folder, description, files, module, waves, **arrays):
     save(description, folder / "net.qsnn")
     np.savez(folder / "net.npz", **arrays)
 
-    args = ["-Wno-fatal", "-Wno-lint"] if name == "verilator" else []
+    sources, args = [folder / f"{top}.v"], []
+    if name == "verilator":
+        # one source, without a header that is compiled first and takes longer than all the others
+        args = ["--output-split", "0", "-Wno-fatal", "-Wno-lint"]
+        if not waves:  # what nobody looks at need not be there: half of the source
+            args.append("--no-public-flat-rw")
+            sources.insert(0, folder / "public.vlt")
+            sources[0].write_text(public(json.loads(files["net.json"])) +
+                                   f'public_flat_rw -module "{top}" -port "*"\n')
     runner = get_runner(name)
-    runner.build(sources=[folder / f"{top}.v"], hdl_toplevel=top, build_dir=folder / "build",
+    runner.build(sources=sources, hdl_toplevel=top, build_dir=folder / "build",
                  timescale=TIMESCALE, build_args=args, waves=waves, log_file=folder / "build.log")
     runner.test(hdl_toplevel=top, test_module=module, build_dir=folder / "build",
                 test_dir=folder, seed=0, timescale=TIMESCALE, waves=waves)

@@ -120,7 +120,8 @@ def _compile(work, family, stage, memory, loaded, cycles):
     (work / "memory").symlink_to(memory.resolve())
     command = [
         "verilator", "--cc", "--exe", "--build", "-j", "2", "--prefix", "Vtop", "--Mdir", "model",
-        "--top-module", "top", "-o", "../stages", "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
+        "--top-module", "top", "-o", "../stages", "--output-split", "0",
+        "-Wno-fatal", "-Wno-lint", "-Wno-MODDUP",
         "-CFLAGS", "-I..",
         "-MAKEFLAGS", f"OPT_FAST={effort} OPT_SLOW=-O0 OPT_GLOBAL=-O0",
         "--x-initial", "unique", "--x-assign", "unique", "stage.v", "stages.cpp"]

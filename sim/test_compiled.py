@@ -20,10 +20,13 @@ from tests.digests import digests
 from tests.networks import random_description, random_foldings, random_pixels
 from tests.whole import parts
 
+# one of a shape: membranes of 2 and 8 bits, few neurons, many, maps of one channel and of three
+SHAPES = ["cifar-10-conv-b2", "fashion-mnist-wide-b2", "mnist-128-b2", "mnist-256-256-b2",
+          "mnist-256-256-b8", "mnist-conv-b2"]
 SOME, MANY = 800_000, 8_000_000  # cycles of a test: as many images as they allow, or eight
 
 
-@pytest.mark.parametrize("name, cycles", parts(COMMITTED, SOME, MANY))
+@pytest.mark.parametrize("name, cycles", parts(COMMITTED, SOME, MANY, SHAPES))
 def test_test_set(tmp_path, name, cycles):
     """A thousand images through fully connected networks, tens through convolutions.
 
@@ -144,7 +147,7 @@ def test_broken_verilog(small, tmp_path):
         simulate(folder, facts, description, pixels)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_serial_layers(tmp_path, seed):
     """Layers that take all time steps at once, then layers that take them one after the other."""
     rng = np.random.default_rng(seed)

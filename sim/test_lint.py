@@ -17,8 +17,11 @@ from qsnn.sim.test_network import COMMITTED
 from qsnn.sim.tools import need, verilator_environment
 from tests.networks import random_description, random_foldings, random_small_maps
 from tests.streams import random_serial, random_stream
+from tests.whole import some_of
 
-RANDOM = 8
+RANDOM = 4
+# one of a shape: maps, words of many bits, membranes of 8 bits
+SHAPES = ["cifar-10-conv-b2", "fashion-mnist-wide-b2", "mnist-256-256-b8"]
 
 
 def write(folder, description, foldings):
@@ -89,7 +92,7 @@ def test_single_port_ram(tmp_path):
     assert lint(tmp_path) == [(0, ""), (0, "")]
 
 
-@pytest.mark.parametrize("name", COMMITTED)
+@pytest.mark.parametrize("name", some_of(COMMITTED, SHAPES))
 def test_committed(tmp_path, name):
     description = load(NETWORKS / f"{name}.qsnn")
     write(tmp_path, description, choose_folding(description))

@@ -15,9 +15,10 @@ from tests.networks import (
     random_pixels,
     random_small_maps,
 )
+from tests.whole import some_of
 
-RANDOM = 20
-MAPS = 12
+RANDOM = 10
+MAPS = 9
 SMOKE = 4  # of the random networks, for the second simulator too
 IMAGES = 6
 COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn")
@@ -58,7 +59,7 @@ def test_single_port_ram(folder, waves):
     simulate(folder, description, foldings, pixels, waves=waves)
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", some_of(ROWS, ["mnist-128-b2", "mnist-256-256-b8"]))
 def test_committed(folder, waves, name):
     description = load_description(NETWORKS / f"{name}.qsnn")
     # any images do, and every machine has these

@@ -86,15 +86,16 @@ def test_every_stage_equals_the_golden_model(built, tmp_path):
 
 
 def test_convolutions(tmp_path):
-    """Two pixels at once, a pool, a skip."""
+    """Two pixels at once, a pool, a skip. What leads to the bitstream is seen in it, so that of
+    the stages before it a network has one, and the first test has all."""
     needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
     description = random_maps(np.random.default_rng(22), words="c4k3-p2-c4k3-c4k3+0",
                               image=(8, 8, 1), time_steps=2, membrane_bits=3, input_bits=4,
                               classes=3)
     folder = make(tmp_path, "icebreaker", [
         Folding(4, 1, pixels=2), Folding(2, 4), Folding(4, 2), Folding(1, 4)], description)
-    found = compare(folder, "icebreaker", tmp_path / "work", STAGES["ice40"])
-    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+    found = compare(folder, "icebreaker", tmp_path / "work", ["routed", "bitstream"])
+    assert [comparison.stage for comparison in found] == ["routed", "bitstream"]
     for comparison in found:
         assert comparison.ok, comparison
         assert len(set(comparison.digests)) == 3 and comparison.digests == found[0].digests
@@ -118,8 +119,8 @@ def test_stream(tmp_path):
     found = list(check(
         folder / "icebreaker", board, facts, description, plan(description, foldings),
         Workload(samples), result, bitstream=folder / "icebreaker" / "net.bin",
-        stages=STAGES["ice40"], work=tmp_path / "work"))
-    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+        stages=["synth", "bitstream"], work=tmp_path / "work"))
+    assert [comparison.stage for comparison in found] == ["synth", "bitstream"]
     for comparison in found:
         assert comparison.ok, comparison
         assert comparison.digests == found[0].digests != [0]
@@ -130,8 +131,8 @@ def test_serial_layers_behind_parallel_ones(tmp_path):
     needs("yosys", "nextpnr-ice40", "icepack", "iceunpack")
     foldings = [Folding(4, 4), SerialFolding(2, 4), SerialFolding(1, 4, False)]
     folder = make(tmp_path, "icebreaker", foldings, fully_connected(35, (24, 12, 8, 3)))
-    found = compare(folder, "icebreaker", tmp_path / "work", STAGES["ice40"])
-    assert [comparison.stage for comparison in found] == ["rtl", "synth", "routed", "bitstream"]
+    found = compare(folder, "icebreaker", tmp_path / "work", ["rtl", "bitstream"])
+    assert [comparison.stage for comparison in found] == ["rtl", "bitstream"]
     for comparison in found:
         assert comparison.ok, comparison
         assert comparison.digests == found[0].digests != [0, 0]

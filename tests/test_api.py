@@ -256,6 +256,7 @@ def test_without_a_board(net, images):
         qsnn.compile(net, board="icebreaker").verify(images)
 
 
+@pytest.mark.slow
 def test_verify(net, images):
     """Down to the bitstream, with the tools of an iCE40; the stages have their own tests."""
     acc = qsnn.compile(net, board="icebreaker", bare=True, folding=ROWS)

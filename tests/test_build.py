@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,25 @@ NOT_A_FOLDING = ': not a folding, a list of {"pe": 16, "simd": 16} for each laye
 
 def network(seed=0, widths=(5, 4, 6, 3)):
     return random_description(np.random.default_rng(seed), widths=widths)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    """A build folder that is there to be copied."""
+    return build(network(), default_folding(network(), 800), "net", tmp_path_factory.mktemp("net"))
+
+
+@pytest.fixture
+def folder(net, tmp_path):
+    """A copy of it, to be damaged."""
+    return shutil.copytree(net, tmp_path / "net")
+
+
+@pytest.fixture(scope="module")
+def other():
+    """Another network, and its files."""
+    description = network(seed=1)
+    return description, artefacts(description, default_folding(description, 800), "net")
 
 
 @pytest.fixture
@@ -219,10 +239,9 @@ def test_build_again(tmp_path):
     assert open_build(folder)[1].hash == small.hash
 
 
-def test_open_build_refuses(tmp_path):
+def test_open_build_refuses(folder, tmp_path):
     with pytest.raises(BuildError, match="nothing: not a build folder; run qsnn build$"):
         open_build(tmp_path / "nothing")
-    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
     for file in ("network.qsnn", "net.json", "net.v", "memory/net_layer0_weights.hex", "lint.vlt"):
         good = (folder / file).read_bytes()
         (folder / file).write_bytes(good[:-1])
@@ -241,11 +260,12 @@ def test_open_build_refuses(tmp_path):
 
 
 @pytest.mark.parametrize("left", range(15))
-def test_a_build_that_does_not_end(tmp_path, monkeypatch, left):
+def test_a_build_that_does_not_end(folder, other, tmp_path, monkeypatch, left):
     """Killed between any two files, over a build of another network: it is not taken for whole."""
-    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 15
-    write, other, written = manifest.write_whole, network(seed=1), []
+    write, written = manifest.write_whole, []
+    other, files = other
+    monkeypatch.setattr(builds, "artefacts", lambda *_, **__: dict(files))
 
     def until(path, raw):
         if len(written) == left:
@@ -279,9 +299,8 @@ def test_two_builds_at_once(tmp_path, monkeypatch):
     assert len(refused) == 1 and open_build(folder)[1].hash == network().hash
 
 
-def test_a_folder_that_moves(tmp_path):
+def test_a_folder_that_moves(folder, tmp_path):
     """Under another name and below a space: it is the same build."""
-    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
     facts, _ = open_build(folder)
     moved = tmp_path / "so me" / "where"
     moved.parent.mkdir()
@@ -320,9 +339,8 @@ def changed(facts, *path, value=None):
     (("ports", "i_payload", "width"), True), (("top",), "a b"), (("top",), 7),
     (("unit",), "step"), (("time_steps",), 10 ** 30), (("format",), 2), (("more",), "x"),
     (("cycles_per_image",), None), (("description_sha256",), "x")])
-def test_damaged_facts(tmp_path, path, value):
+def test_damaged_facts(folder, path, value):
     """Whatever is wrong with the JSON, the answer is a sentence, although its hash is right."""
-    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
     facts, _ = open_build(folder)
     rewritten(folder, "net.json", changed(facts, *path, value=value))
     with pytest.raises(BuildError, match=r"net.json: damaged( at [\w/.]+)?; run qsnn build$"):
@@ -335,8 +353,7 @@ def test_damaged_facts(tmp_path, path, value):
     b'{"format": 1, "facts": "no.json", "files": {"net.v": "' + b"0" * 64 + b'"}}',
     b'{"format": 1, "facts": "net.json", "files": {"../net.json": "' + b"0" * 64 + b'"}}',
     b'{"format": 1, "facts": "net.json", "files": {"/etc/passwd": "' + b"0" * 64 + b'"}}'])
-def test_damaged_manifests(tmp_path, raw):
-    folder = build(network(), default_folding(network(), 800), "net", tmp_path)
+def test_damaged_manifests(folder, raw):
     for file in ("manifest.json", "net.json"):
         good = (folder / "manifest.json").read_bytes()
         if file == "manifest.json":

@@ -128,7 +128,7 @@ class Bench:
         assert check(self.description, self.plan, self.trace) == len(pixels)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8), *(f"maps{n}" for n in range(20))])
+@pytest.mark.parametrize("name", [*CORNERS, *range(8), *(f"maps{n}" for n in range(8))])
 def test_equal(name):
     """Golden's integers, whatever the gaps and the backpressure; then the plan's latency."""
     description, foldings, pixels = case(name)
@@ -150,7 +150,7 @@ def test_equal(name):
     bench.run(testbench)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8, 16), *(f"maps{n}" for n in range(20, 40))])
+@pytest.mark.parametrize("name", [*CORNERS, *range(8, 16), *(f"maps{n}" for n in range(20, 28))])
 def test_rate(name):
     """Images back to back come out as fast as the plan says, exactly."""
     description, foldings, pixels = case(name)

@@ -375,6 +375,7 @@ def test_maps_learn():
 
 
 # the compiler of PyTorch warns of what PyTorch does
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_compiled():
     """Neurons of maps and of a row, compiled, learn as those that are not."""
