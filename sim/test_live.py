@@ -432,6 +432,9 @@ def test_a_changed_build_is_made_anew(work):
                                                   "30 inputs a step and 5 classes"),
     (["--sim", "ecg", "--model", "bad.qsnn"], "bad.qsnn"),
     (["--sim", "ecg", "--clock", "0"], "--clock takes 0.001 to 1000 MHz, not 0"),
+    (["--sim", "ecg", "--speed", "nan"], "--speed takes 0 to 1000 times that of the recording, "
+                                         "not nan"),
+    (["--sim", "ecg", "--speed", "-1"], ", not -1"),
     (["--sim", "ecg", "--record", "200", "--data-dir", "."], "ecg: no mitbih_beats_180.npz in "),
 ])
 def test_errors(work, arguments, message):
