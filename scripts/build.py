@@ -146,7 +146,7 @@ def main(
                               loadable, patchable, link, encoder)
             folder = place(folder, description, foldings, options)
     except (BoardError, BuildError, DataError, DescriptionError, FillError, FitError, FlowError,
-            FoldingError, ToolError, OSError) as error:
+            FoldingError, ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print((folder / "report.txt").read_text())

@@ -43,7 +43,7 @@ def main(
     try:
         path = patch(folder, find_board(board), find_network(model), out)
     except (BoardError, BuildError, DescriptionError, FillError, FoldingError, PatchError,
-            ToolError, OSError) as error:
+            ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(f"written to {path} in {time.monotonic() - start:.1f} s")

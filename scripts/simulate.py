@@ -50,8 +50,7 @@ def main(
         print(f"streaming {len(samples.samples):,} samples of {dataset} ...", flush=True)
         with Bar(len(samples.samples)) as bar:
             outcome = run(folder, facts, description, samples, waves=waves, progress=bar)
-    except (BuildError, DataError, DescriptionError, SimulationError, ValueError,
-            OSError) as error:
+    except (BuildError, DataError, DescriptionError, SimulationError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(table(description, facts, samples.labels, outcome))

@@ -159,7 +159,7 @@ def main(
                 raise
             view.finish(_last_words(player.totals, ended))
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError, UsageError,
-            ValueError, OSError) as error:
+            ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print("\n" + summary(description, recording, player.totals, hz))

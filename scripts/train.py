@@ -124,7 +124,7 @@ def main(
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report, device)
             report.update(report.bar, completed=epochs)
-    except (DataError, TrainingError, ValueError, OSError) as error:
+    except (DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

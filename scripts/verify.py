@@ -30,6 +30,7 @@ from qsnn.hw.plan.folding import FoldingError
 from qsnn.hw.plan.network import plan
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
+from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
 from qsnn.scripts._app import App
 from qsnn.sim.stages import STAGES, check
@@ -78,7 +79,7 @@ def main(
         write(folder / board / "verify.json", built, found, dataset=dataset, images=images,
               seed=seed if dataset == RANDOM else None, classes=np.unique(result.labels).size)
     except (BoardError, BuildError, DataError, DescriptionError, FoldingError, SimulationError,
-            ToolError, ValueError, OSError) as error:
+            ToolError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print("mismatches with the golden model: none" if ok else "NOT EQUAL to the golden model")
@@ -132,7 +133,7 @@ def write(path, built, found, **facts):
                     "digests": [f"{digest:08x}" for digest in comparison.digests],
                     "seconds": comparison.seconds} for comparison in found],
     }
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

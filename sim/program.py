@@ -8,13 +8,13 @@ starts.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from qsnn.model.files import is_full, write_whole
 from qsnn.sim.tools import SimulationError, run, verilator_environment
 
 __all__ = ["compiled", "workspace"]
@@ -47,13 +47,12 @@ def compiled(place, name, sources, *, top, effort="-O2", options=()):
         try:
             run(command, environment, scratch, scratch / "verilator.log")
         except SimulationError:
+            if is_full(scratch):
+                raise
             shutil.copy(scratch / "verilator.log", log := place / f"{name}.log")
             raise SimulationError(f"Verilator or the compiler failed, see {log}") from None
         stale = [old for old in place.glob(f"{name}-*") if old != program]
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".", delete=False) as whole:
-            whole.write((scratch / "program").read_bytes())
-        os.chmod(whole.name, 0o755)
-        os.replace(whole.name, program)
+        write_whole(program, (scratch / "program").read_bytes(), 0o755)
     for old in stale:
         old.unlink(missing_ok=True)
     return program

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from qsnn.model.files import NO_SPACE, is_full
+
 __all__ = ["SimulationError", "need", "run", "verilator_environment"]
 
 REMEDIES = {
@@ -74,6 +76,8 @@ def run(command, environment, cwd, log):
     with open(log, "w") as file:
         code = subprocess.run(command, env=environment, cwd=cwd, stdout=file,
                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+    if code and is_full(cwd):
+        raise SimulationError(f"{cwd}: {NO_SPACE}")
     if code:
         lines = log.read_text(errors="replace").strip().splitlines()
         raise SimulationError(f"{command[0]} failed, see {log}: {lines[-1] if lines else ''}")

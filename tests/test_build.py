@@ -134,7 +134,7 @@ def refused(run, work, *arguments):
     (["--name", "a/b"], "a name of a folder is needed, of letters, digits and _ . + -, not 'a/b'"),
     (["--name", ".."], "a name of a folder is needed, of letters, digits and _ . + -, not '..'"),
     (["--name", 'a"b'], "a name of a folder is needed, of letters, digits and _ . + -, not 'a"),
-    (["--out", "small.qsnn"], "[Errno ")])
+    (["--out", "small.qsnn"], "small.qsnn/small: Not a directory")])
 def test_refused(run, work, arguments, sentence):
     assert refused(run, work, "--model", "small.qsnn", *arguments).startswith(sentence)
 

@@ -30,6 +30,10 @@ def find_network(name):
     path = Path(name)
     if path.is_file():
         return path
+    if path.is_dir():
+        inside = path / DESCRIPTION
+        raise BuildError(f"{path}: a folder; name " + (f"{inside}" if inside.is_file() else
+                         "the .qsnn file in it"))
     names = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.qsnn")))
     raise BuildError(f"{name}: neither a file nor one of the networks that come along: {names}")
 
