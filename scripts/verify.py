@@ -35,7 +35,7 @@ from qsnn.model.inference import infer
 from qsnn.scripts._app import App
 from qsnn.sim.stages import STAGES, check
 from qsnn.sim.tools import SimulationError
-from qsnn.sim.workload import RANDOM, chosen
+from qsnn.sim.workload import RANDOM, chosen, dataset_of
 
 app = App()
 
@@ -47,8 +47,9 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
-    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; by the "
-                                                "folder's name if not given")] = "",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
+                                                "if not given, what the network was trained for, "
+                                                "or by the folder's name")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,
@@ -59,7 +60,7 @@ def main(
         facts, description = open_build(folder)
         built = open_result(folder, target, facts)
         stages_chosen = choose_stages(target, stages)
-        dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
+        dataset = dataset or dataset_of(description, folder)
         samples = chosen(description, dataset, images, encoder=facts["encoder"], seed=seed,
                          data_dir=data_dir)
         layout = plan(description, foldings_of(facts))
