@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES
-from qsnn.model.layers import WEIGHT_BITS
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
 __all__ = ["RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
@@ -66,6 +66,8 @@ class Config:
     dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
                     only: it has no integers)
     stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
+    steps           membrane step of each hidden layer, the power of two of so many synapses, that
+                    is not to move, see :mod:`qsnn.model.alike`; empty: training chooses
     """
 
     inputs: int = 784
@@ -81,13 +83,15 @@ class Config:
     last_bits: int = 1
     dynamic: bool = False
     stream: bool = False
+    steps: tuple = ()
 
     def __post_init__(self):
-        for name in ("hidden", "image"):
+        for name in ("hidden", "image", "steps"):
             value = getattr(self, name)
-            if not isinstance(value, list | tuple) and (name == "hidden" or value is not None):
+            if not isinstance(value, list | tuple) and (name != "image" or value is not None):
                 raise ValueError(f"{name} must be a tuple, not {value!r}")
         object.__setattr__(self, "hidden", tuple(self.hidden))
+        object.__setattr__(self, "steps", tuple(self.steps))
         _check_fields(self, {
             "inputs": _within(1, 65536), "classes": _within(2, 1024), "input_bits": _within(1, 8),
             "time_steps": _within(1, MAX_STEPS if self.stream else 8),
@@ -105,6 +109,10 @@ class Config:
         self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
         if self.dynamic and not self.membrane_bits:
             raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
+        if self.steps and not (self.has_integers and len(self.steps) == len(self.layers) and all(
+                type(step) is int and 1 - MAX_FRAC <= step <= MAX_SHIFT for step in self.steps)):
+            raise ValueError(f"steps must be a number of {1 - MAX_FRAC} to {MAX_SHIFT} for each "
+                             f"hidden layer of a network with integers, not {self.steps!r}")
 
     def _check_stream(self, layers):
         for index, layer in enumerate(layers):
@@ -152,6 +160,7 @@ class Recipe:
     draws        samples of an epoch, drawn at random; 0: each once, or as many as there are
     start        folder or checkpoint of a training with the same layers, whose network is the
                  first one here; other bits, time steps or images are what it is for
+    like         the network or build folder whose membrane steps the network has, as it was named
     seed         of everything random
     """
 
@@ -170,6 +179,7 @@ class Recipe:
     balance: float = 0.0
     draws: int = 0
     start: str = ""
+    like: str = ""
     seed: int = 0
 
     def __post_init__(self):

@@ -3,23 +3,25 @@
 import json
 import platform
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from qsnn.model import data
+from qsnn.model.alike import difference, steps_of
 from qsnn.model.config import RESULT, TrainingError
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare, save_net
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
+from qsnn.model.qsnn import QSNN
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training
 
-__all__ = ["RESULT", "run"]
+__all__ = ["RESULT", "pinned", "run"]
 
 
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu"):
@@ -56,6 +58,25 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
     return result
+
+
+def pinned(config, description, name):
+    """The :class:`~qsnn.model.config.Config` of a training whose network fits the circuit of this.
+
+    Raises :class:`~qsnn.model.config.TrainingError` where nothing but weights would not do.
+    """
+    steps = steps_of(description)
+    if None in steps:
+        raise TrainingError(f"{name}: layer {steps.index(None)} has units that training does not "
+                            "make; choose another --like")
+    if len(steps) == len(config.layers):  # else the shape is what differs
+        config = replace(config, steps=steps)
+    with torch.random.fork_rng(devices=[]):
+        found = difference(fold(QSNN(config).eval()), description)
+    if found:
+        raise TrainingError(f"this training would not fit the circuit of {name}: {found}; train "
+                            "what it has, or leave out --like")
+    return config
 
 
 def _check_stream(config, recipe):
@@ -95,7 +116,7 @@ def command(config, recipe):
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
                "balance": recipe, "draws": recipe,
-               "drop": recipe, "start": recipe}
+               "drop": recipe, "start": recipe, "like": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     for name, where in options.items():
         value = getattr(where, name)

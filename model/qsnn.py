@@ -187,6 +187,7 @@ class _Spiking(nn.Module):
         self.signed, self.dynamic = config.signed, config.dynamic
         self.register_buffer("log_step", torch.tensor(0))  # membrane step: 2**log_step synapses
         self.log_step_frozen = False
+        self.pinned = False  # it was given, and stays
         self.positive = False  # gains stay positive: a negative one flips weights, not spikes
         self.rate_term = config.rate_weight > 0  # whether the rate has a gradient
         # a list: forward appends spikes and membranes, as integers, [T, B, n_out] each
@@ -223,6 +224,11 @@ class _Spiking(nn.Module):
         log_step = torch.round(torch.log2(median / levels)).clamp(1 - MAX_FRAC, MAX_SHIFT)
         self.log_step.copy_(log_step)
 
+    def pin_step(self, log_step):
+        """Keep this membrane step, whatever the gains become."""
+        self.log_step.fill_(log_step)
+        self.pinned = True
+
     def step_size(self):
         """The membrane step of each channel, in units of the threshold."""
         return self.gain().detach().abs() * 2.0 ** self.log_step
@@ -242,7 +248,7 @@ class _Spiking(nn.Module):
             def quantize(v):
                 return quantize_by_maximum(v, self.bits)
         elif self.bits:
-            if self.training and not self.log_step_frozen:
+            if self.training and not (self.log_step_frozen or self.pinned):
                 self.fit_step()
             step = self.step_size().view(-1, *[1] * (current.ndim - 3))
             low, high = self.q_range
@@ -375,6 +381,8 @@ class QSNN(nn.Module):
             SpikingConvolution(layer, config) if layer.kernel else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
+        for layer, step in zip(self.hidden, config.steps, strict=bool(config.steps)):
+            layer.pin_step(step)
         inputs = math.prod(config.layers[-1].outputs)
         self.output = BinaryLinear(inputs, config.classes, config.standardize, config.last_bits)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits

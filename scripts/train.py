@@ -96,6 +96,9 @@ def main(
     start: Annotated[str, typer.Option(
         help="folder of another training with the same layers: its network is the first one "
              "here; bits, time steps and images may be others")] = "",
+    like: Annotated[str, typer.Option(
+        help="build folder or network whose circuit the new weights shall fit: the membrane steps "
+             "are its own")] = "",
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -112,13 +115,17 @@ def main(
                         batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
                         erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
                         draws=draws, drop=drop,
-                        start=start and str(Path(start)),
+                        start=start and str(Path(start)), like=like and str(Path(like)),
                         seed=seed)
         out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 
         from qsnn.model.experiment import run
         torch.set_num_threads(threads)
+        if like:
+            from qsnn.hw.emit.build import network_of
+            from qsnn.model.experiment import pinned
+            config = pinned(config, network_of(like), like)
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("this PyTorch sees no GPU: leave out --device")
         with _Report(epochs) as report:
