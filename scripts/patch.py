@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Put a retrained network of the same shape into a bitstream, without place and route.
 
-qsnn train --like makes one. The build must have been made with --patchable; only what is in its memories changes. Examples:
+qsnn train --like makes one. The build must have been made with --patchable; only what is in its
+memories changes. Examples:
 
   qsnn build --model runs/mine/network.qsnn --name mine --board icebreaker
   --bitstream --patchable
