@@ -41,6 +41,7 @@ __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionEr
            "FullyConnected", "Readout", "Skip", "load", "save"]
 
 VERSION = 1
+MIN_CLASSES = 2
 MAX_WEIGHTS = 1 << 26
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
@@ -84,7 +85,8 @@ class Description:
                 self._check_skip(index, b)
         for index, layer in enumerate(self.layers):
             (_check_stream if self.stream else _check_image)(index, layer)
-        check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
+        check(self.layers[-1].n_out >= MIN_CLASSES, f"a readout has at least {MIN_CLASSES} classes:"
+              " of one, nothing would be chosen; for yes or no give two")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
         check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
 
