@@ -297,7 +297,7 @@ def square(**changes):
     (dict(layers=[square(), square(input_bits=2), readout()]),
      "layer 1 must take spikes of 1 bit"),
     (dict(layers=[hidden(), readout(weights=ARRAY([[1, 1]]), bias=ARRAY([0]))]),
-     "a readout has at least 2 classes"),
+     "a readout has at least 2 classes: of one, nothing would be chosen; for yes or no give two"),
 ])
 def test_wrong_network(changes, sentence):
     with pytest.raises(DescriptionError) as caught:
