@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qsnn.model.files import is_full, write_whole
-from qsnn.sim.tools import SimulationError, run, verilator_environment
+from qsnn.sim.tools import SimulationError, run, scratch_folder, verilator_environment
 
 __all__ = ["compiled", "workspace"]
 
@@ -34,7 +34,7 @@ def compiled(place, name, sources, *, top, effort="-O2", options=()):
     inputs = [file for file in sources if Path(file).suffix in (".v", ".vlt", ".cpp")]
     command = [*SHARED, *options, "--top-module", top, "-CFLAGS", effort,
                "-MAKEFLAGS", f"OPT_FAST={effort}", *inputs]
-    with tempfile.TemporaryDirectory(prefix="qsnn-") as scratch:
+    with scratch_folder() as scratch:
         scratch = Path(scratch)
         environment = verilator_environment(scratch)
         key = hashlib.sha256(json.dumps([command, sources, _tools(environment)]).encode())
