@@ -137,9 +137,9 @@ def main(
         with Console(stderr=True).status("looking for a folding: a minute, for a large network"):
             foldings, found = choose(
                 description, board=target, hz=hz, fit=fit, fps=target_fps, samples=samples,
-                units=units, serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense, file=folding,
-                cycles=cycles, estimate=dict(bare=bare, loadable=loadable, patchable=patchable,
-                                             link=link, encoder=encoder))
+                units=units, serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense,
+                file=folding, cycles=cycles, estimate=dict(
+                    bare=bare, loadable=loadable, patchable=patchable, link=link, encoder=encoder))
         folder = build(description, foldings, name, out, loadable=loadable, events=events,
                        encoder=encoder)
         if bitstream:

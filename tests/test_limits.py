@@ -100,3 +100,8 @@ def test_tensors():
     named = set(re.findall(r"^\| `N\.(\w+)`", PAGE, re.MULTILINE))
     source = Path(description.__file__).read_text()
     assert named == set(re.findall(r'f"\{index\}\.(\w+)"', source))
+
+
+def test_memories_that_a_host_counts():
+    """Weights, the upper part of one layer's, thresholds and biases: a greeting has a byte."""
+    assert 3 * description.MAX_LAYERS + 1 < 256

@@ -31,7 +31,7 @@ def find_network(name):
     path = Path(name)
     if path.is_file():
         return path
-    if path.is_dir():
+    if str(name) and path.is_dir():
         inside = path / DESCRIPTION
         raise BuildError(f"{path}: a folder; name " + (f"{inside}" if inside.is_file() else
                          "the .qsnn file in it"))
