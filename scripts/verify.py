@@ -24,6 +24,7 @@ import typer
 from rich.console import Console
 
 from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, folding_rows, foldings_of, open_build
 from qsnn.hw.plan.folding import FoldingError
@@ -91,7 +92,7 @@ def open_result(folder, board, facts):
     """What qsnn.hw.board.flow wrote of a build for a board, if it can be checked."""
     remedy = f"run qsnn build with --board {board.name} --bitstream --bare"
     try:
-        built = json.loads((folder / board.name / "result.json").read_text())
+        built = read_result(folder / board.name)
     except OSError:
         raise BuildError(f"{folder}: nothing was built for {board.name}; {remedy}") from None
     if (built["description_sha256"], built["folding"]) != (
