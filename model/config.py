@@ -1,13 +1,13 @@
 """What a training is asked for: the network and the recipe. Nothing here needs PyTorch."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES
-from qsnn.model.layers import WEIGHT_BITS
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
 __all__ = ["NET", "RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
@@ -16,10 +16,36 @@ RESULT = "result.json"  # in the folder of a training
 NET = "network.safetensors"  # there too, see :mod:`qsnn.model.weights`
 MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
+MAX_RATE_WEIGHT = 1000  # more, and nothing of the task is left in the loss
+MAX_COUNT = 10 ** 8  # epochs, samples
+MAX_SEED = 10 ** 12  # times a million, and the epoch, it has 63 bits
+KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 
 class TrainingError(Exception):
     """A training cannot start or continue."""
+
+
+def _within(low, high):
+    return (lambda value: low <= value <= high), f"{low} to {high}"
+
+
+def _check_fields(values, ranges):
+    """Each field's type, and where each number lies: name -> (condition, its words).
+
+    No number is without a range: NaN, which is in none, and infinity would pass. Raises
+    ``ValueError``.
+    """
+    for field in fields(values):
+        name, kind, value = field.name, field.type, getattr(values, field.name)
+        if kind not in KINDS:
+            continue
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ValueError(f"{name} must be {KINDS[kind]}, not {value!r}")
+        if kind in (int, float):
+            holds, words = ranges[name]
+            if not holds(value):
+                raise ValueError(f"{name} must be {words}, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +69,8 @@ class Config:
     stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
     rectified       float weights, and rectified sums in place of spikes (a teacher only: it has no
                     integers); one time step
+    steps           membrane step of each hidden layer, the power of two of so many synapses, that
+                    is not to move, see :mod:`qsnn.model.alike`; empty: training chooses
     """
 
     inputs: int = 784
@@ -59,23 +87,27 @@ class Config:
     dynamic: bool = False
     stream: bool = False
     rectified: bool = False
+    steps: tuple = ()
 
     def __post_init__(self):
+        for name in ("hidden", "image", "steps"):
+            value = getattr(self, name)
+            if not isinstance(value, list | tuple) and (name != "image" or value is not None):
+                raise ValueError(f"{name} must be a tuple, not {value!r}")
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        steps = range(1, MAX_STEPS + 1 if self.stream else 9)
-        for name, values in (("input_bits", range(1, 9)), ("time_steps", steps),
-                             ("membrane_bits", (0, *range(2, 9))), ("classes", range(2, 1025)),
-                             ("inputs", range(1, 65537))):
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be {values[0]} to {values[-1]}, "
-                                 f"not {getattr(self, name)!r}")
+        object.__setattr__(self, "steps", tuple(self.steps))
+        _check_fields(self, {
+            "inputs": _within(1, 65536), "classes": _within(2, 1024), "input_bits": _within(1, 8),
+            "time_steps": _within(1, MAX_STEPS if self.stream else 8),
+            "membrane_bits": (lambda bits: bits in (0, *range(2, 9)), "2 to 8, or 0 for floats"),
+            "rate_weight": _within(0, MAX_RATE_WEIGHT),
+            "last_bits": (lambda bits: bits in WEIGHT_BITS, "1, 2, 4 or 8")})
         if self.image is not None:
             object.__setattr__(self, "image", tuple(self.image))
-            if len(self.image) != 3 or math.prod(self.image) != self.inputs:
+            if (len(self.image) != 3 or not all(type(side) is int for side in self.image)
+                    or math.prod(self.image) != self.inputs):
                 raise ValueError(f"image must be height, width and channels with {self.inputs} "
                                  f"pixels, not {self.image!r}")
-        if self.last_bits not in WEIGHT_BITS:
-            raise ValueError(f"last_bits must be 1, 2, 4 or 8, not {self.last_bits!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
         self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
@@ -84,8 +116,10 @@ class Config:
         if self.rectified and (self.stream or self.time_steps > 1):
             raise ValueError("a rectified network sees images, and each once: time_steps must be "
                              f"1, not {self.time_steps}")
-        if self.rate_weight < 0:
-            raise ValueError(f"rate_weight must not be negative, it is {self.rate_weight!r}")
+        if self.steps and not (self.has_integers and len(self.steps) == len(self.layers) and all(
+                type(step) is int and 1 - MAX_FRAC <= step <= MAX_SHIFT for step in self.steps)):
+            raise ValueError(f"steps must be a number of {1 - MAX_FRAC} to {MAX_SHIFT} for each "
+                              f"hidden layer of a network with integers, not {self.steps!r}")
 
     def _check_stream(self, layers):
         for index, layer in enumerate(layers):
@@ -137,6 +171,7 @@ class Recipe:
                  logits most of the loss follows
     start        folder or checkpoint of a training with the same layers, whose network is the
                  first one here; other bits, time steps or images are what it is for
+    like         the network or build folder whose membrane steps the network has, as it was named
     seed         of everything random
     """
 
@@ -157,29 +192,23 @@ class Recipe:
     plain: float = 0.2
     teacher: str = ""
     start: str = ""
+    like: str = ""
     seed: int = 0
 
     def __post_init__(self):
-        for name, low in (("validation", 0), ("epochs", 1), ("batch_size", 2), ("shift", 0),
-                          ("erase", 0), ("draws", 0), ("seed", 0)):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, not {getattr(self, name)}")
-        for name in ("shift", "erase"):
-            if getattr(self, name) > MAX_MOVE:
-                raise ValueError(f"{name} must be at most {MAX_MOVE}, not {getattr(self, name)}")
-        if not 0 < self.lr < 1:
-            raise ValueError(f"lr must be between 0 and 1, not {self.lr}")
-        if not 0 <= self.balance <= 1:
-            raise ValueError(f"balance must be 0 to 1, not {self.balance}")
+        count, move, part = _within(0, MAX_COUNT), _within(0, MAX_MOVE), (
+            lambda value: 0 <= value < 1, "at least 0 and below 1")
+        _check_fields(self, {
+            "validation": count, "epochs": _within(1, MAX_COUNT), "batch_size":
+            _within(2, MAX_COUNT), "draws": count, "seed": _within(0, MAX_SEED),
+            "lr": (lambda value: 0 < value < 1, "between 0 and 1"), "balance": _within(0, 1),
+            "shift": move, "erase": move, "warp": part, "smoothing": part, "drop": part,
+            "plain": _within(0, 1)})
         if self.dataset in TASKS and (self.warp or self.flip or self.erase):
             raise ValueError("warp, flip and erase change images, and "
                              f"{self.dataset} has streams of spikes")
         if self.dataset not in TASKS and self.drop:
             raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
-        for name in ("warp", "smoothing", "drop"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1, "
-                                 f"not {getattr(self, name)}")
 
 
 def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bits=None, **others):

@@ -40,7 +40,7 @@ import numpy as np
 
 from qsnn.model.arrays import Arrays
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
-from qsnn.model.files import write_whole
+from qsnn.model.files import said, write_whole
 from qsnn.model.recordings import (
     TASKS,
     RecordingError,
@@ -198,8 +198,10 @@ def _find(dataset, files, decode, data_dir):
         if path.is_file():
             try:
                 return decode(_read(path))
-            except (DataError, OSError) as error:
+            except DataError as error:
                 refused.append(f"{path}: {error}")
+            except OSError as error:
+                refused.append(said(error))
     found = [f"{dataset}: no {' or '.join(files)} in {', '.join(map(str, folders))}", *refused]
     into = "into one of these folders, or name its folder with --data-dir or QSNN_DATA"
     if data_dir is not None:

@@ -8,8 +8,6 @@ sizes before anything is allocated; whatever is wrong with a file, the answer is
 """
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from qsnn.model.files import write_whole
 from qsnn.model.layers import (
     MAX_FRAC,
     MAX_KERNEL,
@@ -42,10 +41,16 @@ __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionEr
            "FullyConnected", "Readout", "Skip", "load", "save"]
 
 VERSION = 1
+MIN_CLASSES = 2
 MAX_WEIGHTS = 1 << 26
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
 MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known
+OTHERS = {  # what files begin with that are often taken for one
+    b"PK": "a zip archive, such as PyTorch's .pt or NumPy's .npz",
+    b"\x80": "a pickle, such as PyTorch's older .pt", b"\x93NUMPY": "an array of NumPy",
+    b"\x89HDF": "an HDF5 file", b"{": "JSON", b"version https://git-lfs": "a pointer of Git LFS"}
+OURS = "a network here is integers, a .qsnn file, as qsnn train writes it"
 MAX_SENTENCE = 250  # characters: a hostile file chooses some of them
 
 
@@ -80,7 +85,8 @@ class Description:
                 self._check_skip(index, b)
         for index, layer in enumerate(self.layers):
             (_check_stream if self.stream else _check_image)(index, layer)
-        check(self.layers[-1].n_out >= 2, "a readout has at least 2 classes")
+        check(self.layers[-1].n_out >= MIN_CLASSES, f"a readout has at least {MIN_CLASSES} classes:"
+              " of one, nothing would be chosen; for yes or no give two")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
         check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
 
@@ -349,38 +355,37 @@ def _layer_header(layer):
 
 def save(description, path):
     """Write a description; the file appears whole or not at all."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(description.tobytes())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, description.tobytes())
 
 
 def load(path):
     """Read and check a description. Raises :class:`DescriptionError`, whatever is wrong."""
     path = Path(path)
     try:
+        check(not path.is_dir(), "a folder; name the .qsnn file in it")
         check(path.is_file(), "no such file")
         size = path.stat().st_size
         check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
         with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-        check(size <= MAX_HEADER, f"a header of {size} bytes, a description has at most "
-               f"{MAX_HEADER}")
+            _check_start(file.read(32))
         with safe_open(path, framework="numpy") as file:
             return _read(file)
     except DescriptionError as error:
         sentence = str(error)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        sentence = error.strerror or str(error)
+    except SafetensorError as error:
         sentence = f"not a readable description ({error})"
     # parts of the file may be quoted: nothing that a terminal obeys, and not a page of it
     sentence = "".join(c if c.isprintable() else "?" for c in sentence[:MAX_SENTENCE])
     raise DescriptionError(f"{path}: {sentence}")
+
+
+def _check_start(start):
+    """Whether a file may be one, by its first bytes: the size of its JSON, and a brace."""
+    for magic, kind in OTHERS.items():
+        check(not start.startswith(magic) or start[8:9] == b"{", f"{kind}: {OURS}")
+    check(int.from_bytes(start[:8], "little") <= MAX_HEADER, f"not a network, or damaged: {OURS}")
 
 
 def _read(file):
@@ -409,7 +414,7 @@ def skip_channels(header):
 
 
 def _header(text):
-    check(text is not None, "no description inside: the metadata key 'qsnn' is missing")
+    check(text is not None, f"tensors, but no network: {OURS}")
     try:
         version = _Versioned.model_validate_json(text).version
         check(version == VERSION, f"format version {version}, this program reads {VERSION}")

@@ -123,7 +123,7 @@ def command(config, recipe, device="cpu"):
                "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
                "balance": recipe, "draws": recipe,
-               "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe}
+               "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     for name, where in options.items():
         value = getattr(where, name)

@@ -4,8 +4,12 @@ Nothing is approximated for hidden layers: see the last paragraph of :mod:`qsnn.
 bias of a class is the one number that is rounded, to ``READOUT_FRAC`` fraction bits.
 """
 
+from dataclasses import replace
+
 import torch
 
+from qsnn.model.alike import difference, steps_of
+from qsnn.model.config import TrainingError
 from qsnn.model.description import (
     Convolution,
     Description,
@@ -14,9 +18,9 @@ from qsnn.model.description import (
     Readout,
     Skip,
 )
-from qsnn.model.qsnn import SpikingConvolution, SpikingTemporal
+from qsnn.model.qsnn import QSNN, SpikingConvolution, SpikingTemporal
 
-__all__ = ["fold"]
+__all__ = ["fold", "pinned"]
 
 READOUT_FRAC = 2  # fraction bits of the scores: breaks ties between classes as the floats would
 
@@ -33,6 +37,25 @@ def fold(net):
     layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=False)]
     return Description(time_steps=0 if net.config.stream else net.config.time_steps,
                        layers=(*layers, _fold_readout(net, bits[-1])))
+
+
+def pinned(config, description, name):
+    """The :class:`~qsnn.model.config.Config` of a training whose network fits the circuit of this.
+
+    Raises :class:`~qsnn.model.config.TrainingError` where nothing but weights would not do.
+    """
+    steps = steps_of(description)
+    if None in steps:
+        raise TrainingError(f"{name}: layer {steps.index(None)} has units that training does not "
+                            "make; choose another --like")
+    if len(steps) == len(config.layers):  # else the shape is what differs
+        config = replace(config, steps=steps)
+    with torch.random.fork_rng(devices=[]):
+        found = difference(fold(QSNN(config).eval()), description)
+    if found:
+        raise TrainingError(f"this training would not fit the circuit of {name}: {found}; train "
+                            "what it has, or leave out --like")
+    return config
 
 
 def _fold_hidden(layer, input_bits):

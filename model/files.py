@@ -1,21 +1,46 @@
-"""Files that appear whole or not at all, whenever the program is stopped."""
+"""Files that appear whole or not at all, whenever the program is stopped, and what may refuse them.
+"""
 
+import errno
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["NO_SPACE", "is_full", "said", "write_whole"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = "no space left on the disk: make room there, then do the same again"
+BLOCK = 4096  # bytes: a disk with less takes no file
 
 
-def write_whole(path, raw):
-    """Write bytes to a file of an existing folder."""
+def write_whole(path, raw, mode=0o644):
+    """Write bytes to a file of an existing folder. An ``OSError`` names the file."""
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(raw)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
+    except BaseException as error:
+        if temporary:
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno:
+            # the path that was asked for, not the temporary one
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+
+
+def said(error):
+    """What an ``OSError`` says: the file, and for a full disk the remedy."""
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    if error.errno in FULL:
+        return where + NO_SPACE
+    return where + error.strerror if error.strerror else str(error)
+
+
+def is_full(folder):
+    """Whether a tool that wrote there has met the end of the disk: not every tool says it."""
+    return shutil.disk_usage(folder).free < BLOCK

@@ -43,6 +43,7 @@ from PIL import Image, ImageOps
 
 from qsnn.model.arrays import ArrayError, read_npy
 from qsnn.model.data import DataError
+from qsnn.model.files import said
 
 __all__ = ["as_pixels", "read_pictures"]
 
@@ -177,7 +178,9 @@ def _array(path):
             if file.read(2) == b"PK":
                 raise DataError(f"{path}: a zip of arrays; give one array as .npy")
         return read_npy(path)
-    except (OSError, ArrayError) as error:
+    except OSError as error:
+        raise DataError(said(error)) from None
+    except ArrayError as error:
         raise DataError(f"{path}: {error}") from None
 
 

@@ -229,6 +229,7 @@ class _Spiking(nn.Module):
         self.neurons = integrate_quantized
         self.register_buffer("log_step", torch.tensor(0))  # membrane step: 2**log_step synapses
         self.log_step_frozen = False
+        self.pinned = False  # it was given, and stays
         self.positive = False  # gains stay positive: a negative one flips weights, not spikes
         self.rate_term = config.rate_weight > 0  # whether the rate has a gradient
         # a list: forward appends spikes and membranes, as integers, [T, B, n_out] each
@@ -266,6 +267,11 @@ class _Spiking(nn.Module):
         log_step = torch.round(torch.log2(median / levels)).clamp(1 - MAX_FRAC, MAX_SHIFT)
         self.log_step.copy_(log_step)
 
+    def pin_step(self, log_step):
+        """Keep this membrane step, whatever the gains become."""
+        self.log_step.fill_(log_step)
+        self.pinned = True
+
     def step_size(self):
         """The membrane step of each channel, in units of the threshold."""
         return self.gain().detach().abs() * 2.0 ** self.log_step
@@ -295,7 +301,7 @@ class _Spiking(nn.Module):
         sums = sums.to(torch.promote_types(sums.dtype, torch.float32))
         current = self.normalize(sums).movedim(1, -1).unflatten(0, shape)
         places, current = current.shape[1:-1], current.flatten(1, -2)
-        if self.training and self.quantized and not self.log_step_frozen:
+        if self.training and self.quantized and not (self.log_step_frozen or self.pinned):
             self.fit_step()
         if self.rectified:
             spikes = F.relu(current).to(dtype)
@@ -424,6 +430,8 @@ class QSNN(nn.Module):
             SpikingConvolution(layer, config) if layer.kernel else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
+        for layer, step in zip(self.hidden, config.steps, strict=bool(config.steps)):
+            layer.pin_step(step)
         inputs = math.prod(config.layers[-1].outputs)
         self.output = BinaryLinear(inputs, config.classes, config.standardize,
                                    0 if config.rectified else config.last_bits)

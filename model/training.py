@@ -265,6 +265,8 @@ class Training:
         state = other.net.state_dict()
         # weights of other bits have another size, the logits shall not
         state["log_scale"] += QSNN.first_log_scale(self.config) - QSNN.first_log_scale(other.config)
+        for index, step in enumerate(self.config.steps):
+            state[f"hidden.{index}.log_step"] = torch.tensor(step)
         self.net.load_state_dict(state)
 
     def _listen_to(self, path):

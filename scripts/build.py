@@ -134,11 +134,12 @@ def main(
         description = load(path)
         hz = round(clock * 1e6) or (target.core_hz if target else 0)
         samples = recorded(activity, description) if activity else None
-        foldings, found = choose(
-            description, board=target, hz=hz, fit=fit, fps=target_fps, samples=samples, units=units,
-            serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense, file=folding,
-            cycles=cycles, estimate=dict(bare=bare, loadable=loadable, patchable=patchable,
-                                         link=link, encoder=encoder))
+        with Console(stderr=True).status("looking for a folding: a minute, for a large network"):
+            foldings, found = choose(
+                description, board=target, hz=hz, fit=fit, fps=target_fps, samples=samples,
+                units=units, serial=serial, pe=pe, simd=simd, pixels=pixels, dense=dense,
+                file=folding, cycles=cycles, estimate=dict(
+                    bare=bare, loadable=loadable, patchable=patchable, link=link, encoder=encoder))
         folder = build(description, foldings, name, out, loadable=loadable, events=events,
                        encoder=encoder)
         if bitstream:
@@ -146,7 +147,7 @@ def main(
                               loadable, patchable, link, encoder)
             folder = place(folder, description, foldings, options)
     except (BoardError, BuildError, DataError, DescriptionError, FillError, FitError, FlowError,
-            FoldingError, ToolError, OSError) as error:
+            FoldingError, ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print((folder / "report.txt").read_text())

@@ -21,6 +21,7 @@ from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.data import DataError
 from qsnn.model.description import DescriptionError
 from qsnn.model.description import load as load_description
+from qsnn.model.files import write_whole
 from qsnn.scripts._app import App
 from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
@@ -56,12 +57,11 @@ def main(
         say("pictures")
         from qsnn.sim.pictures import draw  # slow to import, wanted at the end only
         paths = draw(folder, description, workload, outcome)
-    except (BuildError, DataError, DescriptionError, FoldingError, SimulationError,
-            OSError) as error:
+    except (BuildError, DataError, DescriptionError, FoldingError, SimulationError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     text = table(description, facts, workload.labels, outcome)
-    (folder / "result.txt").write_text(text + "\n")
+    write_whole(folder / "result.txt", (text + "\n").encode())
     print(f"\n{text}\n")
     print("\n".join(str(path) for path in [folder / "report.txt", *paths]))
     raise typer.Exit(0 if outcome.ok else 1)

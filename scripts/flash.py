@@ -50,8 +50,8 @@ def main(
         print(shlex.join(command))
         if not dry_run:
             load(command, target)
-    except (BoardError, BuildError, DescriptionError, FoldingError, LoaderError, ToolError,
-            OSError) as error:
+    except (BoardError, BuildError, DescriptionError, FoldingError, LoaderError,
+            ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     if not dry_run:

@@ -102,7 +102,7 @@ def main(
             seconds = time.monotonic() - start
             resent = board.resent
     except (BuildError, DataError, DescriptionError, FoldingError, LinkError, SimulationError,
-            UsageError, ValueError, OSError) as error:
+            UsageError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 

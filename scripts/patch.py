@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Put a retrained network of the same shape into a bitstream, without place and route.
 
-The build must have been made with --patchable; only what is in its memories changes. Examples:
+qsnn train --like makes one. The build must have been made with --patchable; only what is in its
+memories changes. Examples:
 
   qsnn build --model runs/mine/network.qsnn --name mine --board icebreaker
   --bitstream --patchable
@@ -43,7 +44,7 @@ def main(
     try:
         path = patch(folder, find_board(board), find_network(model), out)
     except (BoardError, BuildError, DescriptionError, FillError, FoldingError, PatchError,
-            ToolError, OSError) as error:
+            ToolError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(f"written to {path} in {time.monotonic() - start:.1f} s")

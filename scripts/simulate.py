@@ -23,7 +23,7 @@ from qsnn.scripts._app import App
 from qsnn.sim.compiled import compile_model
 from qsnn.sim.report import Bar, table
 from qsnn.sim.tools import SimulationError
-from qsnn.sim.workload import of_dataset, run
+from qsnn.sim.workload import RANDOM, dataset_of, of_dataset, run
 
 app = App()
 
@@ -31,8 +31,9 @@ app = App()
 @app.command(help=__doc__)
 def main(
     folder: Path,
-    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}; by the folder's "
-                                                "name if not given")] = "",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
+                                                "if not given, what the network was trained for, "
+                                                "or by the folder's name")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
     pictures: Annotated[bool, typer.Option("--pictures", help="draw spikes, confusion matrix and "
                                                               "firing rates")] = False,
@@ -42,16 +43,17 @@ def main(
     try:
         # whatever the memory images are now: that is what is compared
         facts, description = open_build(folder, images=False)
-        dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), "mnist")
+        dataset = dataset or dataset_of(description, folder)
         samples = of_dataset(description, dataset, images or None, encoder=facts["encoder"],
                              data_dir=data_dir)
+        if pictures and samples.labels is None:
+            raise DataError("--pictures shows classes: random samples have none")
         print(f"compiling {folder} ...", flush=True)
         compile_model(folder, facts, waves=waves)
         print(f"streaming {len(samples.samples):,} samples of {dataset} ...", flush=True)
         with Bar(len(samples.samples)) as bar:
             outcome = run(folder, facts, description, samples, waves=waves, progress=bar)
-    except (BuildError, DataError, DescriptionError, SimulationError, ValueError,
-            OSError) as error:
+    except (BuildError, DataError, DescriptionError, SimulationError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(table(description, facts, samples.labels, outcome))

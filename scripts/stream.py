@@ -106,7 +106,7 @@ def main(
                                             "of the network that comes along")] = "",
     record: Annotated[int, typer.Option(min=0, help="of the data set, all of it; 0: the beats that "
                                                     "come along")] = 0,
-    speed: Annotated[float, typer.Option(min=0, help="of the recording; 0: as fast as it "
+    speed: Annotated[float, typer.Option(help="of the recording; 0: as fast as it "
                                                      "goes")] = 1.0,
     clock: Annotated[float, typer.Option(help="MHz that the shares of busy and idle cycles are "
                                               "for")] = 12.0,
@@ -128,6 +128,8 @@ def main(
                              "along are shown")
         if not 0.001 <= clock <= 1000:
             raise UsageError(f"--clock takes 0.001 to 1000 MHz, not {clock:g}")
+        if not 0 <= speed <= 1000:
+            raise UsageError(f"--speed takes 0 to 1000 times that of the recording, not {speed:g}")
         hz, show = clock * 1e6, SHOWS[sim]
         recording = show.recording(record, data_dir)
         path = find_network(model or show.network)
@@ -157,7 +159,7 @@ def main(
                 raise
             view.finish(_last_words(player.totals, ended))
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError, UsageError,
-            ValueError, OSError) as error:
+            ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print("\n" + summary(description, recording, player.totals, hz))

@@ -115,6 +115,9 @@ def main(
         help="measure the integers at the end; without, do so later with --finish")] = True,
     finish: Annotated[Path | None, typer.Option(
         help="only measure what --no-measure left in this folder")] = None,
+    like: Annotated[str, typer.Option(
+        help="build folder or network whose circuit the new weights shall fit: the membrane steps "
+             "are its own")] = "",
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -137,7 +140,7 @@ def main(
                         erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
                         draws=draws, drop=drop, plain=plain,
                         teacher=teacher and str(Path(teacher)),
-                        start=start and str(Path(start)), seed=seed)
+                        start=start and str(Path(start)), like=like and str(Path(like)), seed=seed)
         if time_limit is not None and not time_limit > 0:
             raise ValueError(f"--time-limit must be some seconds, not {time_limit}")
         out = out or default_folder(dataset, config)
@@ -145,13 +148,17 @@ def main(
 
         from qsnn.model.experiment import run
         torch.set_num_threads(threads)
+        if like:
+            from qsnn.hw.emit.build import network_of
+            from qsnn.model.export import pinned
+            config = pinned(config, network_of(like), like)
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("this PyTorch sees no GPU: leave out --device")
         with _Report(epochs) as report:
             result = run(config, recipe, out, data_dir, report, device, time_limit, measure)
             report.update(report.bar, completed=result["recipe"]["epochs"])
         _end(result, out)
-    except (DataError, TrainingError, ValueError, OSError) as error:
+    except (DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:

@@ -24,17 +24,19 @@ import typer
 from rich.console import Console
 
 from qsnn.hw.board.boards import BoardError, find_board
+from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, folding_rows, foldings_of, open_build
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.hw.plan.network import plan
 from qsnn.model.data import DATASETS, DataError
 from qsnn.model.description import DescriptionError
+from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
 from qsnn.scripts._app import App
 from qsnn.sim.stages import STAGES, check
 from qsnn.sim.tools import SimulationError
-from qsnn.sim.workload import RANDOM, chosen
+from qsnn.sim.workload import RANDOM, chosen, dataset_of
 
 app = App()
 
@@ -46,8 +48,9 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
-    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; by the "
-                                                "folder's name if not given")] = "",
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
+                                                "if not given, what the network was trained for, "
+                                                "or by the folder's name")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,
@@ -58,7 +61,7 @@ def main(
         facts, description = open_build(folder)
         built = open_result(folder, target, facts)
         stages_chosen = choose_stages(target, stages)
-        dataset = dataset or next((d for d in DATASETS if folder.name.startswith(d)), RANDOM)
+        dataset = dataset or dataset_of(description, folder)
         samples = chosen(description, dataset, images, encoder=facts["encoder"], seed=seed,
                          data_dir=data_dir)
         layout = plan(description, foldings_of(facts))
@@ -78,7 +81,7 @@ def main(
         write(folder / board / "verify.json", built, found, dataset=dataset, images=images,
               seed=seed if dataset == RANDOM else None, classes=np.unique(result.labels).size)
     except (BoardError, BuildError, DataError, DescriptionError, FoldingError, SimulationError,
-            ToolError, ValueError, OSError) as error:
+            ToolError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     print("mismatches with the golden model: none" if ok else "NOT EQUAL to the golden model")
@@ -89,7 +92,7 @@ def open_result(folder, board, facts):
     """What qsnn.hw.board.flow wrote of a build for a board, if it can be checked."""
     remedy = f"run qsnn build with --board {board.name} --bitstream --bare"
     try:
-        built = json.loads((folder / board.name / "result.json").read_text())
+        built = read_result(folder / board.name)
     except OSError:
         raise BuildError(f"{folder}: nothing was built for {board.name}; {remedy}") from None
     if (built["description_sha256"], built["folding"]) != (
@@ -132,7 +135,7 @@ def write(path, built, found, **facts):
                     "digests": [f"{digest:08x}" for digest in comparison.digests],
                     "seconds": comparison.seconds} for comparison in found],
     }
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(path, (json.dumps(result, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

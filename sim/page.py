@@ -10,8 +10,10 @@ browser's back, gets no answer; and no header lets another origin in.
 
 import base64
 import json
+import socket
 import threading
 from collections import deque
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,7 +38,7 @@ HEADERS = {  # of every answer: nothing from elsewhere, nothing to elsewhere
     "X-Content-Type-Options": "nosniff",
 }
 CLIENTS = 16  # connections at once: a page has two
-PATIENCE = 10.0  # seconds in which a client must say or take something
+PATIENCE = 10.0  # seconds in which a client must have asked, and then take something
 KEPT = 700  # beats, steps and decisions that a new page is given
 PERIOD = 1 / 30  # seconds between two events
 
@@ -188,12 +190,26 @@ class PageServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     def setup(self):
-        self.timeout = self.server.patience
+        self.timeout = self.server.patience  # of each read and write
         super().setup()
+        # of the whole request: a byte now and then would keep its place for ever
+        self._overdue = threading.Timer(self.timeout, self._give_up)
+        self._overdue.daemon = True
+        self._overdue.start()
+
+    def finish(self):
+        self._overdue.cancel()
+        super().finish()
+
+    def _give_up(self):
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def parse_request(self):
-        """A request that is well formed, and meant for this server."""
-        if not super().parse_request():
+        """A request that is well formed, in time, and meant for this server."""
+        whole = super().parse_request()
+        self._overdue.cancel()
+        if not whole:
             return False
         port = self.server.server_port
         names = {f"{name}:{port}" for name in NAMES} | (set(NAMES) if port == 80 else set())

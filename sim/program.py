@@ -8,14 +8,14 @@ starts.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from qsnn.sim.tools import SimulationError, run, verilator_environment
+from qsnn.model.files import is_full, write_whole
+from qsnn.sim.tools import SimulationError, run, scratch_folder, verilator_environment
 
 __all__ = ["compiled", "workspace"]
 
@@ -25,6 +25,7 @@ SHARED = ["verilator", "--cc", "--exe", "--build", "-j", "2", "-O3", "--prefix",
           "--output-split", "0", "--x-initial", "0", "-Wno-fatal", "-Wno-lint", "--Mdir", "model",
           "-o", "../program", "-CFLAGS", "-I.. -O1", "-MAKEFLAGS", "OPT_FAST=-O1",
           '-DQSNN_MEMORY_DIR="memory"']
+KEPT = 4  # programs of a name; each is some megabytes
 
 
 def compiled(place, name, sources, *, top, options=()):
@@ -36,7 +37,7 @@ def compiled(place, name, sources, *, top, options=()):
     """
     inputs = [file for file in sources if Path(file).suffix in (".v", ".vlt", ".cpp")]
     command = [*SHARED, *options, "--top-module", top, *inputs]
-    with tempfile.TemporaryDirectory(prefix="qsnn-") as scratch:
+    with scratch_folder() as scratch:
         scratch = Path(scratch)
         environment = verilator_environment(scratch)
         key = hashlib.sha256(json.dumps([command, sources, _tools(environment)]).encode())
@@ -49,13 +50,13 @@ def compiled(place, name, sources, *, top, options=()):
         try:
             run(command, environment, scratch, scratch / "verilator.log")
         except SimulationError:
+            if is_full(scratch):
+                raise
             shutil.copy(scratch / "verilator.log", log := place / f"{name}.log")
             raise SimulationError(f"Verilator or the compiler failed, see {log}") from None
-        stale = [old for old in place.glob(f"{name}-*") if old != program]
-        with tempfile.NamedTemporaryFile(dir=place, prefix=".", delete=False) as whole:
-            whole.write((scratch / "program").read_bytes())
-        os.chmod(whole.name, 0o755)
-        os.replace(whole.name, program)
+        # others may be about to start theirs, with other options
+        stale = sorted(place.glob(f"{name}-*"), key=_age)[KEPT - 1:]
+        write_whole(program, (scratch / "program").read_bytes(), 0o755)
     for old in stale:
         old.unlink(missing_ok=True)
     return program
@@ -88,3 +89,11 @@ def workspace(folder, files=None):
         for name, text in (files or {}).items():
             (memory / name).write_text(text)
         yield Path(work)
+
+
+def _age(program):
+    """Grows with the time since a program was written; one that is gone meanwhile is old."""
+    try:
+        return -program.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -17,14 +17,19 @@ class Bar(Progress):
 
 
 def table(description, facts, labels, outcome):
-    """What came out of :func:`qsnn.sim.workload.run`, on samples with these labels, as text."""
+    """What came out of :func:`qsnn.sim.workload.run`, on samples with these labels, as text.
+
+    labels: None where nobody knows them.
+    """
+    right = [] if labels is None else [
+        ("accuracy, golden model", f"{(outcome.expected == labels).mean():.2%}"),
+        ("accuracy, Verilog", f"{(outcome.labels == labels).mean():.2%}")]
     rows = [
         ("network", f"{description.shape}, "
                     + f"T = {description.time_steps}, " * bool(description.time_steps)
                     + f"{description.hidden[0].membrane_bits}-bit membranes"),
-        ("samples", f"{len(labels):,}"),
-        ("accuracy, golden model", f"{(outcome.expected == labels).mean():.2%}"),
-        ("accuracy, Verilog", f"{(outcome.labels == labels).mean():.2%}"),
+        ("samples", f"{len(outcome.labels):,}"),
+        *right,
         ("mismatches", ""),
         *((f"  {name}", f"{count:,}") for name, count in outcome.mismatches.items()),
         *outcome.rows(facts),

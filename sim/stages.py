@@ -9,7 +9,6 @@ on them.
 
 import re
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +28,7 @@ from qsnn.sim.beats import pack_images, unpack_results
 from qsnn.sim.compiled import most_idle, watch
 from qsnn.sim.icebox import unpacked_verilog
 from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
-from qsnn.sim.tools import SimulationError, run, verilator_environment
+from qsnn.sim.tools import SimulationError, run, scratch_folder, verilator_environment
 
 __all__ = ["STAGES", "Comparison", "check"]
 
@@ -140,7 +139,7 @@ def _compile(work, family, stage, memory, loaded, cycles):
         command += ["-v", "cells.v", f"-I{cells}", "-DNO_ICE40_DEFAULT_ASSIGNMENTS"]
         if family == "ecp5":
             command.append(str(HERE / "dp16kd.v"))
-    with tempfile.TemporaryDirectory(prefix="qsnn-") as scratch:
+    with scratch_folder() as scratch:
         run(command, verilator_environment(Path(scratch)), work, work / "verilator.log")
 
 

@@ -31,6 +31,7 @@ def work(tmp_path_factory):
     build(digits, choose_folding(digits), "digits", folder)
     stream = random_stream(rng, words=[(5, 1, True)])
     build(stream, choose_folding(stream), "stream", folder)
+    build(digits, choose_folding(digits), "mine", folder)
     return folder
 
 
@@ -51,6 +52,13 @@ def test_simulate(work):
     assert "samples                   30" in found.stdout
     assert "equal: every label, score, spike and membrane" in found.stdout
     assert (work / "waves.vcd").stat().st_size > 1000
+
+
+def test_random_samples(work):
+    found = run(work, "simulate.py", "mine", "--dataset", "random", "--images", 7)
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert "samples                   7\n" in found.stdout and "accuracy" not in found.stdout
+    assert "equal: every label, score, spike and membrane" in found.stdout
 
 
 def test_not_equal(work):
@@ -84,6 +92,10 @@ def test_simulate_stream(tmp_path):
     (["digits", "--dataset", "mnist"], "mnist: [10000, 28, 28, 1] is not of images [N, 64]"),
     (["stream", "--dataset", "digits"], "digits: no recordings with"),
     (["digits", "--data-dir", "nowhere"], "nowhere"),
+    (["mine"], "mine: neither its network nor its name says which data it is for; say "
+               "--dataset digits or --dataset random"),
+    (["stream"], "which data it is for; say --dataset random"),
+    (["mine", "--dataset", "random", "--pictures"], "random samples have none"),
 ])
 def test_refused(work, arguments, sentence):
     found = run(work, "simulate.py", *arguments)

@@ -325,6 +325,39 @@ def test_who_says_nothing_is_let_go(serve):
         assert server.hub.reading == 0
 
 
+@pytest.mark.parametrize("line", [b"", b"GET / HTTP/1.1\r\nX: "])
+def test_who_drips_is_let_go(serve, line):
+    """A byte now and then is no request: each is in time, all of them are not."""
+    server = serve(patience=0.5)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as client:
+        client.sendall(line)
+        until, closed = time.monotonic() + 20, False
+        while time.monotonic() < until and not closed:
+            try:
+                client.sendall(b"a")
+                client.settimeout(0.1)
+                closed = client.recv(1000) == b""
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                closed = True
+        assert closed and time.monotonic() < until - 15
+
+
+def test_a_page_stays(serve):
+    """Who has asked is not let go for how long ago that was."""
+    server = serve(patience=0.3)
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=30) as client:
+        client.sendall(f"GET /events HTTP/1.1\r\nHost: localhost:{server.server_port}\r\n\r\n"
+                       .encode())
+        until, found = time.monotonic() + 1.5, b"x"
+        while time.monotonic() < until and found:
+            server.hub.put(Beat(1, 0, 0.0, np.zeros(10, int), 0), 0.0)
+            found = client.recv(100_000)
+            time.sleep(0.02)
+        assert found
+
+
 def test_so_many_clients_and_no_more(serve):
     """Behind the last one there is a place again."""
     server = serve(clients=3)
@@ -432,6 +465,9 @@ def test_a_changed_build_is_made_anew(work):
                                                   "30 inputs a step and 5 classes"),
     (["--sim", "ecg", "--model", "bad.qsnn"], "bad.qsnn"),
     (["--sim", "ecg", "--clock", "0"], "--clock takes 0.001 to 1000 MHz, not 0"),
+    (["--sim", "ecg", "--speed", "nan"], "--speed takes 0 to 1000 times that of the recording, "
+                                         "not nan"),
+    (["--sim", "ecg", "--speed", "-1"], ", not -1"),
     (["--sim", "ecg", "--record", "200", "--data-dir", "."], "ecg: no mitbih_beats_180.npz in "),
 ])
 def test_errors(work, arguments, message):

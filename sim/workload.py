@@ -3,12 +3,16 @@
 The one place here that knows both kinds: commands and the API ask it for what they need.
 """
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 
+from qsnn.hw.emit.build import NETWORKS
 from qsnn.model.audio import sound
 from qsnn.model.data import (
+    DATASETS,
+    IMAGES,
     DataError,
     load_beats,
     load_images,
@@ -17,16 +21,17 @@ from qsnn.model.data import (
     quantize_pixels,
 )
 from qsnn.model.pictures import as_pixels
-from qsnn.model.recordings import encode_beats, excerpt
+from qsnn.model.recordings import TASKS, encode_beats, excerpt
 from qsnn.sim.beats import pack_heartbeats, pack_sounds, pack_steps
 from qsnn.sim.compiled import simulate
 from qsnn.sim.steps import simulate_steps
 
-__all__ = ["RANDOM", "Workload", "chosen", "of_dataset", "run"]
+__all__ = ["RANDOM", "Workload", "chosen", "dataset_of", "of_dataset", "run"]
 
 RANDOM = "random"  # in place of a data set's name
 PACK = {"ecg": pack_heartbeats, "spoken-digits": pack_sounds}  # encoders of the Verilog
 READ = {"ecg": load_beats, "spoken-digits": load_sounds}  # and what they take
+RANDOM_COUNT = 1000  # samples, where nobody says how many
 RANDOM_STEPS, RANDOM_RATE = 20, 0.2  # of a sample
 
 
@@ -65,11 +70,33 @@ class Workload:
         return pack_steps(facts, self.steps, self.last, self.last)[0]
 
 
+def dataset_of(description, folder):
+    """The data set that a network was trained for: one that comes along, or by its folder's name.
+
+    Raises :class:`qsnn.model.data.DataError` with those that it could be: none is taken by guess.
+    """
+    for path in NETWORKS.glob("*.json"):
+        training = json.loads(path.read_text())
+        if training["sha256"] == description.hash:
+            return training["recipe"]["dataset"]
+    name = folder.resolve().name
+    named = [dataset for dataset in DATASETS if name == dataset or name.startswith(f"{dataset}-")]
+    if named:
+        return max(named, key=len)
+    sizes = {task: TASKS[task].inputs for task in TASKS} if description.stream else {
+        dataset: int(np.prod(image)) for dataset, image in IMAGES.items()}
+    fitting = [dataset for dataset, size in sizes.items() if size == description.n_in]
+    raise DataError(f"{folder}: neither its network nor its name says which data it is for; say "
+                    + " or ".join(f"--dataset {dataset}" for dataset in [*fitting, RANDOM]))
+
+
 def of_dataset(description, dataset, count=None, *, encoder="", split="test", data_dir=None):
-    """The first samples of a data set, as a :class:`Workload` for a network.
+    """The first samples of a data set, or random ones, as a :class:`Workload` for a network.
 
     Raises :class:`qsnn.model.data.DataError`.
     """
+    if dataset == RANDOM and not encoder:
+        return chosen(description, RANDOM, count or RANDOM_COUNT)
     if not description.stream:
         images, labels = load_images(dataset, split, data_dir)
         pixels = as_pixels(images[:count], description.n_in, description.input_map, invert=False,

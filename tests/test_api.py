@@ -140,6 +140,10 @@ def test_foldings(net, stream, tmp_path):
     (dict(cycles=9, folding=ROWS), "leave out fit, fps, cycles and serial"),
     (dict(clock=5), "clock and bare are of a board: name one"),
     (dict(board="icebreaker", clock=0.5), "clock takes 1 to 1000 MHz, not 0.5"),
+    (dict(board="icebreaker", clock=float("nan")), "clock takes 1 to 1000 MHz, not nan"),
+    (dict(board="icebreaker", fps=float("nan")), r"fps takes 0 to 1e\+12, not nan"),
+    (dict(cycles=float("inf")), r"cycles takes 0 to 1e\+12, not inf"),
+    (dict(cycles="9"), "cycles takes 0 to .*, not '9'"), (dict(cycles=-1), ", not -1$"),
     (dict(board="icebreaker", bare=True, link="spi"), "a bare core has no host link: leave out"),
     (dict(folding=[{"pe": 2}] * 2), "'simd' is missing"),
     (dict(folding=[Folding(1, 1)] * 3), "the network has 2 layers, the folding 3")])

@@ -154,7 +154,7 @@ def refused(run, work, *arguments):
     (["--name", "a/b"], "a name of a folder is needed, of letters, digits and _ . + -, not 'a/b'"),
     (["--name", ".."], "a name of a folder is needed, of letters, digits and _ . + -, not '..'"),
     (["--name", 'a"b'], "a name of a folder is needed, of letters, digits and _ . + -, not 'a"),
-    (["--out", "small.qsnn"], "[Errno ")])
+    (["--out", "small.qsnn"], "small.qsnn/small: Not a directory")])
 def test_refused(run, work, arguments, sentence):
     assert refused(run, work, "--model", "small.qsnn", *arguments).startswith(sentence)
 
@@ -176,7 +176,10 @@ def test_find_network(tmp_path, monkeypatch):
     assert find_network("mnist-128-b2") == NETWORKS / "mnist-128-b2.qsnn"
     Path("here").write_bytes(b"")
     assert find_network("here") == Path("here")
-    for name in ("", ".", "nothing", "a/b", str(tmp_path)):
+    for name in (".", str(tmp_path)):
+        with pytest.raises(BuildError, match=": a folder; name the .qsnn file in it$"):
+            find_network(name)
+    for name in ("", "nothing", "a/b"):
         with pytest.raises(BuildError) as caught:
             find_network(name)
         assert str(caught.value).startswith(f"{name}: neither a file nor ")

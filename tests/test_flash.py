@@ -1,5 +1,6 @@
 """Loading a bitstream: the command, and one sentence for everything that can be wrong."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,13 +11,23 @@ import pytest
 
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.loader import reason
+from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import find
-from qsnn.hw.emit.build import build
+from qsnn.hw.emit.build import BuildError, build, open_build
 from qsnn.hw.plan.choice import choose_folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]
 REMEDY = "run qsnn build --board ulx3s-85f --bitstream"
+
+
+def result(board, of, **changes):
+    """The text of a result.json."""
+    bitstream = {"file": "net.bit", "sha256": hashlib.sha256(bytes(1000)).hexdigest()}
+    return json.dumps({
+        "format": 1, "network": "net", "shape": "8-4-2", "board": board, "command": "test",
+        "core": "bare network", "description_sha256": of, "folding": [[1, 1, 1]] * 2, "seed": 1,
+        "patchable": False, "tools": {}, "bitstream": bitstream} | changes)
 
 
 @pytest.fixture
@@ -27,8 +38,8 @@ def folder(tmp_path):
     for board in BOARDS:
         (folder / board).mkdir()
         (folder / board / "net.bit").write_bytes(bytes(1000))
-        (folder / board / "result.json").write_text(json.dumps(
-            {"bitstream": {"file": "net.bit"}, "description_sha256": description.hash}))
+        (folder / board / "result.json").write_text(
+            result(board, description.hash))
     return folder
 
 
@@ -92,13 +103,34 @@ def test_known_loader_boards():
     (lambda folder: (folder / "ulx3s-85f/net.bit").unlink(),
      "{folder}/ulx3s-85f/net.bit is missing: " + REMEDY),
     (lambda folder: (folder / "ulx3s-85f/result.json").write_text(
-        '{"bitstream": {"file": "net.bit"}, "description_sha256": "0"}'),
+        result("ulx3s-85f", "0" * 64)),
      "{folder}/ulx3s-85f/net.bit is of another network than {folder}: " + REMEDY),
+    (lambda folder: (folder / "ulx3s-85f/net.bit").write_bytes(bytes(999)),
+     "{folder}/ulx3s-85f/net.bit is not the file that was made: " + REMEDY),
+    (lambda folder: (folder / "ulx3s-85f/result.json").write_text(
+        result("icebreaker", open_build(folder)[1].hash)),
+     "{folder} has no bitstream for the ULX3S 85F: " + REMEDY),
 ])
 def test_no_bitstream(folder, damage, message):
     damage(folder)
     assert flash("--board", "ulx3s-85f", folder) == (
         2, "", f"error: {message.format(folder=folder)}\n")
+
+
+@pytest.mark.parametrize("changes", [
+    dict(bitstream=7), dict(bitstream={"file": "../../net.bit", "sha256": "0" * 64}),
+    dict(bitstream={"file": "/etc/passwd", "sha256": "0" * 64}), dict(folding="x"), dict(core=None),
+    dict(tools=[]), dict(description_sha256=1), dict(format=2), dict(seed="1"), dict(seed=1.5)])
+def test_wrong_types(folder, changes):
+    """Every reader of a result.json goes through one schema."""
+    place = folder / "icebreaker"
+    (place / "result.json").write_text(result("icebreaker", "0" * 64, **changes))
+    with pytest.raises(BuildError, match="result.json: damaged at .*; run qsnn build$"):
+        read_result(place)
+    for text in ("", "[]", '"x"', "[" * 100_000, "{}", "\udcff"):
+        (place / "result.json").write_bytes(text.encode(errors="surrogateescape"))
+        with pytest.raises(BuildError, match="result.json: damaged"):
+            read_result(place)
 
 
 def test_no_build_folder(tmp_path):

@@ -1,10 +1,13 @@
+import time
 from fractions import Fraction
 from itertools import product
+from math import gcd
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from qsnn.hw.plan import folding
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.folding import (
     MAX_PE,
@@ -15,7 +18,7 @@ from qsnn.hw.plan.folding import (
 )
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.window import window_of
-from tests.networks import random_maps
+from tests.networks import random_description, random_maps
 
 
 def shape(*widths, time_steps=4, input_bits=2):
@@ -239,3 +242,28 @@ def test_given_pe_has_no_default_pixels():
     given = choose_folding(description, pe="2,1", cycles=60)
     assert [folding.pixels for folding in given] == [1, 1]
     plan(description, choose_folding(description, simd="1,1", cycles=60))
+
+
+def test_nothing_is_pruned_that_would_be_chosen(monkeypatch):
+    """Of what may come next only a few are looked at: the choice is that of all."""
+    def everything(best, units, sequence):
+        return {(pe, at_once): [(at_once * pe // gcd(pe, simd) * sequence, cost, foldings)
+                                for simd, (cost, foldings) in best.items()]
+                for pe, at_once in units}
+
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        net = random_maps(rng) if seed % 2 else random_description(
+            rng, widths=[int(rng.choice([10, 12, 24, 30, 36, 60])) for _ in range(4)])
+        for cycles in (1, 10, 100, 1000):
+            chosen = default_folding(net, cycles)
+            with monkeypatch.context() as patch:
+                patch.setattr(folding, "_following", everything)
+                assert default_folding(net, cycles) == chosen, (seed, cycles)
+
+
+def test_numbers_with_many_divisors():
+    """Once cubic in them: 3 s, now a tenth."""
+    start = time.process_time()
+    default_folding(shape(2520, 2520, 2520, 2520, 720), 800)
+    assert time.process_time() - start < 1

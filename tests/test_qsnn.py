@@ -213,7 +213,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
 @pytest.mark.parametrize("values, sentence", [
     (dict(input_bits=9), "^input_bits must be 1 to 8, not 9$"),
     (dict(time_steps=0), "^time_steps must be 1 to 8, not 0$"),
-    (dict(membrane_bits=1), "^membrane_bits must be 0 to 8, not 1$"),
+    (dict(membrane_bits=1), "^membrane_bits must be 2 to 8, or 0 for floats, not 1$"),
     (dict(classes=1), "^classes must be 2 to 1024, not 1$"),
     (dict(inputs=0), "^inputs must be 1 to 65536, not 0$"),
     (dict(hidden=()), "^hidden must name at least one layer: spikes come from hidden layers$"),
@@ -221,7 +221,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
     (dict(hidden=(1.5,)), "^'1.5' is not a layer: "),
     (dict(last_bits=3), "^last_bits must be 1, 2, 4 or 8, not 3$"),
     (dict(image=(28, 28, 3)), "^image must be height, width and channels with 784 pixels, not "),
-    (dict(rate_weight=-1), "^rate_weight must not be negative, it is -1$"),
+    (dict(rate_weight=-1), "^rate_weight must be 0 to 1000, not -1$"),
     (dict(dynamic=True, membrane_bits=0), "^dynamic quantizes membranes: they need 2 to 8 bits"),
 ])
 def test_wrong_config(values, sentence):

@@ -154,7 +154,7 @@ def test_other_networks(tmp_path, folder, config, recipe, sentence):
     (dict(dataset="ecg", flip=True), "warp, flip and erase change images, and ecg has streams of "
                                      "spikes"),
     (dict(balance=1.5), "balance must be 0 to 1, not 1.5"),
-    (dict(draws=-1), "draws must be at least 0, not -1"),
+    (dict(draws=-1), "draws must be 0 to 100000000, not -1"),
     (dict(dataset="ecg", drop=1.0), "drop must be at least 0 and below 1, not 1.0")])
 def test_wrong_recipes(fields, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}$"):

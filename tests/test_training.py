@@ -2,10 +2,11 @@
 
 import importlib
 import json
+import math
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -245,17 +246,44 @@ def test_damaged_checkpoint(tmp_path, name, damage):
 
 
 @pytest.mark.parametrize("values, sentence", [
-    (dict(epochs=0), "^epochs must be at least 1, not 0$"),
-    (dict(batch_size=1), "^batch_size must be at least 2, not 1$"),
-    (dict(validation=-1), "^validation must be at least 0, not -1$"),
-    (dict(shift=-1), "^shift must be at least 0, not -1$"),
-    (dict(seed=-1), "^seed must be at least 0, not -1$"),
+    (dict(epochs=0), "^epochs must be 1 to 100000000, not 0$"),
+    (dict(batch_size=1), "^batch_size must be 2 to 100000000, not 1$"),
+    (dict(validation=-1), "^validation must be 0 to 100000000, not -1$"),
+    (dict(shift=-1), "^shift must be 0 to 1000, not -1$"),
+    (dict(seed=-1), "^seed must be 0 to 1000000000000, not -1$"),
     (dict(lr=0.0), "^lr must be between 0 and 1, not 0.0$"),
     (dict(lr=float("nan")), "^lr must be between 0 and 1, not nan$"),
 ])
 def test_wrong_recipe(values, sentence):
     with pytest.raises(ValueError, match=sentence):
         Recipe(**values)
+
+
+@pytest.mark.parametrize("kind", [Config, Recipe])
+def test_numbers_are_in_a_range(kind):
+    """No field takes NaN, infinity, a number beyond all use, or what is of another type."""
+    for field in fields(kind):
+        wrong = {float: [math.nan, math.inf, -math.inf, -1, 1e30, "1", None, True],
+                 int: [math.nan, math.inf, -1, 10 ** 30, 2.0, "2", None, True],
+                 bool: [1, "yes", None], str: [1, None, math.nan]}.get(
+                     field.type, [7, 7.0, "7", True])
+        for value in wrong:
+            with pytest.raises(ValueError, match=rf"^{field.name} must be .*, not "):
+                kind(**{field.name: value})
+
+
+@pytest.mark.parametrize("name", [field.name for kind in (Config, Recipe) for field in fields(kind)
+                                  if field.type is float])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_no_number_as_an_option(monkeypatch, tmp_path, capsys, name, value):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module("train").app(
+            [*COMMAND, f"--{name.replace('_', '-')}={value}", "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2 and not (tmp_path / "out").exists()
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {name} must be ") and errors.endswith(f", not {value}\n")
 
 
 def test_schedules(monkeypatch):
@@ -566,8 +594,8 @@ def finished(tmp_path_factory):
      "error: --arch takes the place of --hidden: give one of them"),
     (["--hidden", "8.8"], "error: --hidden takes widths such as 256,256, not '8.8'"),
     (["--hidden", "0"], "error: layer 0 (0): 1 to 65536 neurons or channels, not 0"),
-    (["--epochs", "0"], "error: epochs must be at least 1, not 0"),
-    (["--rate-weight", "-1"], "error: rate_weight must not be negative, it is -1.0"),
+    (["--epochs", "0"], "error: epochs must be 1 to 100000000, not 0"),
+    (["--rate-weight", "-1"], "error: rate_weight must be 0 to 1000, not -1.0"),
     (["--batch-size", "2000"], "error: a batch of 2000 images, but only 1437 to train on: choose a"
                                " smaller --batch-size"),
     (["--validation", "1437"], "error: only 1437 images to train on, 1437 of them cannot be held "

@@ -15,6 +15,7 @@ fit        what does not fit, said before synthesis
 mapping    whether LUTs compute what they were mapped from
 filling    contents of memories as the last step
 patch      new weights in a finished bitstream
+result         what a board's folder says of itself, read back
 routed     what place and route found
 loader     a bitstream into a board
 """

@@ -1,11 +1,12 @@
 """A bitstream's way into a board, and what can be wrong with it."""
 
-import json
+import hashlib
 import re
 import subprocess
 
+from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import last_line
-from qsnn.hw.emit.build import open_build
+from qsnn.hw.emit.build import BuildError, open_build
 
 __all__ = ["LoaderError", "find_bitstream", "load", "load_command"]
 
@@ -36,15 +37,17 @@ def find_bitstream(folder, board):
     place = folder / board.name
     remedy = f"run qsnn build --board {board.name} --bitstream"
     try:
-        result = json.loads((place / "result.json").read_text())
+        result = read_result(place)
         bitstream = place / result["bitstream"]["file"]
         same = result["description_sha256"] == description.hash
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, BuildError):
         raise LoaderError(f"{folder} has no bitstream for the {board.title}: {remedy}") from None
     if not bitstream.is_file():
         raise LoaderError(f"{bitstream} is missing: {remedy}")
     if not same:
         raise LoaderError(f"{bitstream} is of another network than {folder}: {remedy}")
+    if hashlib.sha256(bitstream.read_bytes()).hexdigest() != result["bitstream"]["sha256"]:
+        raise LoaderError(f"{bitstream} is not the file that was made: {remedy}")
     return bitstream
 
 

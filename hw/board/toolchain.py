@@ -12,6 +12,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from qsnn.model.files import NO_SPACE, is_full
+
 __all__ = ["Job", "TOOLS", "ToolError", "doctor", "find", "last_line", "run"]
 
 POLL = 0.2  # s
@@ -175,6 +177,8 @@ def run(jobs, folder, show=lambda text: None):
                     continue
                 running.remove((job, process))
                 done += 1
+                if is_full(folder):  # some tools go on then, with half a file
+                    raise ToolError(f"{job.label} failed: {NO_SPACE}")
                 if process.returncode:
                     raise ToolError(f"{job.label} failed: "
                                     f"{_reason(folder / job.log, process.returncode)}")

@@ -6,6 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from qsnn.hw.plan.window import CREDIT_CYCLES
+
 __all__ = ["ImageBuffer", "ImageWriter", "RowBuffer", "credits"]
 
 
@@ -215,13 +217,15 @@ class ImageWriter(wiring.Component):
     -------
     i : In(stream of lanes * width bits)
         Beats; :py:`ready` falls between images or rows only, when :py:`room` is missing. A source
-        that has its credit before it starts (:py:`reserved=True`) is never stalled.
+        that has its credit before it starts (:py:`reserved=True`) is never stalled. Where a credit
+        counts late, as a :class:`RowBuffer` has it (:py:`late=True`), a row of less than
+        ``CREDIT_CYCLES`` beats takes so many cycles.
     room, take, write, data, done :
         The writing side of an :class:`ImageBuffer` or of a :class:`RowBuffer`. Behind a source
         that is stalled it comes a cycle later: the pins, or a host, may be far away.
     """
 
-    def __init__(self, *, elements, width, lanes, ratio, reserved, pixels=1):
+    def __init__(self, *, elements, width, lanes, ratio, reserved, pixels=1, late=False):
         self.width = width
         self.lanes = lanes
         self.ratio = ratio
@@ -230,6 +234,8 @@ class ImageWriter(wiring.Component):
         self.spare = self.beats * lanes - elements  # elements of the last beat to clear
         self.reserved = reserved
         self.unit_beats = self.beats * pixels
+        # whether a unit can be over before its credit counts
+        self.short = late and self.unit_beats < CREDIT_CYCLES
         super().__init__({
             "i": In(stream.Signature(width * lanes, always_ready=reserved)),
             "room": In(1), "take": Out(1),
@@ -255,7 +261,14 @@ class ImageWriter(wiring.Component):
             m.d.sync += [self.write.eq(write), self.done.eq(done)]
             # behind beat 0 an image or row is under way: its credit was taken with that beat
             m.d.comb += self.take.eq(transfer & first)
-            if self.unit_beats == 1:
+            if self.short:
+                waits = Signal()  # a cycle more, behind a beat that is a row
+                m.d.sync += waits.eq(transfer & done & (self.unit_beats == 1))
+                with m.If(transfer & done):
+                    m.d.sync += self.i.ready.eq(0)
+                with m.Elif(first & ~self.i.ready & ~waits):
+                    m.d.sync += self.i.ready.eq(self.room)
+            elif self.unit_beats == 1:
                 m.d.comb += self.i.ready.eq(self.room)
             else:
                 with m.If(transfer & done | first & ~self.i.ready):

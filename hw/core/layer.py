@@ -55,7 +55,8 @@ class _Layer(wiring.Component):
         width, window = stage.bits * stage.steps, stage.window
         self.writer = ImageWriter(elements=window.channels if window else stage.n_in, width=width,
                                   lanes=source_lanes, ratio=stage.simd // source_lanes,
-                                  reserved=reserved, pixels=window.width if window else 1)
+                                  reserved=reserved, pixels=window.width if window else 1,
+                                  late=window is not None)
         self.buffer = RowBuffer(window=window, rows=window.rows, width=width * stage.simd,
                                 ports=stage.pixels) \
             if window else \

@@ -7,16 +7,17 @@ from pathlib import Path
 from qsnn import model
 from qsnn.hw.emit.artefacts import artefacts
 from qsnn.hw.emit.facts import Facts
-from qsnn.hw.emit.manifest import BuildError, checked_files, parsed, write_files
+from qsnn.hw.emit.manifest import MANIFEST, BuildError, checked_files, parsed, write_files
 from qsnn.hw.emit.picture import draw_network
 from qsnn.hw.emit.verilog import module_name
 from qsnn.hw.plan.folding import Folding, FoldingError, SerialFolding
 from qsnn.hw.plan.line import MAX_WORDS
 from qsnn.hw.plan.network import plan
+from qsnn.model.alike import difference
 from qsnn.model.description import load
 
 __all__ = ["NETWORKS", "BuildError", "build", "contents", "find_network", "folding_rows",
-           "foldings_of", "load_alike", "open_build"]
+           "foldings_of", "load_alike", "network_of", "open_build"]
 
 NETWORKS = Path(model.__file__).parent / "networks"
 DESCRIPTION = "network.qsnn"
@@ -30,6 +31,10 @@ def find_network(name):
     path = Path(name)
     if path.is_file():
         return path
+    if str(name) and path.is_dir():
+        inside = path / DESCRIPTION
+        raise BuildError(f"{path}: a folder; name " + (f"{inside}" if inside.is_file() else
+                         "the .qsnn file in it"))
     names = ", ".join(sorted(file.stem for file in NETWORKS.glob("*.qsnn")))
     raise BuildError(f"{name}: neither a file nor one of the networks that come along: {names}")
 
@@ -115,23 +120,14 @@ def load_alike(path, description):
     Raises :class:`BuildError` with the first difference.
     """
     other = load(path)
-    ours = _circuit(description)
-    for name, value in _circuit(other).items():
-        if value != ours.get(name):
-            raise BuildError(f"{path} needs another circuit than the build: {name} is {value}, "
-                             f"not {ours.get(name)}; run qsnn build")
+    found = difference(other, description)
+    if found:
+        raise BuildError(f"{path} needs another circuit than the build: {found}; run qsnn build, "
+                         "or train it with --like")
     return other
 
 
-def _circuit(description):
-    """name -> value of what decides on the circuit, beside the folding."""
-    values = {"shape": description.shape, "time_steps": description.time_steps}
-    for index, layer in enumerate(description.layers):
-        for name in ("input_bits", "weight_bits", "membrane_bits", "signed", "shift", "frac"):
-            if hasattr(layer, name):
-                values[f"{name} of layer {index}"] = getattr(layer, name)
-        if layer.skip:
-            weights = layer.skip.weights
-            values[f"skip of layer {index}"] = (layer.skip.stride, layer.skip.shift,
-                                                "no weights" if weights is None else "weights")
-    return values
+def network_of(name):
+    """The description of a build folder, or of a network as :func:`find_network` has it."""
+    path = Path(name)
+    return open_build(path)[1] if (path / MANIFEST).is_file() else load(find_network(name))

@@ -99,8 +99,10 @@ def _read(file, serial):
     sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
     try:
         rows = json.loads(Path(file).read_text())
-    except (OSError, RecursionError, ValueError) as error:
-        raise FoldingError(f"{sentence} ({error})") from None
+    except OSError as error:
+        raise FoldingError(f"{sentence} ({error.strerror})") from None
+    except (RecursionError, ValueError):
+        raise FoldingError(f"{sentence} (it is no JSON)") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise FoldingError(sentence)
     foldings = []

@@ -106,21 +106,39 @@ def default_folding(description, cycles):
         units = [(pe, 1) for pe in _divisors(neurons, MAX_PE)]  # PE, and pixels at once
         if layer.kind == "convolution" and neurons <= MAX_PE:
             units += [(neurons, several) for several in window_of(layer).pixel_choices[1:]]
-        following, best = best, {}
+        following, best = _following(best, units, sequence), {}
         for simd in _divisors(channels, MAX_SIMD):
             candidates = []
             words = channels // simd * pixels + ceil_div(beside, simd)
             for pe, at_once in units:
                 shape = max(simd / pe, 4 * pe / simd)
-                for next_simd, (cost, foldings) in following.items():
-                    # as _lanes() has it: so many neuron units at most, fewer where they keep up
-                    steps = at_once * pe // gcd(pe, next_simd) * sequence
+                for steps, cost, foldings in following[pe, at_once]:
                     needed = positions // at_once * (neurons // pe) * max(words, steps)
                     own = max(0, needed - cycles), pe * simd * at_once, shape, pe
                     candidates.append((tuple(a + b for a, b in zip(own, cost, strict=True)),
                                        [Folding(pe, simd, pixels=at_once), *foldings]))
             best[simd] = min(candidates, key=itemgetter(0))
     return min(best.values(), key=itemgetter(0))[1]
+
+
+def _following(best, units, sequence):
+    """(PE, pixels) -> (cycles of the neuron units, cost, foldings) of what may come next.
+
+    As _lanes() has it: so many neuron units at most, fewer where they keep up. Of all SIMD of the
+    next layer, those stay than which none is cheaper and has no more cycles: a few, while numbers
+    with many divisors have a hundred.
+    """
+    by_cost = sorted(enumerate(best.items()), key=lambda entry: (entry[1][1][0], entry[0]))
+    found = {}
+    for pe, at_once in units:
+        fewest, kept = None, []
+        for index, (simd, (cost, foldings)) in by_cost:
+            steps = at_once * pe // gcd(pe, simd) * sequence
+            if fewest is None or steps < fewest:
+                fewest = steps
+                kept.append((index, (steps, cost, foldings)))
+        found[pe, at_once] = [entry for _, entry in sorted(kept, key=itemgetter(0))]
+    return found
 
 
 def default_serial(layers, cycles=None):

@@ -117,11 +117,6 @@ def parallel_stages(description, foldings):
             if type(value) is not int or not 1 <= value <= most:  # True is an int too
                 raise FoldingError(f"layer {index}: {name} must be 1 to {most} "
                                    f"(it has {has} {what}), not {value!r}")
-        if map_in and not stages and layer.width * ceil_div(n_in, folding.simd) < 3:
-            # a credit for a row counts two cycles later, and the next one is looked at with the
-            # row's last beat
-            raise FoldingError("layer 0: a row of the image has less than 3 beats and cannot be "
-                               "streamed: take a smaller SIMD, or turn the image")
         if map_in and not stages and n_in % folding.simd:
             raise FoldingError(f"layer {index}: SIMD must divide the {n_in} channels of an image, "
                                f"not be {folding.simd}")

@@ -65,7 +65,7 @@ class Search:
         self.options = options | {"loadable": self.loadable}
         sizes = [layer.weights.size * layer.weight_bits for layer in description.layers]
         self.spram = sizes.index(max(sizes)) if spram else None
-        self.known = {}
+        self.known, self.promising = {}, {}
 
     def at(self, cycles):
         """The smallest :class:`Found` with at most so many cycles an image or step, or None."""
@@ -172,17 +172,23 @@ class Search:
         before: the layers before it, the last of which has as many neuron units as it would like.
         """
         source = before[-1].stage if before else None
-        layer, spram = self.description.layers[index], index == self.spram
-        # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         n_in, lanes = input_pixel(self.description, source)[1], source.lanes if source else 1
+        if source and self.description.layers[index].kind != "convolution":
+            n_in *= source.output_pixels
+        key = index, cycles, n_in, lanes  # all that what is promising depends on
+        if key not in self.promising:
+            self.promising[key] = self._promising(*key)
+        return self.promising[key]
+
+    def _promising(self, index, cycles, n_in, lanes):
+        layer, spram, source = self.description.layers[index], index == self.spram, index > 0
+        # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         positions, pixels, pixels_kept, several = 1, layer.weight_bits, 0, ()
         bits = layer.input_bits * (self.description.time_steps if source else 1)
         if layer.kind == "convolution":
             positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
             pixels_kept = window_of(layer).rows * layer.width
             several = window_of(layer).pixel_choices[1:] if layer.channels <= MAX_PE else ()
-        elif source:
-            n_in *= source.output_pixels
         most = SPRAM_DEPTH if spram else MAX_WORDS
         simds = sorted({simd for words in range(1, n_in + 1)
                         for simd in (-(-n_in // words), -(-n_in // words // lanes) * lanes)

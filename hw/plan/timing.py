@@ -8,6 +8,8 @@ follows from the plan; the simulations are held to it.
 from bisect import bisect_right
 from fractions import Fraction
 
+from qsnn.hw.plan.window import CREDIT_CYCLES
+
 __all__ = ["timing"]
 
 IMAGES = 24  # of the longest stream that is looked at
@@ -81,6 +83,7 @@ def _simulate(plans, images):
             if source >= 0:
                 sinks[source].append(buffer)
     first, beats = stages[0].inputs[0][0], plans[0].unit_beats
+    wait = max(0, CREDIT_CYCLES - beats) if first.late else 0  # behind a short row
     arrived = []  # cycle in which the last beat of each row of the input is written
     moving = True
     while moving:
@@ -90,8 +93,8 @@ def _simulate(plans, images):
             if free is None:
                 break
             # a row's first beat is accepted when there is room, after the row before; its last one
-            # is written a cycle later. Of one beat alone, readiness is no register
-            start = max(free + (beats > 1), arrived[-1] if arrived else 0)
+            # is written a cycle later. Of an image of one beat, readiness is no register
+            start = max(free + (beats > 1 or first.late), arrived[-1] + wait if arrived else 0)
             arrived.append(start + beats)
             moving = True
         for index, stage in enumerate(stages):

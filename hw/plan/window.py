@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-__all__ = ["SkipPlan", "Window", "ceil_div", "window_of"]
+__all__ = ["CREDIT_CYCLES", "SkipPlan", "Window", "ceil_div", "window_of"]
+
+CREDIT_CYCLES = 3  # from the first beat of an image's row to that of the next, at least
 
 
 def ceil_div(a, b):

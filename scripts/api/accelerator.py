@@ -52,14 +52,20 @@ def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial
     target = find_board(board) if board else None
     if target is None and (clock or bare):
         raise builds.BuildError("clock and bare are of a board: name one")
-    if clock and not 1 <= clock <= 1000:
-        raise builds.BuildError(f"clock takes 1 to 1000 MHz, not {clock:g}")
+    _check_number("clock", clock, 1, 1000, " MHz")
+    _check_number("fps", fps, 0, 1e12)
+    _check_number("cycles", cycles, 0, 1e12)
     if bare and (loadable or link != "uart"):
         raise builds.BuildError("a bare core has no host link: leave out loadable and link")
     hz = round(clock * 1e6) or (target.core_hz if target else 0)
     options = Options(target, hz, bare=bare, loadable=loadable, link=link, encoder=encoder)
     asked = dict(fit=fit, fps=fps, cycles=cycles, serial=serial)
     return Accelerator(net, _foldings(net.description, options, folding, asked), options)
+
+
+def _check_number(name, value, low, high, unit=""):
+    if type(value) not in (int, float) or value and not low <= value <= high:  # NaN among them
+        raise builds.BuildError(f"{name} takes {low:g} to {high:g}{unit}, not {value!r}")
 
 
 def _foldings(description, options, folding, asked):

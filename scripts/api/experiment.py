@@ -3,6 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
+from qsnn.hw.emit.build import network_of
 from qsnn.model.config import Recipe, config_for, default_folder
 from qsnn.network import load
 
@@ -20,6 +21,7 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
     device    cpu or cuda
     threads   of PyTorch; another number gives other bits
     report    gets a :class:`qsnn.model.training.Epoch` after each
+    like      in options: a build folder or network whose circuit the new weights shall fit
     options   of the network, see :func:`qsnn.model.config.config_for`: hidden, arch, bits, ...;
               and of the way, see :class:`qsnn.model.config.Recipe`: epochs, lr, seed, ...
 
@@ -32,7 +34,10 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
     import torch  # seconds, which wrong options do not take
 
     from qsnn.model.experiment import run
+    from qsnn.model.export import pinned
     torch.set_num_threads(threads)
+    if recipe.like:
+        config = pinned(config, network_of(recipe.like), recipe.like)
     out = Path(out or default_folder(dataset, config))
     run(config, recipe, out, data_dir, report, device)
     return load(out / "network.qsnn")
