@@ -246,7 +246,8 @@ def _download(dataset, file, decode):
                 raw = answer.read(MAX_FILE + 1)
             contents = decode(raw)
         except (DataError, OSError, HTTPException) as error:
-            failures.append(f"{mirror}: {getattr(error, 'reason', error)}")
+            reason = getattr(error, "reason", error)  # of urllib: often an OSError
+            failures.append(f"{mirror}: {getattr(reason, 'strerror', None) or reason}")
             continue
         try:
             (_cache() / dataset).mkdir(parents=True, exist_ok=True)

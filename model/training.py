@@ -142,6 +142,9 @@ class Training:
             if limit is not None:
                 self._fit(ends, limit)
             loss, correct, rates = seen
+            if not math.isfinite(loss):
+                raise TrainingError(f"the loss of epoch {self.done} is {loss}: the training has "
+                                    "lost its way; choose a smaller --lr")
             yield Epoch(self.done, self.total, loss / steps,
                         correct / (steps * recipe.batch_size),
                         tuple(rate / steps for rate in rates))

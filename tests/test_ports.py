@@ -129,8 +129,8 @@ def test_open(spidev):
      "no such device: is SPI enabled (raspi-config on a Raspberry Pi)?"),
     (PermissionError(13, "Permission denied"),
      "no permission: add yourself to the group spi and log in again"),
-    (OSError(25, "Inappropriate ioctl"), "not an SPI device that can be used ([Errno 25] "
-                                         "Inappropriate ioctl)")])
+    (OSError(25, "Inappropriate ioctl"),
+     "not an SPI device that can be used (Inappropriate ioctl)")])
 def test_refused(spidev, error, sentence):
     spidev.error = error
     with pytest.raises(LinkError) as caught:

@@ -21,7 +21,7 @@ from qsnn.model.config import RESULT
 from qsnn.model.description import load
 from qsnn.model.equality import compare
 from qsnn.model.export import fold
-from qsnn.model.qsnn import Config
+from qsnn.model.qsnn import QSNN, Config
 from qsnn.model.training import (
     CHECKPOINT,
     Recipe,
@@ -85,6 +85,13 @@ def test_own_random_numbers():
     torch.manual_seed(1)
     trained()
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_loss_that_is_no_number(monkeypatch):
+    monkeypatch.setattr(QSNN, "loss", lambda net, *others: (
+        net.bias.sum() * float("nan"), torch.zeros(RECIPE.batch_size, 3), torch.zeros(2)))
+    with pytest.raises(TrainingError, match="^the loss of epoch 1 is nan: .* a smaller --lr$"):
+        trained()
 
 
 def test_seeds_differ():

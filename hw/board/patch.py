@@ -1,13 +1,13 @@
 """A retrained network into a finished bitstream, without place and route."""
 
-import json
 import tempfile
 from pathlib import Path
 
 from qsnn.hw.board.commands import BITSTREAM, ROUTED, TOOLS, pack_command, synthesis
 from qsnn.hw.board.filling import TEMPLATE, block_rams, fill, with_contents
+from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import Job, find, run
-from qsnn.hw.emit.build import contents, folding_rows, load_alike, open_build
+from qsnn.hw.emit.build import BuildError, contents, folding_rows, load_alike, open_build
 from qsnn.hw.link.accelerator import GREETING
 from qsnn.hw.plan.images import read_hex
 from qsnn.model.files import write_whole
@@ -29,14 +29,14 @@ def patch(folder, board, model, out=None):
     place = folder / board.name
     again = f"run qsnn build --board {board.name} --bitstream --patchable"
     try:
-        result = json.loads((place / "result.json").read_text())
+        result = read_result(place)
         of, folding = result["description_sha256"], result["folding"]
-        version, patchable = result["tools"]["yosys"], result["patchable"]
+        version, patchable = result["tools"].get("yosys"), result["patchable"]
         greeting = place / "memory" / GREETING  # not there without a host link
         greeting = greeting.read_text() if greeting.exists() else ""
         greeting = bytes(read_hex(greeting, 8, greeting.count("\n")))
         template = (place / TEMPLATE[board.family]).read_text() if patchable else ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, BuildError):
         raise PatchError(f"{folder} has no bitstream for the {board.title} that can be patched: "
                          f"{again}") from None
     if not patchable:

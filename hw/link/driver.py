@@ -18,7 +18,7 @@ from operator import ne
 import numpy as np
 import serial
 
-from qsnn.hw.link.ports import LinkError, open_port
+from qsnn.hw.link.ports import LinkError, open_port, words
 from qsnn.hw.link.protocol import (
     DELIMITER,
     ERROR,
@@ -282,4 +282,4 @@ class Accelerator:
             raise LinkError(self._gone(error)) from None
 
     def _gone(self, error):
-        return f"{self._name}: the connection is gone: is the cable still in? ({error})"
+        return f"{self._name}: the connection is gone: is the cable still in? ({words(error)})"

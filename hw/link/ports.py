@@ -130,4 +130,10 @@ def _refusal(port, error):
         return f"{port}: no permission: add yourself to the group {group} and log in again"
     if number in (errno.EAGAIN, errno.EBUSY):
         return f"{port}: another program has this port open"
-    return f"{port}: not {'an SPI device' if spi else 'a serial port'} that can be used ({error})"
+    return (f"{port}: not {'an SPI device' if spi else 'a serial port'} that can be used "
+            f"({words(error)})")
+
+
+def words(error):
+    """What a failure says, without its number."""
+    return getattr(error, "strerror", None) or str(error)
