@@ -83,7 +83,7 @@ def shift_steps(spikes, limit, generator, steps):
 
 
 def draw_balanced(labels, balance, count, generator):
-    """Indices of ``count`` samples, drawn with replacement, see :class:`Recipe`."""
+    """Indices of ``count`` samples, drawn with replacement, see :class:`~qsnn.model.config.Recipe`."""
     shares = torch.bincount(labels).float().clamp(min=1)
     return torch.multinomial((shares ** -balance)[labels], count, replacement=True,
                              generator=generator)

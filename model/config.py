@@ -162,7 +162,7 @@ class Recipe:
     erase        side of a square that is erased from every image; 0: none
     drop         part of the spikes of a stream that are left out, at random
     smoothing    part of a label that is spread over all classes
-    compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.compile_neurons`
+    compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.run_on`
     balance      0: a class is shown as often as it occurs; 1: as often as the others; between:
                  its share to the power of 1 - balance
     plain        last part of the epochs, in which images are shown as they are

@@ -18,7 +18,7 @@ from qsnn.model.inference import infer
 from qsnn.model.recordings import TASKS
 from qsnn.model.weights import load_net
 
-__all__ = ["by_class", "finish", "measure"]
+__all__ = ["by_class", "finish", "measure", "work"]
 
 # products of float64, half an hour of one core: of networks that are larger than a chip, torch is
 # compared on so many of the first test images as this allows, and the result says on how many
@@ -26,7 +26,7 @@ MAX_COMPARED = 22 * 10 ** 11
 
 
 def finish(out, data_dir=None):
-    """Measure the network of a :func:`run` that was not ``measured``, and return its result."""
+    """Measure the network of a :func:`qsnn.model.experiment.run` that was not ``measured``, and return its result."""
     out = Path(out)
     try:
         result = json.loads((out / RESULT).read_text())
@@ -67,13 +67,17 @@ def measure(net, sets, out, dataset=None):
                 "rates": [round(rate, 4) for rate in found.rates]}
             if dataset in TASKS:
                 result[name] |= by_class(found.labels, labels, TASKS[dataset].classes)
-    work = net.config.time_steps * sum(
-        layer.n_out * layer.weights[0].size for layer in description.hidden)
-    pixels = data.input_values(dataset, sets["test"][0][:max(1, MAX_COMPARED // work)],
-                               description.input_bits)
+    some = max(1, MAX_COMPARED // work(description))
+    pixels = data.input_values(dataset, sets["test"][0][:some], description.input_bits)
     comparison = compare(net, description, pixels)
     result["equality"] = asdict(comparison) | {"equal": comparison.equal}
     return result
+
+
+def work(description):
+    """Products of weights and inputs that an image takes, or a step of a stream."""
+    return max(1, description.time_steps) * sum(
+        layer.n_out * layer.weights[0].size for layer in description.hidden)
 
 
 def _accuracy(found, labels):
