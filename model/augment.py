@@ -83,7 +83,8 @@ def shift_steps(spikes, limit, generator, steps):
 
 
 def draw_balanced(labels, balance, count, generator):
-    """Indices of ``count`` samples, drawn with replacement, see :class:`~qsnn.model.config.Recipe`."""
+    """Indices of ``count`` samples, drawn with replacement; ``balance`` is that of a
+    :class:`~qsnn.model.config.Recipe`."""
     shares = torch.bincount(labels).float().clamp(min=1)
     return torch.multinomial((shares ** -balance)[labels], count, replacement=True,
                              generator=generator)

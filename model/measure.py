@@ -26,7 +26,8 @@ MAX_COMPARED = 22 * 10 ** 11
 
 
 def finish(out, data_dir=None):
-    """Measure the network of a :func:`qsnn.model.experiment.run` that was not ``measured``, and return its result."""
+    """Measure the network that :func:`qsnn.model.experiment.run` left in the folder ``out`` without
+    being ``measured``, and return its result."""
     out = Path(out)
     try:
         result = json.loads((out / RESULT).read_text())
