@@ -252,7 +252,7 @@ def test_script(small, tmp_path):
      "--model needs the --build that the board has been made from"),
     (["--sim", "{small}", "--model", NAME, "x.png"],
      f".*{NAME}.qsnn needs another circuit than the build: shape is 784-128-10, not 64-9-7-4; run "
-     "qsnn build"),
+     "qsnn build, or train it with --like"),
     (["--sim", "no", "x.png"], "no: not a build folder; run qsnn build"),
     (["--sim", "{small}", "no.png"], "no.png: no such file"),
     (["--sim", "{small}", "--dataset", "mnist"],

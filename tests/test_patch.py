@@ -156,7 +156,8 @@ def test_netlists_have_the_contents(built):
     ({}, ["{net}", "--board", "ulx3s-85f"], "{net} has no bitstream for the ULX3S 85F that can be "
      "patched: run qsnn build --board ulx3s-85f --bitstream --patchable"),
     ({}, ["{net}", "--board", "icebreaker", "--model", "{out}/wide.qsnn"], "{out}/wide.qsnn needs "
-     "another circuit than the build: shape is 128-32-4, not 128-32-3; run qsnn build"),
+     "another circuit than the build: shape is 128-32-4, not 128-32-3; run qsnn build, or "
+     "train it with --like"),
     ({}, ["{net}", "--board", "icebreaker", "--model", "no"], "no: neither a file nor .*"),
     ({}, ["{net}", "--board", "icebreaker", "--out", "{out}/no/x"], "{out}/no/x cannot "
      "be written: not a file in a folder that is there"),
@@ -164,8 +165,10 @@ def test_netlists_have_the_contents(built):
      "was not made to be patched: run qsnn build .*"),
     ({"folding": [[2, 4], [1, 4]]}, ["{net}", "--board", "icebreaker"], "the bitstream in "
      "{net}/icebreaker is of another build than {net}: run qsnn build .*"),
-    ({"description_sha256": "00"}, ["{net}", "--board", "icebreaker"], "the bitstream in "
+    ({"description_sha256": "0" * 64}, ["{net}", "--board", "icebreaker"], "the bitstream in "
      "{net}/icebreaker is of another build than {net}: run qsnn build .*"),
+    ({"description_sha256": 0}, ["{net}", "--board", "icebreaker"], "{net} has no bitstream for "
+     "the iCEBreaker 1.0 that can be patched: run qsnn build .*"),
     ({"tools": {"yosys": "0.1"}}, ["{net}", "--board", "icebreaker"], "the bitstream in "
      "{net}/icebreaker was made with Yosys 0.1, this is .*: run qsnn build .*")])
 def test_refused(built, change, options, sentence):

@@ -35,9 +35,10 @@ GRID = torch.linspace(-3, 3, 241)
 @pytest.mark.parametrize("t", [0.1, 0.5, 1.0, 3.0, 10.0])
 def test_binarize(t):
     w = torch.cat([GRID, torch.tensor([0.0, -0.0, 1e-30, -1e-30])])
-    assert binarize(w, t).tolist() == [1.0 if x >= 0 else -1.0 for x in w.tolist()]
+    assert binarize(w, torch.tensor(t)).tolist() == [1.0 if x >= 0 else -1.0 for x in w.tolist()]
     expected = [max(1 / t, 1) * t * (1 - math.tanh(t * x) ** 2) for x in w.tolist()]
-    torch.testing.assert_close(gradient(lambda x: binarize(x, t), w), torch.tensor(expected))
+    sharp = torch.tensor(t, dtype=torch.float64)
+    torch.testing.assert_close(gradient(lambda x: binarize(x, sharp), w), torch.tensor(expected))
 
 
 def test_fire():
