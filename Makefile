@@ -10,8 +10,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# a file whose fixture takes long is in a group, which one process has
-JOBS := -n auto --dist loadgroup
+# a process has whole files: what their tests share is made once
+JOBS := -n auto --dist loadfile
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }

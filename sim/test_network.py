@@ -11,8 +11,8 @@ from qsnn.model.description import load as load_description
 from qsnn.sim.runner import simulate
 from tests.networks import (
     random_description,
-    random_foldings,
     random_pixels,
+    random_small,
     random_small_maps,
 )
 from tests.whole import some_of
@@ -32,8 +32,7 @@ ROWS = [name for name in COMMITTED if not load_description(NETWORKS / f"{name}.q
     for seed in range(RANDOM)])
 def test_random(folder, waves, seed):
     rng = np.random.default_rng(seed)
-    description = random_description(rng)
-    foldings = random_foldings(rng, description)
+    description, foldings = random_small(rng)
     pixels = random_pixels(rng, description, IMAGES)
     simulate(folder, description, foldings, pixels, waves=waves)
 
@@ -44,7 +43,7 @@ def test_random(folder, waves, seed):
 def test_maps(folder, waves, seed):
     """Convolutions, pools, skips, weights of several bits."""
     rng = np.random.default_rng(seed)
-    description, foldings = random_small_maps(rng, latency=2500)
+    description, foldings = random_small_maps(rng, latency=1500)
     pixels = random_pixels(rng, description, IMAGES)
     simulate(folder, description, foldings, pixels, waves=waves)
 

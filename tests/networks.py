@@ -140,6 +140,21 @@ def random_foldings(rng, description):
     return foldings
 
 
+def area(description, foldings):
+    """Synapses of all steps that work at once: what Verilog, and its compilation, grow with."""
+    return description.time_steps * sum(
+        folding.pe * folding.simd * folding.pixels for folding in foldings)
+
+
+def random_small(rng, most=800):
+    """A network and foldings that a simulator compiles in seconds."""
+    description = random_description(rng)
+    while True:
+        foldings = random_foldings(rng, description)
+        if area(description, foldings) <= most:
+            return description, foldings
+
+
 def random_small_maps(rng, latency):
     """A network with convolutions and its foldings that need no more cycles for an image."""
     while True:

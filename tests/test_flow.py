@@ -20,8 +20,7 @@ from qsnn.hw.plan.choice import choose_folding
 from tests.digests import digests
 from tests.networks import random_description
 
-# in one process: their bitstreams are made once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flow")]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = dict(pe="4,1", simd="4,4")

@@ -25,8 +25,7 @@ from tests.digests import digest, digests
 from tests.networks import random_description
 from tests.test_load import retrained
 
-# in one process: their bitstreams are made once
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("patch")]
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "patch.py"
 SHAPE = dict(pe="4,1", simd="4,4")
