@@ -1,5 +1,6 @@
 """One experiment: train, and have the integers measured, see :mod:`qsnn.model.measure`."""
 
+import hashlib
 import json
 import platform
 import shlex
@@ -61,6 +62,8 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         net = training.net.run_on("cpu").double().eval()
         if config.has_integers:
             save_net(net, out / NET)
+            if not measured:  # what is measured elsewhere shall be this network
+                result["net_sha256"] = hashlib.sha256((out / NET).read_bytes()).hexdigest()
         if measured:
             # not before: a machine that only trains need not have what descriptions are read with
             from qsnn.model.measure import measure

@@ -1,5 +1,6 @@
 """A trained network becomes integers; these are measured, and compared with torch."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -32,12 +33,15 @@ def finish(out, data_dir=None):
     try:
         result = json.loads((out / RESULT).read_text())
         recipe = Recipe(**result["recipe"])
+        if result.pop("net_sha256") != hashlib.sha256((out / NET).read_bytes()).hexdigest():
+            raise TrainingError(f"{out / NET} is not the network that {out / RESULT} is about")
         net = load_net(out / NET)
     except OSError as error:
         raise TrainingError(f"{error.filename}: {error.strerror}; name the folder of a "
                             "training") from None
-    except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(f"{out} does not hold a training of this version ({error})") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError):
+        raise TrainingError(f"{out} does not hold what qsnn train --no-measure leaves: name the "
+                            "folder of such a training") from None
     images, labels = data.load(recipe.dataset, "train", data_dir)
     kept = len(images) - recipe.validation
     sets = {"validation": (images[kept:], labels[kept:]),

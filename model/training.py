@@ -6,6 +6,7 @@ epoch alone; so the state after an epoch is the network and Adam's moments, noth
 thread the same seed gives the same bits, whether or not the training was interrupted.
 """
 
+import hashlib
 import json
 import math
 import time
@@ -92,7 +93,7 @@ class Training:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.net = QSNN(config).run_on(device, recipe.compiled)
-        self.teacher = None
+        self.teacher, self.teacher_hash = None, ""
         torch.backends.cudnn.benchmark = True  # batches have one size
         # on a GPU the step with all its numbers is there
         where = {} if device == "cpu" else dict(fused=True, capturable=True)
@@ -227,7 +228,7 @@ class Training:
                 tensors[f"adam.{key}.{name}"] = value
         tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
         header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done,
-                  "total": self.total}
+                  "total": self.total, "teacher": self.teacher_hash}
         # one metadata key: safetensors keeps no order between several
         write_whole(path, to_safetensors(tensors, metadata={"training": json.dumps(header)}))
 
@@ -242,6 +243,7 @@ class Training:
                 training._restore({name: file.get_tensor(name) for name in file.keys()})
                 training.done = int(header["done"])
                 training.total = int(header.get("total", training.recipe.epochs))
+                training.teacher_hash = str(header.get("teacher", ""))
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise TrainingError(f"{path}: not a checkpoint of this version ({error}); delete it to "
                                 "start anew") from None
@@ -281,6 +283,12 @@ class Training:
             if mine != its:
                 raise TrainingError(f"the network of {path} has {its} {name.replace('_', ' of ')}, "
                                     f"this one {mine}: {remedy}")
+        found = hashlib.sha256(b"".join(
+            value.numpy().tobytes() for value in other.net.state_dict().values())).hexdigest()
+        if self.teacher_hash not in ("", found):
+            raise TrainingError(f"{path} holds another network than when this training began: "
+                                f"{remedy}, or another --out to begin anew")
+        self.teacher_hash = found
         self.teacher = other.net.run_on(self.device, self.recipe.compiled).eval()
 
     @classmethod

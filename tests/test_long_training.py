@@ -112,9 +112,10 @@ def test_measured_later(tmp_path):
 
 @pytest.mark.parametrize("damage, sentence", [
     (lambda folder: (folder / RESULT).unlink(), "result.json: No such file or directory; name the"),
-    (lambda folder: (folder / NET).write_bytes(b"x"), "does not hold a training of this version"),
-    (lambda folder: (folder / RESULT).write_text("{}"), "does not hold a training of this version"),
-    (lambda folder: (folder / RESULT).write_text("[" * 10_000), "does not hold a training of"),
+    (lambda folder: (folder / NET).write_bytes(b"x"), f"{NET} is not the network that .* is about"),
+    (lambda folder: (folder / RESULT).write_text("{}"), "does not hold what qsnn train --no-meas"),
+    (lambda folder: (folder / RESULT).write_text("[]"), "does not hold what qsnn train --no-meas"),
+    (lambda folder: (folder / RESULT).write_text("[" * 10_000), "does not hold what qsnn train"),
 ])
 def test_what_cannot_be_finished(tmp_path, damage, sentence):
     experiment.run(DIGITS, replace(SHORT, epochs=1), tmp_path, measured=False)
@@ -159,6 +160,23 @@ def test_a_teacher_stays_as_it_is(teacher):
     list(student.epochs(*halves()))
     assert all(torch.equal(before[name], value)
                for name, value in student.teacher.state_dict().items())
+
+
+def test_another_teacher_in_its_place(teacher, tmp_path):
+    """A training that goes on listens to whom it has listened to."""
+    folder = tmp_path / "teacher"
+    folder.mkdir()
+    (folder / CHECKPOINT).write_bytes((teacher / CHECKPOINT).read_bytes())
+    recipe = replace(QUICK, epochs=2, teacher=str(folder))
+    student = Training.start(MAPS, recipe, tmp_path / "c")
+    next(student.epochs(*halves()))
+    student.save(tmp_path / "c")
+    assert Training.start(MAPS, recipe, tmp_path / "c").done == 1
+    other = Training(RECTIFIED, QUICK)
+    next(other.epochs(*halves()))
+    other.save(folder / CHECKPOINT)
+    with pytest.raises(TrainingError, match="holds another network than when this training began"):
+        Training.start(MAPS, recipe, tmp_path / "c")
 
 
 @pytest.mark.parametrize("change, sentence", [
