@@ -52,6 +52,11 @@ class Outcome:
     def ok(self):
         return not any(self.mismatches.values())
 
+    @property
+    def pace(self):
+        """Cycles from one image to the next, None of a single one; and the first one's latency."""
+        return self.cycles_per_image or None, self.latency
+
     def rows(self, facts):
         """(name, value) of what a table says beside accuracy and mismatches."""
         planned = "at most" if facts["at_most"] else "planned"

@@ -49,6 +49,11 @@ class Steps:
     def ok(self):
         return not any(self.mismatches.values())
 
+    @property
+    def pace(self):
+        """Cycles from one step to the next, and no latency."""
+        return self.cycles / self.steps, None
+
     def rows(self, facts):
         """(name, value) of what a table says beside accuracy and mismatches."""
         planned = f" (planned {self.planned / self.steps:.1f})" if self.planned else ""

@@ -13,6 +13,8 @@ import qsnn
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.fit import FitError, choose_for_board
 from qsnn.hw.emit import build as builds
+from qsnn.hw.emit.artefacts import artefacts
+from qsnn.hw.plan.activity import choose_for_activity
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.folding import Folding, SerialFolding, default_serial
@@ -107,7 +109,18 @@ def test_predict_of_a_stream(stream, samples):
         stream.predict(samples + 1)
 
 
-def test_foldings(net, stream, tmp_path):
+def test_events(stream, tmp_path):
+    """The Verilog that qsnn build writes with --events."""
+    folder = qsnn.compile(stream, events=True).build(tmp_path / "flow")
+    description = stream.description
+    files = artefacts(description, choose_folding(description), "flow", events=True)
+    verilog = next(name for name in files if name.endswith(".v"))
+    assert (folder / verilog).read_text() == files[verilog]
+    with pytest.raises(ValueError, match="event"):
+        qsnn.compile("mnist-128-b2", events=True).build(tmp_path / "images")
+
+
+def test_foldings(net, stream, samples, tmp_path):
     (tmp_path / "folding.json").write_text(json.dumps(ROWS))
     wanted = [Folding(**row) for row in ROWS]
     for folding in (ROWS, wanted, tmp_path / "folding.json"):
@@ -131,13 +144,21 @@ def test_foldings(net, stream, tmp_path):
         SerialFolding(3, 2), SerialFolding(1, 3)]
     own = [SerialFolding(3, 2, False), SerialFolding(1, 3)]
     assert qsnn.compile(stream, folding=own).foldings == own
+    for units in (4, 12):
+        assert qsnn.compile(stream, activity=samples, units=units).foldings == choose_for_activity(
+            stream.description, samples, units)
+    for wrong in (dict(folding=own), dict(cycles=9), dict(fit=True, board="icebreaker")):
+        with pytest.raises(ValueError, match="activity"):
+            qsnn.compile(stream, activity=samples, **wrong)
+    with pytest.raises(ValueError, match="^activity is of streams"):
+        qsnn.compile(net, activity=samples)
 
 
 @pytest.mark.parametrize("options, sentence", [
     (dict(board="no"), "no board 'no': there are icebreaker"),
     (dict(fit=True), "--fit and --target-fps need a --board"),
     (dict(board="icebreaker", fit=True, fps=5), "give one of them alone"),
-    (dict(cycles=9, folding=ROWS), "leave out fit, fps, cycles and serial"),
+    (dict(cycles=9, folding=ROWS), "leave out fit, fps, cycles, activity and serial"),
     (dict(clock=5), "clock and bare are of a board: name one"),
     (dict(board="icebreaker", clock=0.5), "clock takes 1 to 1000 MHz, not 0.5"),
     (dict(board="icebreaker", clock=float("nan")), "clock takes 1 to 1000 MHz, not nan"),

@@ -27,8 +27,9 @@ from qsnn.table import html
 __all__ = ["Accelerator", "compile"]
 
 
-def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial=None, clock=0,
-            bare=False, loadable=False, link="uart", encoder=""):
+def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial=None,
+            activity=None, units=64, clock=0, bare=False, loadable=False, link="uart", encoder="",
+            events=False):
     """An :class:`Accelerator` for a network: how many neurons and synapses work at once.
 
     net      a :class:`qsnn.network.Network`, or what :func:`qsnn.load` takes
@@ -40,13 +41,16 @@ def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial
              :class:`qsnn.hw.plan.folding.SerialFolding`, or of dicts such as
              ``{"pe": 16, "simd": 16}``, one a layer; or a JSON file with those dicts
     serial   the first layer that takes the time steps of an image one after the other
+    activity spikes of a stream, [N, T, n], as few as a hundred recordings: PE, SIMD and sparsity
+             are chosen by them, with at most ``units`` PE x SIMD a layer
     clock    of the board's core in MHz; 0: the board's default
     bare     pins in place of the host link, which :meth:`Accelerator.verify` needs
     loadable, link  of the host; and
-    encoder  before a stream, all as for ``qsnn build``
+    encoder  before a stream, and
+    events   a stream comes as words with an address, all as for ``qsnn build``
 
-    One of fit, fps, cycles and folding; else some hundred cycles. Raises ``ValueError`` with a
-    sentence that says what would do: what does not fit is refused here, before synthesis.
+    One of fit, fps, cycles, activity and folding; else some hundred cycles. Raises ``ValueError``
+    with a sentence that says what would do: what does not fit is refused here, before synthesis.
     """
     net = net if isinstance(net, Network) else load(net)
     target = find_board(board) if board else None
@@ -60,7 +64,11 @@ def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial
     hz = round(clock * 1e6) or (target.core_hz if target else 0)
     options = Options(target, hz, bare=bare, loadable=loadable, link=link, encoder=encoder)
     asked = dict(fit=fit, fps=fps, cycles=cycles, serial=serial)
-    return Accelerator(net, _foldings(net.description, options, folding, asked), options)
+    if activity is not None:
+        if not net.description.stream:
+            raise builds.BuildError("activity is of streams: images have none of their own")
+        asked |= dict(samples=net.workload(activity).samples, units=units)
+    return Accelerator(net, _foldings(net.description, options, folding, asked), options, events)
 
 
 def _check_number(name, value, low, high, unit=""):
@@ -75,9 +83,9 @@ def _foldings(description, options, folding, asked):
         foldings, _ = choose(description, board=options.board, hz=options.clock_hz, file=folding,
                              estimate=host, **asked)
         return foldings
-    if any(asked.values()):
-        raise builds.BuildError("folding is the whole choice: leave out fit, fps, cycles and "
-                                "serial")
+    if "samples" in asked or any(asked.values()):
+        raise builds.BuildError("folding is the whole choice: leave out fit, fps, cycles, activity "
+                                "and serial")
     foldings = [from_row(row, serial=description.stream) if isinstance(row, dict) else row
                 for row in folding]
     if options.board:
@@ -101,8 +109,8 @@ class Accelerator:
               long as this object
     """
 
-    def __init__(self, net, foldings, options):
-        self.net, self.foldings, self._options = net, foldings, options
+    def __init__(self, net, foldings, options, events=False):
+        self.net, self.foldings, self._options, self._events = net, foldings, options, events
         self.board = options.board
         self._plan = plan(net.description, foldings)
         self._folder = self._bitstream = None
@@ -138,7 +146,8 @@ class Accelerator:
         folder, options = Path(folder), self._options
         self._bitstream = None
         self._folder = builds.build(self.net.description, self.foldings, folder.name, folder.parent,
-                                    loadable=options.loadable, encoder=options.encoder)
+                                    loadable=options.loadable, events=self._events,
+                                    encoder=options.encoder)
         return self._folder
 
     def simulate(self, images, *, trace=False, invert=None, progress=lambda done: None):

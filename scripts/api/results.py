@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from qsnn.sim.steps import Steps
 from qsnn.table import html
 
 __all__ = ["Bitstream", "Estimate", "Simulation"]
@@ -80,11 +79,7 @@ class Simulation:
     @classmethod
     def of(cls, outcome, golden=None):
         """From what :func:`qsnn.sim.workload.run` gave; ``golden``: a result with its trace."""
-        if isinstance(outcome, Steps):
-            cycles, latency = outcome.cycles / outcome.steps, None
-        else:
-            cycles, latency = outcome.cycles_per_image or None, outcome.latency
-        return cls(outcome.labels, outcome.scores, cycles, latency, outcome.mismatches,
+        return cls(outcome.labels, outcome.scores, *outcome.pace, outcome.mismatches,
                    golden and golden.spikes, golden and golden.membranes)
 
     @property
