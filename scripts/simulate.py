@@ -32,8 +32,8 @@ app = App()
 def main(
     folder: Path,
     dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
-                                                "if not given, what the network was trained for, "
-                                                "or by the folder's name")] = "",
+                                                "if not given, that of a network that comes "
+                                                "along, or of the folder's name")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,
     pictures: Annotated[bool, typer.Option("--pictures", help="draw spikes, confusion matrix and "
                                                               "firing rates")] = False,

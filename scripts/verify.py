@@ -49,8 +49,8 @@ def main(
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
     dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
-                                                "if not given, what the network was trained for, "
-                                                "or by the folder's name")] = "",
+                                                "if not given, that of a network that comes "
+                                                "along, or of the folder's name")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,
     keep: Annotated[Path | None, typer.Option(help="new folder for all that is made on the "
                                                    "way")] = None,

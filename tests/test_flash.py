@@ -14,7 +14,7 @@ from qsnn.hw.board.loader import reason
 from qsnn.hw.board.result import read_result
 from qsnn.hw.board.toolchain import find
 from qsnn.hw.emit.build import BuildError, build, open_build
-from qsnn.hw.plan.choice import choose_folding
+from qsnn.hw.plan.folding import Folding
 from tests.networks import random_description
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +34,7 @@ def result(board, of, **changes):
 def folder(tmp_path):
     """A build folder with something in the place of bitstreams."""
     description = random_description(np.random.default_rng(1), widths=(8, 4, 2))
-    folder = build(description, choose_folding(description), "net", tmp_path)
+    folder = build(description, [Folding(1, 1)] * 2, "net", tmp_path)
     for board in BOARDS:
         (folder / board).mkdir()
         (folder / board / "net.bit").write_bytes(bytes(1000))
@@ -104,7 +104,10 @@ def test_known_loader_boards():
      "{folder}/ulx3s-85f/net.bit is missing: " + REMEDY),
     (lambda folder: (folder / "ulx3s-85f/result.json").write_text(
         result("ulx3s-85f", "0" * 64)),
-     "{folder}/ulx3s-85f/net.bit is of another network than {folder}: " + REMEDY),
+     "{folder}/ulx3s-85f/net.bit is of another network or folding than {folder}: " + REMEDY),
+    (lambda folder: (folder / "ulx3s-85f/result.json").write_text(
+        result("ulx3s-85f", open_build(folder)[1].hash, folding=[[2, 1, 1], [1, 1, 1]])),
+     "{folder}/ulx3s-85f/net.bit is of another network or folding than {folder}: " + REMEDY),
     (lambda folder: (folder / "ulx3s-85f/net.bit").write_bytes(bytes(999)),
      "{folder}/ulx3s-85f/net.bit is not the file that was made: " + REMEDY),
     (lambda folder: (folder / "ulx3s-85f/result.json").write_text(
