@@ -89,6 +89,11 @@ class Layer:
     recurrent: bool = False
 
     @property
+    def fan_in(self):
+        """Synapses of a neuron, without those from its own layer."""
+        return self.kernel ** 2 * self.inputs[-1] if self.kernel else self.inputs[0] * self.taps
+
+    @property
     def positions(self):
         """Rows and columns of its neurons."""
         return tuple(((side + 2 * self.padding - self.kernel) // self.stride + 1)
@@ -194,9 +199,8 @@ def _add(layers, image, word, fields):
         _refuse(index, word, f"1 to {MAX_WIDTH} neurons or channels, not {layer.channels}")
     if not 1 <= layer.taps <= MAX_TAPS:
         _refuse(index, word, f"1 to {MAX_TAPS} taps, not {layer.taps}")
-    fan_in = layer.kernel ** 2 * inputs[-1] if layer.kernel else inputs[0] * layer.taps
-    if fan_in > MAX_NEURONS:
-        _refuse(index, word, f"a neuron has at most {MAX_NEURONS} synapses, not {fan_in}")
+    if layer.fan_in > MAX_NEURONS:
+        _refuse(index, word, f"a neuron has at most {MAX_NEURONS} synapses, not {layer.fan_in}")
     if index == MAX_HIDDEN:
         _refuse(index, word, f"a network has at most {MAX_HIDDEN} hidden layers")
     if layer.weight_bits not in WEIGHT_BITS:

@@ -10,12 +10,15 @@ from qsnn.model.data import IMAGES
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
-__all__ = ["NET", "RESULT", "Config", "Recipe", "TrainingError", "config_for", "default_folder"]
+__all__ = ["NET", "NETWORK", "RESULT", "Config", "Recipe", "TrainingError", "config_for",
+           "default_folder"]
 
 RESULT = "result.json"  # in the folder of a training
+NETWORK = "network.qsnn"  # there too: the integers
 NET = "network.safetensors"  # there too, see :mod:`qsnn.model.weights`
 MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
+MAX_WEIGHTS = 1 << 28  # 4 GB of floats and moments
 MAX_RATE_WEIGHT = 1000  # more, and nothing of the task is left in the loss
 MAX_COUNT = 10 ** 8  # epochs, samples
 MAX_SEED = 10 ** 12  # times a million, and the epoch, it has 63 bits
@@ -110,7 +113,11 @@ class Config:
                                  f"pixels, not {self.image!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
-        self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
+        layers = layers_of(self.hidden, self.image or (self.inputs,))
+        count = sum(layer.channels * layer.fan_in for layer in layers)
+        if count > MAX_WEIGHTS:
+            raise ValueError(f"{count:,} weights, a training takes at most {MAX_WEIGHTS:,}")
+        self._check_stream(layers)
         if self.dynamic and not self.membrane_bits:
             raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
         if self.rectified and (self.stream or self.time_steps > 1):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from qsnn.model import data
-from qsnn.model.config import NET, RESULT, TrainingError
+from qsnn.model.config import NET, NETWORK, RESULT, TrainingError
 from qsnn.model.files import write_whole
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training
@@ -21,6 +21,7 @@ from qsnn.model.weights import save_net
 __all__ = ["run"]
 
 
+MAX_LIMIT = 10 ** 9  # s
 CHECKPOINT_SHARE = 0.05  # of the time may go into checkpoints
 QUICK = 0.5  # seconds; a checkpoint that takes less is written after each epoch
 
@@ -38,6 +39,8 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     :class:`~qsnn.model.training.TrainingError`.
     """
     # everything that can be refused is, before hours of training
+    if limit is not None and not 0 < limit < MAX_LIMIT:
+        raise TrainingError(f"a limit of {limit} seconds: choose one above 0 and below {MAX_LIMIT}")
     images, labels = data.load(recipe.dataset, "train", data_dir)
     test = data.load(recipe.dataset, "test", data_dir) if measured else None
     _check_stream(config, recipe)
@@ -52,12 +55,18 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         out.mkdir(parents=True, exist_ok=True)
         training = Training.start(config, recipe, out / CHECKPOINT, device)
         before = _commands_before(recipe)
+        if not measured and training.done == training.total and (out / RESULT).exists():
+            return json.loads((out / RESULT).read_text())  # what is known stays known
         kept = len(images) - recipe.validation
         pixels = data.input_values(recipe.dataset, images, config.input_bits)
         _train(training, pixels[:kept], labels[:kept], out, report, limit)
         done = replace(recipe, epochs=training.done)
         result = before | {"command": command(config, done, device), "config": config.asdict(),
                            "recipe": asdict(done), "versions": versions()}
+        if limit is not None:
+            result["time_limit"] = limit  # the schedules followed the clock: not to be repeated
+        for name in (RESULT, NETWORK, NET):  # of another training, which was here before
+            (out / name).unlink(missing_ok=True)
         # in float64 torch and the integers agree to the last spike
         net = training.net.run_on("cpu").double().eval()
         if config.has_integers:
@@ -70,6 +79,8 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
             result |= measure(net, {"validation": (images[kept:], labels[kept:]),
                                     "test": test}, out, recipe.dataset)
         write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    except json.JSONDecodeError:
+        raise TrainingError(f"{out / RESULT} is damaged: delete it") from None
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
     return result

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from qsnn.model import data
-from qsnn.model.config import NET, RESULT, Recipe, TrainingError
+from qsnn.model.config import NET, NETWORK, RESULT, Config, Recipe, TrainingError
 from qsnn.model.description import save as save_description
 from qsnn.model.equality import compare
 from qsnn.model.export import fold
@@ -33,9 +33,13 @@ def finish(out, data_dir=None):
     try:
         result = json.loads((out / RESULT).read_text())
         recipe = Recipe(**result["recipe"])
+        if not Config(**result["config"]).has_integers:
+            raise TrainingError(f"{out} has a network without integers: a teacher, or for ablation")
         if result.pop("net_sha256") != hashlib.sha256((out / NET).read_bytes()).hexdigest():
             raise TrainingError(f"{out / NET} is not the network that {out / RESULT} is about")
         net = load_net(out / NET)
+        if replace(Config(**result["config"]), standardize=False) != net.config:
+            raise ValueError("another network")
     except OSError as error:
         raise TrainingError(f"{error.filename}: {error.strerror}; name the folder of a "
                             "training") from None
@@ -44,6 +48,8 @@ def finish(out, data_dir=None):
                             "folder of such a training") from None
     images, labels = data.load(recipe.dataset, "train", data_dir)
     kept = len(images) - recipe.validation
+    if kept < 1:
+        raise TrainingError(f"{out / RESULT} holds out {recipe.validation} of {len(images)} images")
     sets = {"validation": (images[kept:], labels[kept:]),
             "test": data.load(recipe.dataset, "test", data_dir)}
     result |= measure(net, sets, out, recipe.dataset)
@@ -62,7 +68,7 @@ def measure(net, sets, out, dataset=None):
         return {name: _accuracy(_float_labels(net, images, dataset), labels)
                 for name, (images, labels) in sets.items() if len(labels)}
     description = fold(net)
-    save_description(description, out / "network.qsnn")
+    save_description(description, out / NETWORK)
     result = {"shape": description.shape, "sha256": description.hash}
     for name, (images, labels) in sets.items():
         if len(labels):

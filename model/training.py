@@ -119,6 +119,8 @@ class Training:
         if not steps:
             raise TrainingError(f"a batch of {recipe.batch_size} images, but only {drawn} to "
                                 "train on: choose a smaller --batch-size")
+        if limit is None and self.done < self.total:
+            self.total = recipe.epochs  # of a run that had a limit there may be fewer
         ends = [time.monotonic()]
         while self.done < self.total:
             part = self.done / self.total
@@ -155,11 +157,14 @@ class Training:
 
         ends: when this run began, and when each of its epochs ended.
         """
+        left = limit - (ends[-1] - ends[0])
         if len(ends) < 4:  # the first one compiles, the second one may record
+            if left < ends[-1] - ends[-2]:
+                self.total = self.done
             return
         recent = ends[2:][-10:]
         each = (recent[-1] - recent[0]) / (len(recent) - 1)
-        fit = self.done + int((limit - (ends[-1] - ends[0])) / each * (1 - RESERVE))
+        fit = self.done + int(left / max(each, 1e-9) * (1 - RESERVE))
         most = self.recipe.epochs if self.done < FREEZE_STEPS * self.total else self.total
         self.total = max(self.done, min(fit, most))
 
@@ -241,10 +246,14 @@ class Training:
                 training = cls(Config(**header["config"]), Recipe(**header["recipe"]),
                                device)
                 training._restore({name: file.get_tensor(name) for name in file.keys()})
-                training.done = int(header["done"])
-                training.total = int(header.get("total", training.recipe.epochs))
+                training.done = header["done"]
+                training.total = header.get("total", training.recipe.epochs)
+                if not (type(training.done) is type(training.total) is int
+                        and 0 <= training.done <= training.total <= training.recipe.epochs):
+                    raise ValueError(f"epoch {training.done} of {training.total}")
                 training.teacher_hash = str(header.get("teacher", ""))
-        except (SafetensorError, OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError,
+                RuntimeError, RecursionError) as error:
             raise TrainingError(f"{path}: not a checkpoint of this version ({error}); delete it to "
                                 "start anew") from None
         return training
@@ -256,6 +265,10 @@ class Training:
         self.net.load_state_dict(part("net."))
         moments = {key: part(f"adam.{key}.") for key in ("step", "exp_avg", "exp_avg_sq")}
         for name, parameter in self.net.named_parameters():
+            for key, values in moments.items():
+                shape = () if key == "step" else parameter.shape
+                if values[name].shape != shape or values[name].dtype != torch.float32:
+                    raise ValueError(f"adam.{key}.{name} has another shape or type")
             self.optimizer.state[parameter] = {
                 key: values[name].to(self.device) for key, values in moments.items()}
 

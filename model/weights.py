@@ -14,6 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from qsnn.model.config import Config
 from qsnn.model.files import write_whole
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
 from qsnn.model.qsnn import QSNN, BinaryLinear
 
 __all__ = ["load_net", "save_net"]
@@ -47,6 +48,10 @@ def load_net(path):
         # the weights are quantized already
         net = QSNN(replace(config, standardize=False)).double()
         state = net.state_dict()
+        missing = {name for name in state if not name.endswith("num_batches_tracked")} - {
+            *file.keys()}
+        if missing:
+            raise ValueError(f"{path}: {', '.join(sorted(missing)[:3])} are missing")
         for name in file.keys():
             value = file.get_tensor(name)
             if value.dtype == torch.uint8:
@@ -57,4 +62,9 @@ def load_net(path):
                 value = value.double() * 3 / (1 << bits)
             state[name] = value
     net.load_state_dict(state)
+    for layer in net.hidden:
+        if not 1 - MAX_FRAC <= int(layer.log_step) <= MAX_SHIFT:
+            raise ValueError(f"{path}: a membrane step of 2 ** {int(layer.log_step)} synapses")
+    if not all(value.isfinite().all() for value in net.state_dict().values()):
+        raise ValueError(f"{path}: numbers that are none")
     return net.eval()

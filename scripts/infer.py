@@ -73,6 +73,8 @@ def main(
     try:
         if bool(port) == (sim is not None):
             raise UsageError("either --port or --sim is needed")
+        if sim and build:
+            raise UsageError("--sim names the build: leave out --build")
         if bool(pictures) == bool(dataset):
             raise UsageError("either pictures or a --dataset is needed")
         if model and not (sim or build):

@@ -95,7 +95,7 @@ def main(
     last_bits: Annotated[int, typer.Option(
         help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
     threads: Annotated[int, typer.Option(
-        min=1, help="of PyTorch; another number gives other bits")] = 1,
+        min=1, max=1024, help="of PyTorch; another number gives other bits")] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(
         help="where PyTorch trains")] = "cpu",
     compiled: Annotated[bool, typer.Option(
@@ -141,8 +141,6 @@ def main(
                         draws=draws, drop=drop, plain=plain,
                         teacher=teacher and str(Path(teacher)),
                         start=start and str(Path(start)), like=like and str(Path(like)), seed=seed)
-        if time_limit is not None and not time_limit > 0:
-            raise ValueError(f"--time-limit must be some seconds, not {time_limit}")
         out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 

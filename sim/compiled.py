@@ -138,7 +138,11 @@ def run_program(program, folder, signal, arguments, progress, waves=None):
         command = [str(program.resolve()), "beats.bin", "results.bin", *map(str, arguments)]
         if waves is not None:
             command.append(str(Path(waves).resolve()))
-        measured = json.loads(watch(command, work, progress))
+        try:
+            measured = json.loads(watch(command, work, progress))
+        except ValueError:  # it ended early without a word: a memory image that is not there
+            raise SimulationError("the simulation ended without a result: are all memory images "
+                                  "there? run qsnn build") from None
         return measured, np.fromfile(work / "results.bin", dtype="<u8")
 
 
@@ -146,13 +150,15 @@ def watch(command, cwd, progress):
     """Run the testbench and return its output; ``progress`` gets the number of images done."""
     with subprocess.Popen(command, cwd=cwd, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as run:
-        line = ""
+        said = "no message"
         for line in run.stderr:
             if line.strip().isdigit():
                 progress(int(line))
+            elif line.strip():
+                said = line.strip()
         output = run.stdout.read()  # one line, which the pipe has room for
     if run.returncode:
-        raise SimulationError(f"the simulation failed: {line.strip()}")
+        raise SimulationError(f"the simulation failed: {said}")
     return output
 
 

@@ -109,6 +109,18 @@ def test_predict_of_a_stream(stream, samples):
         stream.predict(samples + 1)
 
 
+def test_another_accelerator_in_its_folder(net, samples, tmp_path):
+    """What is in a folder is held to what is asked for: else all is equal, to another network."""
+    first, second = (qsnn.compile(net, cycles=cycles) for cycles in (8, 80))
+    images = np.zeros((2, net.description.n_in), np.uint8)
+    first.build(tmp_path / "core")
+    second.build(tmp_path / "core")
+    for ask in (lambda: first.simulate(images), first.report):
+        with pytest.raises(ValueError, match="core holds another accelerator now: build this one"):
+            ask()
+    assert "cycles" in second.report()
+
+
 def test_events(stream, tmp_path):
     """The Verilog that qsnn build writes with --events."""
     folder = qsnn.compile(stream, events=True).build(tmp_path / "flow")
@@ -116,8 +128,8 @@ def test_events(stream, tmp_path):
     files = artefacts(description, choose_folding(description), "flow", events=True)
     verilog = next(name for name in files if name.endswith(".v"))
     assert (folder / verilog).read_text() == files[verilog]
-    with pytest.raises(ValueError, match="event"):
-        qsnn.compile("mnist-128-b2", events=True).build(tmp_path / "images")
+    with pytest.raises(ValueError, match="^events are of streams"):
+        qsnn.compile("mnist-128-b2", events=True)
 
 
 def test_foldings(net, stream, samples, tmp_path):

@@ -4,11 +4,12 @@ A limit of time, a teacher, spikes of 16 bits, one compiled loop, and a measurem
 """
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from qsnn.model import experiment, training
 from qsnn.model.config import NET, RESULT, Config, Recipe, TrainingError, config_for
@@ -39,13 +40,14 @@ def limited(monkeypatch, limit, *seconds, epochs=1000):
 
 
 @pytest.mark.parametrize("seconds, fit", [
-    ((1.0,), range(57, 60)), ((0.0, 30.0, 1.0), range(28, 31)), ((20.0,), [3])])
+    ((1.0,), range(57, 60)), ((0.0, 30.0, 1.0), range(28, 31)), ((20.0,), [3]), ((25.0,), [2]),
+    ((40.0,), [1])])
 def test_time_limit(monkeypatch, seconds, fit):
     """So many epochs as fit into a minute: also after a first one that compiles for half of it."""
     done, epochs = limited(monkeypatch, 60, *seconds)
     assert len(epochs) == done.done == done.total and done.done in fit
-    assert epochs[-1].total == done.total and epochs[0].total == 1000
-    assert done.optimizer.param_groups[0]["lr"] < 1e-2 * RECIPE.lr or len(epochs) == 3
+    assert epochs[-1].total == done.total and epochs[0].total == (1000 if len(epochs) > 1 else 1)
+    assert done.optimizer.param_groups[0]["lr"] < 1e-2 * RECIPE.lr or len(epochs) <= 3
     assert done.net.hidden[0].log_step_frozen == (len(epochs) > 3)
 
 
@@ -70,19 +72,22 @@ def test_limit_continues(monkeypatch, tmp_path):
     whole.save(tmp_path / "c")
     again = Training.load(tmp_path / "c")
     assert again.total == whole.total < 21
-    rest = list(running)  # its clock goes on as it did
-    assert list(again.epochs(*task())) == rest and again.total == whole.total
+    longer = list(again.epochs(*task(), 1000))  # steps are frozen: there are no more epochs now
+    assert longer[-1].number == whole.total
+    without = Training.load(tmp_path / "c")
+    next(without.epochs(*task()))
+    assert without.total == 1000
     assert_same(again, whole)
 
 
 def test_the_command_of_a_limited_training(monkeypatch, tmp_path):
-    """It names the epochs that there were, and so repeats the training without a clock."""
+    """It names the epochs that there were."""
     monkeypatch.setattr(training, "time", Clock(1.0))
     result = experiment.run(DIGITS, replace(SHORT, epochs=500), tmp_path / "a", limit=8,
                             measured=False)
     done = result["recipe"]["epochs"]
     assert 3 < done < 9 and f" --epochs {done} " in result["command"]
-    assert "--device" not in result["command"]
+    assert "--device" not in result["command"] and result["time_limit"] == 8
     again = experiment.run(DIGITS, replace(SHORT, epochs=done), tmp_path / "b", measured=False)
     assert again["command"] == result["command"]
 
@@ -94,6 +99,48 @@ def test_plain(monkeypatch, plain, last):
     monkeypatch.setattr(training, "augment", lambda x, *others: (changed.append(run.done), x)[1])
     list(run.epochs(*task()))
     assert max(changed) == last and min(changed) == 0
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan"), 1e308])
+def test_no_limit(tmp_path, limit):
+    with pytest.raises(TrainingError, match="seconds: choose one above 0 and below"):
+        experiment.run(DIGITS, SHORT, tmp_path, limit=limit)
+
+
+def test_nothing_of_another_training_stays(tmp_path):
+    """A folder whose checkpoint was deleted holds no network beside another one's result."""
+    experiment.run(DIGITS, SHORT, tmp_path)
+    before = experiment.run(DIGITS, SHORT, tmp_path, measured=False)  # it is finished, and known
+    assert "test" in before and (tmp_path / "network.qsnn").exists()
+    (tmp_path / CHECKPOINT).unlink()
+    after = experiment.run(DIGITS, replace(SHORT, seed=9), tmp_path, measured=False)
+    assert "test" not in after and not (tmp_path / "network.qsnn").exists()
+
+
+@pytest.mark.parametrize("change", [
+    dict(done=-5), dict(done=7), dict(done="1"), dict(done=1.0), dict(total=0), dict(total=9),
+    dict(done=float("inf"))])
+def test_a_checkpoint_of_no_epoch(tmp_path, change):
+    run = Training(CONFIG, RECIPE)
+    next(run.epochs(*task()))
+    run.save(tmp_path / "c")
+    tensors = load_file(tmp_path / "c")
+    header = {"config": CONFIG.asdict(), "recipe": asdict(RECIPE), "done": 1, "total": 5} | change
+    save_file(tensors, tmp_path / "c", metadata={"training": json.dumps(header)})
+    with pytest.raises(TrainingError, match="not a checkpoint of this version"):
+        Training.load(tmp_path / "c")
+
+
+def test_moments_of_another_shape(tmp_path):
+    run = Training(CONFIG, RECIPE)
+    next(run.epochs(*task()))
+    run.save(tmp_path / "c")
+    tensors = load_file(tmp_path / "c")
+    tensors["adam.exp_avg.bias"] = torch.zeros(99)
+    header = {"config": CONFIG.asdict(), "recipe": asdict(RECIPE), "done": 1}
+    save_file(tensors, tmp_path / "c", metadata={"training": json.dumps(header)})
+    with pytest.raises(TrainingError, match="adam.exp_avg.bias has another shape"):
+        Training.load(tmp_path / "c")
 
 
 def test_measured_later(tmp_path):

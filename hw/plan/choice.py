@@ -94,11 +94,15 @@ def _numbers(option, text, count):
     return numbers
 
 
+MAX_FILE = 1 << 20  # characters of a folding
+
+
 def _read(file, serial):
     """The foldings of a file; ``serial``: what a layer is that does not say it."""
     sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
     try:
-        rows = json.loads(Path(file).read_text())
+        with Path(file).open() as source:
+            rows = json.loads(source.read(MAX_FILE))
     except OSError as error:
         raise FoldingError(f"{sentence} ({error.strerror})") from None
     except (RecursionError, ValueError):

@@ -26,6 +26,8 @@ from qsnn.table import html
 
 __all__ = ["Accelerator", "compile"]
 
+LINKS = ("uart", "spi")
+
 
 def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial=None,
             activity=None, units=64, clock=0, bare=False, loadable=False, link="uart", encoder="",
@@ -59,8 +61,12 @@ def compile(net, *, board=None, fit=False, fps=0, cycles=0, folding=None, serial
     _check_number("clock", clock, 1, 1000, " MHz")
     _check_number("fps", fps, 0, 1e12)
     _check_number("cycles", cycles, 0, 1e12)
+    if link not in LINKS:
+        raise builds.BuildError(f"link is one of {', '.join(LINKS)}, not {link!r}")
     if bare and (loadable or link != "uart"):
         raise builds.BuildError("a bare core has no host link: leave out loadable and link")
+    if events and not net.description.stream:
+        raise builds.BuildError("events are of streams: images come whole")
     hz = round(clock * 1e6) or (target.core_hz if target else 0)
     options = Options(target, hz, bare=bare, loadable=loadable, link=link, encoder=encoder)
     asked = dict(fit=fit, fps=fps, cycles=cycles, serial=serial)
@@ -161,13 +167,22 @@ class Accelerator:
         """
         samples = self._samples(images, invert)
         # whatever the memory images are now: that is what is compared
-        facts, description = builds.open_build(self.folder, images=False)
+        facts, description = self._opened(images=False)
         outcome = workload.run(self.folder, facts, description, samples, progress=progress)
         golden = infer(description, samples.samples, trace=True) if trace else None
         simulation = Simulation.of(outcome, golden)
         if not simulation.equal:
             warnings.warn(str(simulation), stacklevel=2)
         return simulation
+
+    def _opened(self, **options):
+        """Facts and description of the folder; another accelerator may have been built into it."""
+        facts, description = builds.open_build(self.folder, **options)
+        if (description.hash != self.net.description.hash
+                or builds.foldings_of(facts) != list(self.foldings)):
+            raise builds.BuildError(f"{self.folder} holds another accelerator now: build this one "
+                                    "again, or into a folder of its own")
+        return facts, description
 
     def _samples(self, images, invert):
         samples, encoder = self.net.workload(images, invert=invert), self._options.encoder
@@ -187,11 +202,12 @@ class Accelerator:
         """
         if self.board is None:
             raise builds.BuildError("a bitstream is for a board: say qsnn.compile(..., board=...)")
+        self._opened()
         options = replace(self._options, seeds=seeds, patchable=patchable)
         result = flow.implement(self.folder, self.net.description, self.foldings, options,
                                 command=f"qsnn.Accelerator.bitstream(seeds={seeds})", say=say)
         self._bitstream = Bitstream(
-            self.folder / self.board.name / result["bitstream"]["file"], result)
+            self.folder / self.board.name / result["bitstream"]["file"], result, self)
         return self._bitstream
 
     def verify(self, images, *, stages="", invert=None, say=print):
@@ -209,7 +225,7 @@ class Accelerator:
         chosen = choose_stages(self.board, stages)
         samples = self._samples(images, invert)
         made = self._bitstream or self.bitstream(say=say)
-        facts, description = builds.open_build(self.folder)
+        facts, description = self._opened()
         golden = infer(description, samples.samples, trace=True)
         with tempfile.TemporaryDirectory() as work:
             found = list(check(made.path.parent, self.board, facts, description, self._plan,
@@ -222,6 +238,7 @@ class Accelerator:
 
     def report(self):
         """Layers, memories and cycles as text; then the estimate and the bitstream, if any."""
+        self._opened()
         parts = [(self.folder / "report.txt").read_text(), str(self.estimate)]
         return "\n".join(parts + ([f"\n{self._bitstream}"] if self._bitstream else []))
 

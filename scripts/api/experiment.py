@@ -10,7 +10,7 @@ from qsnn.network import load
 __all__ = ["train"]
 
 
-def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
+def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, time_limit=None,
           report=lambda epoch: print(f"epoch {epoch.number}: {100 * epoch.accuracy:.2f} %"),
           **options):
     """Train a network, turn it into integers, and return its :class:`qsnn.network.Network`.
@@ -20,6 +20,7 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
     data_dir  the only folder of the data; None: those of :mod:`qsnn.model.data`
     device    cpu or cuda
     threads   of PyTorch; another number gives other bits
+    time_limit  seconds; there are as many epochs as fit
     report    gets a :class:`qsnn.model.training.Epoch` after each
     like      in options: a build folder or network whose circuit the new weights shall fit
     options   of the network, see :func:`qsnn.model.config.config_for`: hidden, arch, bits, ...;
@@ -31,6 +32,13 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
     names = {field.name for field in fields(Recipe)}
     recipe = Recipe(dataset, **{name: options.pop(name) for name in names & options.keys()})
     config = config_for(dataset, **options)
+    if not config.has_integers:
+        raise ValueError("a network for ablation, or a teacher, has no integers, so no hardware: "
+                         "train it with qsnn.model.experiment.run, or qsnn train --rectified")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"device is cpu or cuda, not {device!r}")
+    if type(threads) is not int or not 1 <= threads <= 1024:
+        raise ValueError(f"threads are 1 to 1024, not {threads!r}")
     import torch  # seconds, which wrong options do not take
 
     from qsnn.model.experiment import run
@@ -39,5 +47,5 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1,
     if recipe.like:
         config = pinned(config, network_of(recipe.like), recipe.like)
     out = Path(out or default_folder(dataset, config))
-    run(config, recipe, out, data_dir, report, device)
+    run(config, recipe, out, data_dir, report, device, time_limit)
     return load(out / "network.qsnn")

@@ -52,7 +52,8 @@ class Network:
         if net.stream:
             return Workload(streams.check_steps(net, images, len(images)))
         files = [images] if isinstance(images, str | Path) else images
-        if isinstance(files, list | tuple) and all(isinstance(file, str | Path) for file in files):
+        if isinstance(files, list | tuple) and files and all(
+                isinstance(file, str | Path) for file in files):
             pixels = np.concatenate([read_pictures(file, net.n_in, net.input_map, invert=invert)
                                      for file in files])
         else:

@@ -106,10 +106,12 @@ class Bitstream:
 
     path    the file
     result  all that is in result.json beside it: Fmax of each seed, what is used, versions
+    maker   the accelerator, whose temporary folder the file may be in: it lives as long as this
     """
 
     path: Path
     result: dict
+    maker: object = None
 
     @property
     def fmax(self):
