@@ -13,7 +13,7 @@ import torch
 
 from qsnn.model import data
 from qsnn.model.config import NET, NETWORK, RESULT, TrainingError
-from qsnn.model.files import write_whole
+from qsnn.model.files import alone, write_whole
 from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training
 from qsnn.model.weights import save_net
@@ -53,36 +53,43 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     out = Path(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        training = Training.start(config, recipe, out / CHECKPOINT, device)
-        before = _commands_before(recipe)
-        if not measured and training.done == training.total and (out / RESULT).exists():
-            return json.loads((out / RESULT).read_text())  # what is known stays known
-        kept = len(images) - recipe.validation
-        pixels = data.input_values(recipe.dataset, images, config.input_bits)
-        _train(training, pixels[:kept], labels[:kept], out, report, limit)
-        done = replace(recipe, epochs=training.done)
-        result = before | {"command": command(config, done, device), "config": config.asdict(),
-                           "recipe": asdict(done), "versions": versions()}
-        if limit is not None:
-            result["time_limit"] = limit  # the schedules followed the clock: not to be repeated
-        for name in (RESULT, NETWORK, NET):  # of another training, which was here before
-            (out / name).unlink(missing_ok=True)
-        # in float64 torch and the integers agree to the last spike
-        net = training.net.run_on("cpu").double().eval()
-        if config.has_integers:
-            save_net(net, out / NET)
-            if not measured:  # what is measured elsewhere shall be this network
-                result["net_sha256"] = hashlib.sha256((out / NET).read_bytes()).hexdigest()
-        if measured:
-            # not before: a machine that only trains need not have what descriptions are read with
-            from qsnn.model.measure import measure
-            result |= measure(net, {"validation": (images[kept:], labels[kept:]),
-                                    "test": test}, out, recipe.dataset)
-        write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+        with alone(out, TrainingError(f"another training writes into {out}: wait for it, or choose "
+                                      "another --out")):
+            return _run(config, recipe, out, device, images, labels, test, report, limit)
     except json.JSONDecodeError:
         raise TrainingError(f"{out / RESULT} is damaged: delete it") from None
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
+
+
+def _run(config, recipe, out, device, images, labels, test, report, limit):
+    """What :func:`run` does once nothing is to be refused; ``test`` is None: not measured."""
+    training = Training.start(config, recipe, out / CHECKPOINT, device)
+    before = _commands_before(recipe)
+    if test is None and training.done == training.total and (out / RESULT).exists():
+        return json.loads((out / RESULT).read_text())  # what is known stays known
+    kept = len(images) - recipe.validation
+    pixels = data.input_values(recipe.dataset, images, config.input_bits)
+    _train(training, pixels[:kept], labels[:kept], out, report, limit)
+    done = replace(recipe, epochs=training.done)
+    result = before | {"command": command(config, done, device), "config": config.asdict(),
+                       "recipe": asdict(done), "versions": versions()}
+    if limit is not None:
+        result["time_limit"] = limit  # the schedules followed the clock: not to be repeated
+    for name in (RESULT, NETWORK, NET):  # of another training, which was here before
+        (out / name).unlink(missing_ok=True)
+    # in float64 torch and the integers agree to the last spike
+    net = training.net.run_on("cpu").double().eval()
+    if config.has_integers:
+        save_net(net, out / NET)
+        if test is None:  # what is measured elsewhere shall be this network
+            result["net_sha256"] = hashlib.sha256((out / NET).read_bytes()).hexdigest()
+    if test is not None:
+        # not before: a machine that only trains need not have what descriptions are read with
+        from qsnn.model.measure import measure
+        result |= measure(net, {"validation": (images[kept:], labels[kept:]),
+                                "test": test}, out, recipe.dataset)
+    write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 

@@ -2,16 +2,31 @@
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NO_SPACE", "is_full", "said", "write_whole"]
+__all__ = ["NO_SPACE", "alone", "is_full", "said", "write_whole"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_SPACE = "no space left on the disk: make room there, then do the same again"
 BLOCK = 4096  # bytes: a disk with less takes no file
+
+
+@contextmanager
+def alone(folder, refusal):
+    """Hold a folder until this ends; ``refusal`` is raised where another one holds it."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise refusal from None
+    finally:
+        os.close(lock)
 
 
 def write_whole(path, raw, mode=0o644):

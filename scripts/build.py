@@ -118,8 +118,11 @@ def main(
     if tools:
         doctor()
     try:
-        if bitstream and not board:
-            raise BuildError("--bitstream needs a --board")
+        for option, given in (("bitstream", bitstream), ("clock", clock), ("bare", bare),
+                              ("seeds", seeds != 1), ("link", link != "uart"),
+                              ("baud", baud != 1_000_000)):
+            if given and not board:
+                raise BuildError(f"--{option} needs a --board")
         if patchable and not bitstream:
             raise BuildError("--patchable needs --bitstream: the Verilog reads its contents anyway")
         if bare and loadable:

@@ -48,6 +48,10 @@ def main(
                              data_dir=data_dir)
         if pictures and samples.labels is None:
             raise DataError("--pictures shows classes: random samples have none")
+        if waves is not None and waves.is_file() and waves.stat().st_size:
+            with waves.open("rb") as file:
+                if file.read(1) != b"$":
+                    raise DataError(f"{waves} is there and holds no waves: name another file")
         print(f"compiling {folder} ...", flush=True)
         compile_model(folder, facts, waves=waves)
         print(f"streaming {len(samples.samples):,} samples of {dataset} ...", flush=True)

@@ -106,6 +106,16 @@ def test_no_limit(tmp_path, limit):
         experiment.run(DIGITS, SHORT, tmp_path, limit=limit)
 
 
+def test_two_in_one_folder(tmp_path):
+    """The second one is refused while the first one runs, and not after."""
+    def report(epoch):
+        with pytest.raises(TrainingError, match="another training writes into .*: wait for it"):
+            experiment.run(DIGITS, SHORT, tmp_path)
+    experiment.run(DIGITS, replace(SHORT, epochs=1), tmp_path, report=report, measured=False)
+    with pytest.raises(TrainingError, match="holds a training with epochs 1"):
+        experiment.run(DIGITS, SHORT, tmp_path)
+
+
 def test_nothing_of_another_training_stays(tmp_path):
     """A folder whose checkpoint was deleted holds no network beside another one's result."""
     experiment.run(DIGITS, SHORT, tmp_path)

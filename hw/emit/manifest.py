@@ -4,17 +4,14 @@ It is written last and removed first: a folder without one is of a build that di
 builds into one folder at a time are refused.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from qsnn.model.files import write_whole
+from qsnn.model.files import alone, write_whole
 
 __all__ = ["BuildError", "MANIFEST", "checked_files", "parsed", "write_files"]
 
@@ -43,7 +40,8 @@ def write_files(folder, files, facts):
     """
     for name in files:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder, BuildError(f"another build writes into {folder}: wait for it, or say "
+                                  "--name")):
         old = _names(folder) - files.keys()
         (folder / MANIFEST).unlink(missing_ok=True)
         for name in old:
@@ -62,19 +60,6 @@ def _names(folder):
         return images | _read(folder).files.keys()
     except BuildError:
         return images
-
-
-@contextmanager
-def _alone(folder):
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise BuildError(f"another build writes into {folder}: wait for it, or say "
-                         "--name") from None
-    finally:
-        os.close(lock)
 
 
 def checked_files(folder, *, images=True):
