@@ -118,11 +118,6 @@ def main(
     if tools:
         doctor()
     try:
-        for option, given in (("bitstream", bitstream), ("clock", clock), ("bare", bare),
-                              ("seeds", seeds != 1), ("link", link != "uart"),
-                              ("baud", baud != 1_000_000)):
-            if given and not board:
-                raise BuildError(f"--{option} needs a --board")
         if patchable and not bitstream:
             raise BuildError("--patchable needs --bitstream: the Verilog reads its contents anyway")
         if bare and loadable:
@@ -131,6 +126,11 @@ def main(
             raise BuildError(f"--bare has no host link: leave out --link {link}")
         if clock and not 1 <= clock <= 1000:
             raise BuildError(f"--clock takes 1 to 1000 MHz, not {clock:g}")
+        for option, given in (("bitstream", bitstream), ("clock", clock), ("bare", bare),
+                              ("seeds", seeds != 1), ("link", link != "uart"),
+                              ("baud", baud != 1_000_000)):
+            if given and not board:
+                raise BuildError(f"--{option} needs a --board")
         target = find_board(board) if board else None
         path = find_network(model or f"mnist-256-256-b{bits}")
         name = name or (path.resolve().parent.name if path.stem == "network" else path.stem)
