@@ -306,6 +306,8 @@ def test_short_name(name, short):
 
 @pytest.mark.parametrize("arguments, message", [
     (["--bitstream"], "--bitstream needs a --board"),
+    (["--clock", "30"], "--clock needs a --board"), (["--seeds", "5"], "--seeds needs a --board"),
+    (["--link", "spi"], "--link needs a --board"), (["--bare"], "--bare needs a --board"),
     (["--board", "x"], "no board 'x': there are icebreaker, ice40hx8k, colorlight-i5, ulx3s-85f, "
                        "tang-nano-9k"),
     (["--board", "icebreaker"], "the network needs 105 block RAMs, the iCEBreaker 1.0 has 30: "
