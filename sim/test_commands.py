@@ -10,6 +10,7 @@ import pytest
 from qsnn.hw.emit.build import NETWORKS, build, open_build
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.model.description import load
+from tests.digests import digests
 from tests.networks import random_description
 from tests.streams import random_stream, recorded
 
@@ -52,6 +53,14 @@ def test_simulate(work):
     assert "samples                   30" in found.stdout
     assert "equal: every label, score, spike and membrane" in found.stdout
     assert (work / "waves.vcd").stat().st_size > 1000
+
+
+def test_waves_over_another_file(work):
+    before = digests(work / "digits")
+    found = run(work, "simulate.py", "digits", "--images", 2, "--waves", "digits/network.qsnn")
+    assert (found.returncode, found.stderr) == (
+        2, "error: digits/network.qsnn is there and holds no waves: name another file\n")
+    assert digests(work / "digits") == before
 
 
 def test_random_samples(work):
