@@ -494,6 +494,8 @@ class QSNN(nn.Module):
         have 16 bits, which are exact, and so are products and most sums of them.
         """
         short = device != "cpu" and not self.config.stream
+        if device != "cpu":
+            torch.backends.cudnn.benchmark = True  # batches have one size
         if compiled:  # once a layer and state of its schedules; else PyTorch gives up
             torch._dynamo.config.recompile_limit = 8 * len(self.hidden)
         loop = integrate_quantized

@@ -94,7 +94,6 @@ class Training:
             torch.manual_seed(recipe.seed)
             self.net = QSNN(config).run_on(device, recipe.compiled)
         self.teacher, self.teacher_hash = None, ""
-        torch.backends.cudnn.benchmark = True  # batches have one size
         # on a GPU the step with all its numbers is there
         where = {} if device == "cpu" else dict(fused=True, capturable=True)
         lr = recipe.lr if device == "cpu" else torch.tensor(recipe.lr, device=device)

@@ -4,7 +4,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from qsnn.hw.emit.build import network_of
-from qsnn.model.config import Recipe, config_for, default_folder
+from qsnn.model.config import NETWORK, Recipe, config_for, default_folder
 from qsnn.network import load
 
 __all__ = ["train"]
@@ -48,4 +48,4 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
         config = pinned(config, network_of(recipe.like), recipe.like)
     out = Path(out or default_folder(dataset, config))
     run(config, recipe, out, data_dir, report, device, time_limit)
-    return load(out / "network.qsnn")
+    return load(out / NETWORK)
