@@ -306,21 +306,19 @@ class Training:
     @classmethod
     def start(cls, config, recipe, path, device="cpu"):
         """The training of ``path`` if it is this one, a new one if there is none."""
-        if not Path(path).exists():
+        if Path(path).exists():
+            training = cls.load(path, device)
+            asked = config.asdict() | asdict(recipe)
+            found = training.config.asdict() | asdict(training.recipe)
+            for name, value in asked.items():
+                if found[name] != value:
+                    raise TrainingError(f"{Path(path).parent} holds a training with {name} "
+                                        f"{_said(found[name])}, not {_said(value)}: choose "
+                                        "another --out or delete it")
+        else:
             training = cls(config, recipe, device)
             if recipe.start:
                 training._begin_with(recipe.start)
-            if recipe.teacher:
-                training._listen_to(recipe.teacher)
-            return training
-        training = cls.load(path, device)
-        asked = config.asdict() | asdict(recipe)
-        found = training.config.asdict() | asdict(training.recipe)
-        for name, value in asked.items():
-            if found[name] != value:
-                raise TrainingError(f"{Path(path).parent} holds a training with {name} "
-                                    f"{_said(found[name])}, not {_said(value)}: choose another "
-                                    "--out or delete it")
         if recipe.teacher:
             training._listen_to(recipe.teacher)
         return training

@@ -24,9 +24,9 @@ import typer
 from rich.console import Console
 
 from qsnn.hw.board.boards import BoardError, find_board
-from qsnn.hw.board.result import read_result
+from qsnn.hw.board.result import is_of, read_result
 from qsnn.hw.board.toolchain import ToolError
-from qsnn.hw.emit.build import BuildError, folding_rows, foldings_of, open_build
+from qsnn.hw.emit.build import BuildError, foldings_of, open_build
 from qsnn.hw.plan.folding import FoldingError
 from qsnn.hw.plan.network import plan
 from qsnn.model.data import DATASETS, DataError
@@ -95,8 +95,7 @@ def open_result(folder, board, facts):
         built = read_result(folder / board.name)
     except OSError:
         raise BuildError(f"{folder}: nothing was built for {board.name}; {remedy}") from None
-    if (built["description_sha256"], built["folding"]) != (
-            facts["description_sha256"], folding_rows(facts)):
+    if not is_of(built, facts):
         raise BuildError(f"{folder / board.name} is of another network or folding; {remedy}")
     if built["core"] != "bare network":
         raise BuildError(f"{folder / board.name} has the host link, not pins for a check; {remedy}")

@@ -4,9 +4,9 @@ import hashlib
 import re
 import subprocess
 
-from qsnn.hw.board.result import read_result
+from qsnn.hw.board.result import is_of, read_result
 from qsnn.hw.board.toolchain import last_line
-from qsnn.hw.emit.build import BuildError, folding_rows, open_build
+from qsnn.hw.emit.build import BuildError, open_build
 
 __all__ = ["LoaderError", "find_bitstream", "load", "load_command"]
 
@@ -33,19 +33,17 @@ REASONS = (
 
 def find_bitstream(folder, board):
     """Path of a network's bitstream for a board; it must be of the folder's own network."""
-    facts, description = open_build(folder)
+    facts, _ = open_build(folder)
     place = folder / board.name
     remedy = f"run qsnn build --board {board.name} --bitstream"
     try:
         result = read_result(place)
         bitstream = place / result["bitstream"]["file"]
-        same = (result["description_sha256"] == description.hash
-                and result["folding"] == folding_rows(facts))
     except (OSError, BuildError):
         raise LoaderError(f"{folder} has no bitstream for the {board.title}: {remedy}") from None
     if not bitstream.is_file():
         raise LoaderError(f"{bitstream} is missing: {remedy}")
-    if not same:
+    if not is_of(result, facts):
         raise LoaderError(f"{bitstream} is of another network or folding than {folder}: {remedy}")
     if hashlib.sha256(bitstream.read_bytes()).hexdigest() != result["bitstream"]["sha256"]:
         raise LoaderError(f"{bitstream} is not the file that was made: {remedy}")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from qsnn.hw.board.commands import BITSTREAM, ROUTED, TOOLS, pack_command, synthesis
 from qsnn.hw.board.filling import TEMPLATE, block_rams, fill, with_contents
-from qsnn.hw.board.result import read_result
+from qsnn.hw.board.result import is_of, read_result
 from qsnn.hw.board.toolchain import Job, find, run
-from qsnn.hw.emit.build import BuildError, contents, folding_rows, load_alike, open_build
+from qsnn.hw.emit.build import BuildError, contents, load_alike, open_build
 from qsnn.hw.link.accelerator import GREETING
 from qsnn.hw.plan.images import read_hex
 from qsnn.model.files import write_whole
@@ -30,7 +30,6 @@ def patch(folder, board, model, out=None):
     again = f"run qsnn build --board {board.name} --bitstream --patchable"
     try:
         result = read_result(place)
-        of, folding = result["description_sha256"], result["folding"]
         version, patchable = result["tools"].get("yosys"), result["patchable"]
         greeting = place / "memory" / GREETING  # not there without a host link
         greeting = greeting.read_text() if greeting.exists() else ""
@@ -41,7 +40,7 @@ def patch(folder, board, model, out=None):
                          f"{again}") from None
     if not patchable:
         raise PatchError(f"the bitstream in {place} was not made to be patched: {again}")
-    if of != built.hash or folding != folding_rows(facts):
+    if not is_of(result, facts):
         raise PatchError(f"the bitstream in {place} is of another build than {folder}: {again}")
     description = load_alike(model, built)
     out = Path(out or place / f"patched.{BITSTREAM[board.family]}")

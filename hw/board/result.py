@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qsnn.hw.emit.build import folding_rows
 from qsnn.hw.emit.manifest import BuildError, parsed
 
-__all__ = ["read_result"]
+__all__ = ["is_of", "read_result"]
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(max_length=10_000)]
@@ -37,6 +38,12 @@ class _Result(BaseModel):
     patchable: bool
     tools: Annotated[dict[Text, Text], Field(max_length=100)]
     bitstream: _Bitstream
+
+
+def is_of(result, facts):
+    """Whether a board's result is of the network and folding that a build's facts have."""
+    return (result["description_sha256"], result["folding"]) == (
+        facts["description_sha256"], folding_rows(facts))
 
 
 def read_result(folder):

@@ -14,6 +14,8 @@ from qsnn.hw.plan.folding import (
 
 __all__ = ["choose_folding", "default_cycles", "first_serial"]
 
+MAX_FILE = 1 << 20  # characters of a folding
+
 DEFAULT_CYCLES = 800  # an image: 60,000 images/s at 50 MHz
 DEFAULT_SYNAPSES = 256  # at once, where that many cycles would need more
 
@@ -92,9 +94,6 @@ def _numbers(option, text, count):
     if len(numbers) != count:
         raise FoldingError(f"{option} needs {count} numbers, one a layer, not {len(numbers)}")
     return numbers
-
-
-MAX_FILE = 1 << 20  # characters of a folding
 
 
 def _read(file, serial):
