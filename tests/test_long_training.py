@@ -305,6 +305,7 @@ def test_spikes_of_16_bits():
 
 # the compiler of PyTorch warns of what PyTorch does
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_one_compiled_loop():
     """All layers share it, as on a GPU, and it does what is not compiled does."""
     torch._dynamo.reset()

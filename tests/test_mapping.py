@@ -110,6 +110,7 @@ def test_what_cannot_be_compared(netlists):
         differing(before, after)
 
 
+@pytest.mark.slow
 def test_flow_asks_again(tmp_path, monkeypatch):
     """Another circuit is made once more with what is left, and refused where nothing is."""
     description = random_description(np.random.default_rng(0), widths=(6, 4, 3))
