@@ -94,6 +94,13 @@ class Layer:
         return self.kernel ** 2 * self.inputs[-1] if self.kernel else self.inputs[0] * self.taps
 
     @property
+    def weight_count(self):
+        """Weights of its neurons, with those of its own spikes and of a skip."""
+        own = self.channels if self.recurrent else 0
+        skip = self.skip_channels if self.skip_kernel else 0
+        return self.channels * (self.fan_in + own + skip)
+
+    @property
     def positions(self):
         """Rows and columns of its neurons."""
         return tuple(((side + 2 * self.padding - self.kernel) // self.stride + 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES
-from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, WEIGHT_BITS
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, MAX_WEIGHTS, WEIGHT_BITS
 from qsnn.model.recordings import TASKS
 
 __all__ = ["NET", "NETWORK", "RESULT", "Config", "Recipe", "TrainingError", "config_for",
@@ -18,7 +18,6 @@ NETWORK = "network.qsnn"  # there too: the integers
 NET = "network.safetensors"  # there too, see :mod:`qsnn.model.weights`
 MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
-MAX_WEIGHTS = 1 << 28  # 4 GB of floats and moments
 MAX_RATE_WEIGHT = 1000  # more, and nothing of the task is left in the loss
 MAX_COUNT = 10 ** 8  # epochs, samples
 MAX_SEED = 10 ** 12  # times a million, and the epoch, it has 63 bits
@@ -113,11 +112,10 @@ class Config:
                                  f"pixels, not {self.image!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
-        layers = layers_of(self.hidden, self.image or (self.inputs,))
-        count = sum(layer.channels * layer.fan_in for layer in layers)
-        if count > MAX_WEIGHTS:
-            raise ValueError(f"{count:,} weights, a training takes at most {MAX_WEIGHTS:,}")
-        self._check_stream(layers)
+        self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
+        if self.weight_bits > MAX_WEIGHTS:  # which the description would refuse after the training
+            raise ValueError(f"{self.weight_bits:,} bits of weights, a network has at most "
+                             f"{MAX_WEIGHTS:,}")
         if self.dynamic and not self.membrane_bits:
             raise ValueError("dynamic quantizes membranes: they need 2 to 8 bits, not 0")
         if self.rectified and (self.stream or self.time_steps > 1):
@@ -137,6 +135,12 @@ class Config:
                                  "weights of 1 bit")
         if self.stream and (self.image or self.input_bits > 1 or self.last_bits > 1):
             raise ValueError("a stream has inputs and weights of 1 bit, and no image")
+
+    @property
+    def weight_bits(self):
+        """Bits of all weights; a float counts as one."""
+        hidden = sum(layer.weight_count * max(1, layer.weight_bits) for layer in self.layers)
+        return hidden + math.prod(self.layers[-1].outputs) * self.classes * self.last_bits
 
     @property
     def has_integers(self):

@@ -26,6 +26,7 @@ from qsnn.model.layers import (
     MAX_SHIFT,
     MAX_SIDE,
     MAX_TAPS,
+    MAX_WEIGHTS,
     Convolution,
     DescriptionError,
     FullyConnected,
@@ -42,7 +43,6 @@ __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionEr
 
 VERSION = 1
 MIN_CLASSES = 2
-MAX_WEIGHTS = 1 << 26
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
 MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known

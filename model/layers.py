@@ -14,6 +14,7 @@ __all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip
 
 MAX_NEURONS = 1 << 16
 MAX_MAP = 1 << 20  # neurons of a convolution
+MAX_WEIGHTS = 1 << 26  # bits of all weights of a network
 MAX_SIDE = 1 << 12  # height and width of a map
 MAX_KERNEL = 15
 MAX_POOL = 15

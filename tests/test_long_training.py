@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from qsnn.model import experiment, training
 from qsnn.model.config import NET, RESULT, Config, Recipe, TrainingError, config_for
 from qsnn.model.experiment import command
+from qsnn.model.export import fold
 from qsnn.model.measure import finish
 from qsnn.model.qsnn import QSNN, integrate_quantized
 from qsnn.model.training import CHECKPOINT, Training
@@ -271,6 +272,18 @@ def test_a_rectified_experiment(tmp_path):
                              tmp_path / "student")
     assert student["commands_before"] == [result["command"]]
     assert f"--teacher {tmp_path}" in student["command"]
+
+
+@pytest.mark.parametrize("config", [
+    CONFIG, MAPS, replace(MAPS, hidden=("c4k3w8", "c4k3", "r6s2", "a2", "fc5w2"), last_bits=4),
+    Config(inputs=32, hidden=("fc12t3", "fc8r"), input_bits=1, time_steps=8, stream=True)])
+def test_bits_of_weights(monkeypatch, config):
+    """A training is refused what the description of its network would be refused afterwards."""
+    bits = fold(QSNN(config).eval()).weight_bits
+    assert config.weight_bits == bits
+    monkeypatch.setattr("qsnn.model.config.MAX_WEIGHTS", bits - 1)
+    with pytest.raises(ValueError, match=f"^{bits:,} bits of weights, a network has at most"):
+        replace(config)
 
 
 WORDS = ("c8k3w8", "p2", "c8k3", "r8", "c8k3s2", "fc8")
