@@ -32,7 +32,7 @@ DOCS = ROOT / "docs"
 OUT = Path("build/boards")
 IMAGES = 200
 # netlists of convolutions take many seconds an image
-FEWER = {"25f-conv": 50, "85f-conv": 10}
+FEWER = {"25f-conv": 50, "85f-conv": 10, "85f-wide": 4}
 IDENTITY = "description_sha256", "folding"
 # row: network, board, clock in MHz, seeds, PE and SIMD (and pixels) of each layer, layer in
 # single-port RAM, and what keeps it from being faster
@@ -53,6 +53,9 @@ ROWS = {
                  [(32, 1, 4), (22, 16), (8, 14), (1, 36), (1, 2)], None, "logic"),
     "85f-conv": ("cifar-10-conv-b2", "ulx3s-85f", 80, 1,
                  [(64, 3, 2), (8, 64), (12, 44), (5, 66), (1, 3)], None, "time to place and route"),
+    "85f-wide": ("cifar-10-wide-b2", "ulx3s-85f", 80, 1,
+                 [(64, 3, 2), (26, 16), (6, 66), (6, 129), (19, 13), (16, 19), (1, 1)], None,
+                 "RAM to hold weights"),
     "tang": ("mnist-128-b2", "tang-nano-9k", 54, 3, [(8, 8), (1, 4)], None, "meant to be small"),
 }
 TEXT = """# Boards
