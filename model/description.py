@@ -37,6 +37,7 @@ from qsnn.model.layers import (
     check_choice,
     from_planes,
 )
+from qsnn.model.meaning import Meaning
 
 __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionError",
            "FullyConnected", "Readout", "Skip", "load", "save"]
@@ -65,10 +66,13 @@ class Description:
 
     ``time_steps`` 0 is a stream: each step has inputs of its own, spikes, and there is no last
     one. Its layers are fully connected, and may see earlier steps, their own spikes among them.
+
+    ``meaning`` says what inputs and labels stand for, of a network of somebody's own data.
     """
 
     time_steps: int
     layers: tuple
+    meaning: Meaning | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -89,6 +93,10 @@ class Description:
               " of one, nothing would be chosen; for yes or no give two")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
         check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
+        if self.meaning:
+            means = self.meaning.stream, self.meaning.inputs, len(self.meaning.classes)
+            check(means == (self.stream, self.n_in, self.classes),
+                  "its meaning is that of another network")
 
     def _check_skip(self, index, layer):
         skip, where = layer.skip, f"layer {index}: the skip"
@@ -166,7 +174,7 @@ class Description:
 
     def tobytes(self):
         """The file's bytes: the same for the same integers, on every machine."""
-        header = _Header(version=VERSION, time_steps=self.time_steps,
+        header = _Header(version=VERSION, time_steps=self.time_steps, meaning=self.meaning,
                          layers=tuple(_layer_header(layer) for layer in self.layers))
         tensors = {}
         for index, layer in enumerate(self.layers):
@@ -329,6 +337,7 @@ class _Header(_Strict):
     layers: Annotated[tuple[Annotated[_FullyConnectedHeader | _ConvolutionHeader | _ReadoutHeader,
                                       Field(discriminator="kind")], ...],
                       Field(min_length=2, max_length=MAX_LAYERS)]
+    meaning: Meaning | None = None
 
 
 class _Versioned(BaseModel):
@@ -403,7 +412,7 @@ def _read(file):
             size += layer.channels ** 2
     check(set(file.keys()) == names, "the tensors are not those that the header names")
     check(size <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
-    return Description(time_steps=header.time_steps, layers=tuple(
+    return Description(time_steps=header.time_steps, meaning=header.meaning, layers=tuple(
         _read_layer(file, index, layer) for index, layer in enumerate(header.layers)))
 
 
