@@ -72,5 +72,5 @@ clean:
 	@touch $@ .venv/setup
 
 .venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
-	$(PIP) -e '.[train,boards,test,docs]'
+	$(PIP) -e '.[train,boards,nir,test,docs]'
 	@touch $@ .venv/setup .venv/setup-boards .venv/setup-docs

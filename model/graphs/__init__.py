@@ -1,0 +1,20 @@
+"""Networks that were made elsewhere: read as floats, run as floats, turned into integers.
+
+A graph is what a file or a model of a framework says, with nothing rounded: neurons that leak,
+fire and reset as that framework has them. Its interpreter gives the framework's spikes.
+
+graph     nodes in a line, as plain dataclasses, and their float interpreter
+nir       files of the Neuromorphic Intermediate Representation, as graphs
+hdf5      such files taken apart with h5py, in a process of its own
+"""
+
+from importlib import import_module
+
+_HOMES = {"Graph": "graph", "GraphError": "graph", "read": "nir"}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
