@@ -13,7 +13,8 @@
 ``a2``               sum pooling: how many of them fire
 ``fc64``, ``64``     fully connected layer with 64 neurons; ``fc64w2``: weights of 2 bits
 ``fc64t8``           each neuron also sees the inputs of the 7 steps before; streams only
-``fc64r``            recurrent: and the layer's own spikes of the step before; streams only
+``fc64r``            recurrent: and the layer's own spikes of the step before; streams only. With
+                     weights of 4 bits, all of them, and both: ``fc64w4t8r``
 ``r64``, ``r64s2``   residual block, as in ResNet-18: ``c64k3-c64k3+`` with the spikes before it
 ===================  ==============================================================================
 

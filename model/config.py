@@ -130,11 +130,10 @@ class Config:
         for index, layer in enumerate(layers):
             if not self.stream and (layer.taps > 1 or layer.recurrent):
                 raise ValueError(f"layer {index} sees earlier steps: only a stream has those")
-            if self.stream and (layer.kernel or layer.weight_bits > 1):
-                raise ValueError(f"layer {index}: a stream has fully connected layers with "
-                                 "weights of 1 bit")
-        if self.stream and (self.image or self.input_bits > 1 or self.last_bits > 1):
-            raise ValueError("a stream has inputs and weights of 1 bit, and no image")
+            if self.stream and layer.kernel:
+                raise ValueError(f"layer {index}: a stream has fully connected layers")
+        if self.stream and (self.image or self.input_bits > 1):
+            raise ValueError("a stream has inputs of 1 bit, and no image")
 
     @property
     def weight_bits(self):

@@ -36,6 +36,7 @@ from qsnn.model.layers import (
     check,
     check_choice,
     from_planes,
+    to_planes,
 )
 from qsnn.model.meaning import Meaning
 
@@ -170,7 +171,8 @@ class Description:
         return sum(layer.weights.size * layer.weight_bits for layer in self.layers) + sum(
             layer.skip.weights.size for layer in self.layers
             if layer.skip and layer.skip.weights is not None) + sum(
-            layer.recurrent.size for layer in self.layers if recurrent(layer) is not None)
+            layer.recurrent.size * layer.weight_bits for layer in self.layers
+            if recurrent(layer) is not None)
 
     def tobytes(self):
         """The file's bytes: the same for the same integers, on every machine."""
@@ -178,18 +180,14 @@ class Description:
                          layers=tuple(_layer_header(layer) for layer in self.layers))
         tensors = {}
         for index, layer in enumerate(self.layers):
-            planes = np.packbits(layer.planes, axis=2, bitorder="little")
-            # a layer of 1-bit weights has one plane, and no dimension for it
-            tensors[f"{index}.weights"] = planes[0] if layer.weight_bits == 1 else planes
+            tensors[f"{index}.weights"] = _packed(layer.weights, layer.weight_bits)
             tensors[f"{index}.bias"] = layer.bias
             if layer.kind != "readout":
                 tensors[f"{index}.threshold"] = layer.threshold
             if layer.skip and layer.skip.weights is not None:
-                tensors[f"{index}.skip"] = np.packbits(layer.skip.weights > 0, axis=1,
-                                                       bitorder="little")
+                tensors[f"{index}.skip"] = _packed(layer.skip.weights)
             if recurrent(layer) is not None:
-                tensors[f"{index}.recurrent"] = np.packbits(layer.recurrent > 0, axis=1,
-                                                            bitorder="little")
+                tensors[f"{index}.recurrent"] = _packed(layer.recurrent, layer.weight_bits)
         # one metadata key: safetensors keeps no order between several
         return to_safetensors(tensors, metadata={
             "qsnn": header.model_dump_json(exclude_defaults=True)})
@@ -207,8 +205,7 @@ def recurrent(layer):
 
 def _check_stream(index, layer):
     check(layer.kind != "convolution", f"layer {index} is a convolution: a stream has none")
-    check(layer.input_bits == 1 and layer.weight_bits == 1,
-          f"layer {index}: inputs and weights have 1 bit in a stream")
+    check(layer.input_bits == 1, f"layer {index}: inputs have 1 bit in a stream")
 
 
 def _check_image(index, layer):
@@ -409,7 +406,7 @@ def _read(file):
             size += skip_channels(layer) * layer.channels
         if getattr(layer, "recurrent", False):
             names.add(f"{index}.recurrent")
-            size += layer.channels ** 2
+            size += layer.channels ** 2 * layer.weight_bits
     check(set(file.keys()) == names, "the tensors are not those that the header names")
     check(size <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
     return Description(time_steps=header.time_steps, meaning=header.meaning, layers=tuple(
@@ -435,10 +432,8 @@ def _header(text):
 
 
 def _read_layer(file, index, header):
-    planes, n_out = header.weight_bits, header.channels
-    leading = [n_out] if planes == 1 else [planes, n_out]
-    bits = _unpack(file, f"{index}.weights", leading, header.fan_in)
-    weights = from_planes(bits.reshape(planes, n_out, header.fan_in))
+    n_out = header.channels
+    weights = _unpacked(file, f"{index}.weights", n_out, header.fan_in, header.weight_bits)
     fields = header.model_dump(exclude={"kind", "n_in", "n_out", "channels_in", "channels",
                                         "kernel", "skip", "recurrent"})
     if header.kind == "convolution":
@@ -449,23 +444,30 @@ def _read_layer(file, index, header):
     try:
         if getattr(header, "skip", None):
             channels = skip_channels(header)
-            bits = _unpack(file, f"{index}.skip", [n_out], channels) if channels else None
-            fields["skip"] = Skip(**header.skip.model_dump(exclude={"channels_in"}),
-                                  weights=None if bits is None else from_planes(bits[None]))
+            fields["skip"] = Skip(
+                **header.skip.model_dump(exclude={"channels_in"}),
+                weights=_unpacked(file, f"{index}.skip", n_out, channels) if channels else None)
         if getattr(header, "recurrent", False):
-            fields["recurrent"] = from_planes(
-                _unpack(file, f"{index}.recurrent", [n_out], n_out)[None])
+            fields["recurrent"] = _unpacked(file, f"{index}.recurrent", n_out, n_out,
+                                            header.weight_bits)
         return _KINDS[header.kind][0](**fields)
     except DescriptionError as error:
         raise DescriptionError(f"layer {index}: {error}") from None
 
 
-def _unpack(file, name, leading, count):
-    """Bits of a tensor whose last axis has ``count`` of them, eight a byte."""
-    packed = _tensor(file, name, "U8", [*leading, (count + 7) // 8])
-    bits = np.unpackbits(packed, axis=-1, bitorder="little")
-    check(not bits[..., count:].any(), f"{name}: bits set beyond the last input")
-    return bits[..., :count]
+def _packed(weights, bits=1):
+    """Bit planes of weights, eight a byte. One plane has no dimension of its own."""
+    planes = np.packbits(to_planes(weights, bits), axis=2, bitorder="little")
+    return planes[0] if bits == 1 else planes
+
+
+def _unpacked(file, name, n_out, fan_in, bits=1):
+    """Weights [n_out, fan_in] of the tensor that :func:`_packed` made."""
+    shape = [n_out] if bits == 1 else [bits, n_out]
+    packed = _tensor(file, name, "U8", [*shape, (fan_in + 7) // 8])
+    planes = np.unpackbits(packed, axis=-1, bitorder="little")
+    check(not planes[..., fan_in:].any(), f"{name}: bits set beyond the last input")
+    return from_planes(planes[..., :fan_in].reshape(bits, n_out, fan_in))
 
 
 def _tensor(file, name, dtype, shape):

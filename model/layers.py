@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 __all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip", "Spiking",
-           "check", "check_choice", "from_planes"]
+           "check", "check_choice", "from_planes", "to_planes"]
 
 MAX_NEURONS = 1 << 16
 MAX_MAP = 1 << 20  # neurons of a convolution
@@ -74,7 +74,11 @@ def _weights(array, bits, dimensions=2):
     return array
 
 
-def _planes(weights, bits):
+def to_planes(weights, bits):
+    """Bit planes of weights, lowest first, [bits, n_out, fan_in] of booleans.
+
+    A weight is the sum of ``2**p * (+1 or -1)`` over its bits p, where a bit 1 means +1.
+    """
     if bits == 1:
         return weights.reshape(1, len(weights), -1) > 0
     digits = (weights.reshape(len(weights), -1) + np.int16((1 << bits) - 1)) // 2
@@ -95,11 +99,8 @@ class _Layer:
 
     @property
     def planes(self):
-        """Bit planes of the weights, lowest first, [weight_bits, n_out, fan_in] of booleans.
-
-        A weight is the sum of ``2**p * (+1 or -1)`` over its bits p, where a bit 1 means +1.
-        """
-        return _planes(self.weights, self.weight_bits)
+        """:func:`to_planes` of the weights, [weight_bits, n_out, fan_in]."""
+        return to_planes(self.weights, self.weight_bits)
 
     @property
     def fan_in(self):
@@ -203,8 +204,8 @@ class FullyConnected(_Row, Spiking):
 
     weights    [n_out, taps * n_in]: those of a step's inputs, of the inputs a step before, ...
     taps       steps whose inputs a neuron sees, 1 .. 256; more than one only in a stream
-    recurrent  [n_out, n_out], -1 or +1: synapses that take the layer's own spikes of the step
-               before; None where there are none, as in all networks for images
+    recurrent  [n_out, n_out], as many bits as the weights: synapses that take the layer's own
+               spikes of the step before; None where there are none, as in all networks for images
     """
 
     taps: int = 1
@@ -218,11 +219,10 @@ class FullyConnected(_Row, Spiking):
         check(self.weights.shape[1] % self.taps == 0,
               f"{self.weights.shape[1]} synapses are no whole number for each of {self.taps} taps")
         if self.recurrent is not None:
-            object.__setattr__(self, "recurrent", _weights(self.recurrent, 1))
+            object.__setattr__(self, "recurrent", _weights(self.recurrent, self.weight_bits))
             check(self.recurrent.shape == (self.n_out,) * 2, "recurrent weights of "
                   f"{self.n_out} neurons have shape {self.recurrent.shape}")
-            check(self.weight_bits == 1 and self.input_bits == 1,
-                  "weights beside recurrent ones must have 1 bit, and their inputs too")
+            check(self.input_bits == 1, "inputs beside recurrent weights must have 1 bit")
 
     @property
     def n_in(self):
@@ -231,7 +231,7 @@ class FullyConnected(_Row, Spiking):
     @property
     def sum_range(self):
         low, high = super().sum_range
-        own = 0 if self.recurrent is None else self.n_out
+        own = 0 if self.recurrent is None else self.n_out * ((1 << self.weight_bits) - 1)
         return low - own, high + own
 
     @property
@@ -422,4 +422,4 @@ class Readout(_Row, _Layer):
     @property
     def total_limit(self):
         """Largest magnitude of the sum over time of a stream, which saturates there."""
-        return self.window * self.n_in
+        return self.window * self.sum_range[1]

@@ -350,9 +350,10 @@ class SpikingTemporal(_Spiking):
 
     def __init__(self, layer, config):
         n_in, n_out = layer.inputs[0] * layer.taps, layer.channels
-        super().__init__(BinaryLinear(n_in, n_out, config.standardize), n_out, config)
+        bits = layer.weight_bits
+        super().__init__(BinaryLinear(n_in, n_out, config.standardize, bits), n_out, config)
         self.taps = layer.taps
-        self.own = BinaryLinear(n_out, n_out, config.standardize) if layer.recurrent else None
+        self.own = BinaryLinear(n_out, n_out, config.standardize, bits) if layer.recurrent else None
 
     def forward(self, x):
         steps = len(x)

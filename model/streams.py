@@ -5,10 +5,12 @@ step. The sums of a layer see some earlier steps too, and its own spikes of the 
 
     S_t = sum_d sum_i w[d, i] x_(t-d)[i]  +  sum_j r[j] spike_(t-1)[j]          d = 0 .. taps - 1
 
+``r`` has as many bits as ``w``.
+
 The neurons are those of :mod:`qsnn.model.golden`; nothing is cleared from one step to the next. The
 readout adds what it gets, and saturates where a window of steps could not have come to more::
 
-    total_t = clamp(total_(t-1) + S_t, -limit, limit)             limit = window * n_in
+    total_t = clamp(total_(t-1) + S_t, -limit, limit)             limit = window * largest S_t
 
 Two commands come with a step. **emit**: behind the step, the readout gives a result, ::
 

@@ -17,7 +17,7 @@ from qsnn.sim.compiled import simulate
 from qsnn.sim.test_network import COMMITTED
 from qsnn.sim.tools import SimulationError
 from tests.digests import digests
-from tests.networks import random_description, random_foldings, random_pixels
+from tests.networks import random_description, random_foldings, random_maps, random_pixels
 from tests.whole import parts
 
 # one of a shape: membranes of 2 and 8 bits, few neurons, many, maps of one channel and of three
@@ -151,7 +151,10 @@ def test_broken_verilog(small, tmp_path):
 def test_serial_layers(tmp_path, seed):
     """Layers that take all time steps at once, then layers that take them one after the other."""
     rng = np.random.default_rng(seed)
-    description = random_description(rng, widths=(12, 9, 7, 5, 4) if seed % 2 else (20, 13, 3))
+    if seed == 3:  # with weights of several bits
+        description = random_maps(rng, words="fc9-fc7w2-fc5w4", image=(3, 4, 1))
+    else:
+        description = random_description(rng, widths=(12, 9, 7, 5, 4) if seed % 2 else (20, 13, 3))
     foldings = random_foldings(rng, description)
     parallel = int(rng.integers(1, len(foldings)))
     foldings[parallel:] = [

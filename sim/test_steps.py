@@ -41,7 +41,8 @@ def built(folder, description, foldings, **options):
 
 
 @pytest.mark.parametrize("sparse", [True, False])
-@pytest.mark.parametrize("words", [[(20, 4, True), (12, 1, False)], [(16, 1, False), (9, 2, True)]])
+@pytest.mark.parametrize("words", [[(20, 4, True), (12, 1, False)], [(16, 1, False, 2),
+                                                               (9, 2, True, 4)]])
 def test_without_an_end(tmp_path, sparse, words):
     """20,000 steps and never a clear: spikes, membranes, scores, and the planned cycles."""
     rng = np.random.default_rng(len(words[0]) + sparse)

@@ -18,18 +18,23 @@ PROBES = 200  # steps that the thresholds are fitted to
 
 
 def random_stream(rng, *, words=None):
-    """Draw a valid description of a stream; ``words`` are (n_out, taps, recurrent) a layer."""
-    n_in = int(rng.integers(1, 20))
+    """Draw a valid description of a stream.
+
+    words: (n_out, taps, recurrent) of each layer, whose weights then have 1 bit; or
+    (n_out, taps, recurrent, bits of a weight). The last one's bits are those of the readout too.
+    """
+    n_in, bits = int(rng.integers(1, 20)), 1
     if words is None:
-        words = [(int(rng.integers(1, 14)), int(rng.choice([1, 1, 2, 3])), bool(rng.integers(2)))
-                 for _ in range(rng.integers(1, 4))]
+        words = [(int(rng.integers(1, 14)), int(rng.choice([1, 1, 2, 3])), bool(rng.integers(2)),
+                  int(rng.choice([1, 1, 2, 4, 8]))) for _ in range(rng.integers(1, 4))]
     layers = []
-    for n_out, taps, own in words:
+    for n_out, taps, own, *rest in words:
+        bits, = rest or [1]
         fields = dict(
-            weights=rng.choice(np.array([-1, 1], np.int8), (n_out, taps * n_in)), taps=taps,
-            recurrent=rng.choice(np.array([-1, 1], np.int8), (n_out, n_out)) if own else None,
-            input_bits=1, membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
-            shift=int(rng.integers(1, 4)), frac=int(rng.integers(0, 3)))
+            weights=_weights(rng, (n_out, taps * n_in), bits), taps=taps, weight_bits=bits,
+            recurrent=_weights(rng, (n_out, n_out), bits) if own else None, input_bits=1,
+            membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
+            shift=int(rng.integers(1, 4)) + bits - 1, frac=int(rng.integers(0, 3)))
         # about what accumulators come to, at a third of all inputs spiking
         x = (rng.random((PROBES, taps * n_in)) < 0.3).astype(np.uint8)
         seen = synaptic_sum(fields["weights"], x)[rng.integers(PROBES, size=n_out),
@@ -39,16 +44,20 @@ def random_stream(rng, *, words=None):
         threshold = np.clip(seen + rng.integers(0, 3, n_out), low, high)
         rare = rng.random(n_out)
         threshold[rare < 0.06], threshold[rare > 0.94] = low, high
-        bias = np.clip(rng.integers(-4, 8, n_out), *layer.bias_range)
+        bias = np.clip(rng.integers(-4, 8, n_out) << bits - 1, *layer.bias_range)
         layers.append(FullyConnected(threshold=threshold, bias=bias, **fields))
         n_in = n_out
     classes, window = int(rng.integers(2, 6)), int(rng.integers(8, 20))
-    weights = rng.choice(np.array([-1, 1], np.int8), (classes, n_in))
+    weights = _weights(rng, (classes, n_in), bits)
     if rng.integers(2):
         weights[-1] = weights[0]  # ties
     layers.append(Readout(weights=weights, bias=np.where(rng.random(classes) < 0.5, 0, 3),
-                          frac=int(rng.integers(0, 3)), window=window))
+                          frac=int(rng.integers(0, 3)), window=window, weight_bits=bits))
     return Description(time_steps=0, layers=layers)
+
+
+def _weights(rng, shape, bits):
+    return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
 def random_serial(rng, description):

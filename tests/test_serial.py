@@ -106,6 +106,11 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
     return table, labels, rows[:len(layers) - 1], rows[len(layers) - 1:], finished
 
 
+def length(network):
+    """Steps of a test of some thousand cycles."""
+    return min(STEPS, max(8, 4000 // network.plan.cycles))
+
+
 def check(network, x, emit, clear, **pace):
     description = network.description
     expected = streams.run(description, x[None], emit=np.flatnonzero(emit),
@@ -127,9 +132,9 @@ def test_random(seed):
     foldings = random_serial(rng, description)
     events = foldings[0].sparse and bool(rng.integers(2))
     network = Network(description, foldings, events=events)
-    x, emit, clear = random_steps(rng, description, STEPS)
+    x, emit, clear = random_steps(rng, description, length(network))
     # a result that waits for the one before would hold up the readout
-    emit[:-1] &= np.arange(STEPS - 1) % 3 == 0
+    emit[:-1] &= np.arange(len(emit) - 1) % 3 == 0
     expected, finished = check(network, x, emit, clear)
     inputs, counts = x, []
     for stage, fired in zip(network.plan.stages, [*expected.spikes, [None]], strict=True):
@@ -146,7 +151,7 @@ def test_gaps_and_stalls(seed):
     rng = np.random.default_rng(seed)
     description = random_stream(rng)
     network = Network(description, random_serial(rng, description))
-    x, emit, clear = random_steps(rng, description, STEPS)
+    x, emit, clear = random_steps(rng, description, length(network))
     check(network, x, emit, clear, gaps=0.5, stalls=0.7)
 
 

@@ -171,7 +171,6 @@ def main(monkeypatch):
 @pytest.mark.parametrize("arguments, sentence", [
     (["--time-steps", "4"], "error: pendigits has streams of spikes: leave out --time-steps"),
     (["--input-bits", "8"], "error: pendigits has streams of spikes: leave out --input-bits"),
-    (["--last-bits", "8"], "error: a stream has inputs and weights of 1 bit, and no image"),
     (["--arch", "c4k3"], "error: layer 0 (c4k3): a convolution needs images with height, width "),
     (["--warp", "0.1"], "error: warp, flip and erase change images, and pendigits has streams "),
     (["--dataset", "digits", "--arch", "fc8t4"], "error: layer 0 sees earlier steps: only a "),

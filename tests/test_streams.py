@@ -171,12 +171,14 @@ def test_total_saturates():
     assert found.scores[0].tolist() == [[36, -31], [54, -49]]  # six steps; then 27, the limit
 
 
-@pytest.mark.parametrize("words", [("24t4", "16r"), ("fc20r", "12t3r"), ("30",)])
-def test_torch(tmp_path, words):
+@pytest.mark.parametrize("words, last_bits", [
+    (("24t4", "16r"), 1), (("fc20r", "12t3r"), 1), (("30",), 1), (("20w8t2r", "12w2"), 4),
+    (("fc16w4r",), 8)])
+def test_torch(tmp_path, words, last_bits):
     """A network that trained a little: torch and the integers agree in every spike."""
     torch.manual_seed(0)
     config = Config(inputs=10, hidden=words, classes=4, input_bits=1, time_steps=15,
-                    membrane_bits=3, stream=True)
+                    membrane_bits=3, stream=True, last_bits=last_bits)
     net = QSNN(config)
     x, y = (torch.rand(64, 150) < 0.3).float(), torch.randint(0, 4, (64,))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
@@ -237,7 +239,7 @@ READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
     (lambda: Description(time_steps=4, layers=(layer(), Readout(window=9, **READOUT))),
      "only a stream has a window"),
     (lambda: Description(time_steps=0, layers=(layer(input_bits=2), Readout(**READOUT))),
-     "layer 0: inputs and weights have 1 bit in a stream"),
+     "layer 0: inputs have 1 bit in a stream"),
     (lambda: Description(time_steps=0, layers=(
         Convolution(weights=np.ones((3, 1, 1, 1), np.int8), height=1, width=1, **NEURONS),
         Readout(**READOUT))), "layer 0 is a convolution: a stream has none"),
@@ -269,8 +271,8 @@ def test_wrong_configs():
     good = dict(inputs=4, hidden=("fc8",), input_bits=1, stream=True)
     for changes, sentence in (
             (dict(stream=False, hidden=("fc8r",)), "only a stream"),
-            (dict(hidden=("fc8w2",)), "weights of 1 bit"),
-            (dict(input_bits=2), "inputs and weights of 1 bit"),
+            (dict(hidden=("fc8w3",)), "weights have 1, 2, 4 or 8 bits, not 3"),
+            (dict(input_bits=2), "inputs of 1 bit"),
             (dict(time_steps=4097), "time_steps must be 1 to 4096"),
             (dict(hidden=("fc8t257",)), "1 to 256 taps"),
             (dict(hidden=("c8k3",)), "needs images")):

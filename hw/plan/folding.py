@@ -156,6 +156,7 @@ def default_serial(layers, cycles=None):
         words = taps * ceil_div(layer.n_in, simd)
         if not readout and layer.recurrent is not None:
             words += ceil_div(layer.n_out, simd)
+        words *= layer.weight_bits
         while cycles and pe < min(layer.n_out, 64) and ceil_div(layer.n_out, pe) * words > cycles:
             pe *= 2
         foldings.append(SerialFolding(min(pe, layer.n_out), simd))

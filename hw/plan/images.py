@@ -24,7 +24,7 @@ import re
 import numpy as np
 
 from qsnn.hw.plan.blocks import SPRAM_WIDTH
-from qsnn.model.layers import from_planes
+from qsnn.model.layers import from_planes, to_planes
 
 __all__ = ["ImageError", "image_name", "read_hex", "tables", "unpack_biases",
            "unpack_weights", "write_hex"]
@@ -61,7 +61,7 @@ def tables(layer, stage, parameters):
     planes = layer.planes
     beside = _beside(layer)
     if beside is not None:
-        planes = np.concatenate([planes, (beside > 0)[None]], axis=2)
+        planes = np.concatenate([planes, to_planes(beside, layer.weight_bits)], axis=2)
     bits = np.ones((stage.planes, stage.neurons, len(stage.fan_in)), dtype=bool)
     real = stage.fan_in >= 0
     bits[:, :stage.n_out, real] = planes[::-1][:, :, stage.fan_in[real]]

@@ -159,9 +159,9 @@ def _check_serial(description, foldings, parallel):
         layer = description.layers[index]
         if not foldings[index].serial:
             raise FoldingError(f"layer {index} must be serial: layer {parallel} before it is")
-        if layer.kind == "convolution" or layer.weight_bits > 1 or layer.input_bits > 1:
+        if layer.kind == "convolution" or layer.input_bits > 1:
             raise FoldingError(f"layer {index} cannot be serial: it must be fully connected, with "
-                               "inputs and weights of 1 bit")
+                               "inputs of 1 bit")
     source, first = description.layers[parallel - 1], foldings[parallel]
     if source.kind == "convolution":
         raise FoldingError(f"layer {parallel} cannot be serial: the one before it must be fully "

@@ -5,7 +5,7 @@ The synapses of a time-parallel layer add ``x XNOR w`` bit by bit, which for an 
 ``sum = S + offset`` with the constant ``offset = x_max * (number of -1 weights)`` of each neuron,
 never negative; it is subtracted from thresholds and biases, where it costs nothing. Inputs of
 several bits are added in pairs, see :mod:`qsnn.hw.core.synapses`: a pair whose first weight is -1
-gives 1 more. Those of a time-serial layer give ``S`` plus the number of synapses, see
+gives 1 more. Those of a time-serial layer give ``S`` plus its largest value, see
 :mod:`qsnn.hw.serial.layer`. Each kind of stage knows its ``offsets`` and its ``sum_max``.
 
 All widths follow from shapes, never from values: networks of one shape share their Verilog.
@@ -137,7 +137,7 @@ class TotalParameters:
     @classmethod
     def of(cls, layer):
         return cls(limit=layer.total_limit, frac=layer.frac, bias_limit=layer.bias_limit(
-            layer.n_in, layer.frac, window=layer.window))
+            layer.n_in, layer.frac, layer.input_bits, layer.weight_bits, layer.window))
 
     @property
     def sum_max(self):

@@ -159,7 +159,7 @@ class Search:
         found = set()
         for simd in range(1, min(layer.n_in, MAX_WORD) + 1):
             words = taps * ceil_div(layer.n_in, simd) + own * ceil_div(layer.n_out, simd)
-            groups = min(cycles // words, layer.n_out)
+            groups = min(cycles // (words * layer.weight_bits), layer.n_out)
             if groups:
                 least = ceil_div(layer.n_out, groups)
                 found |= {(min(ceil_div(least, k) * k, layer.n_out), simd) for k in (1, 2, 4, 8)}

@@ -2,8 +2,8 @@
 
 A word is SIMD inputs. The words of a step are those of the inputs of this step, then of the step
 before and so on (taps), then of the layer's own spikes of the step before (recurrent). A layer goes
-through the words of a step once for each group of PE neurons. With ``sparse`` it goes through those
-that have a spike, and all others cost neither a cycle nor a read.
+through the words of a step once for each group of PE neurons, and each bit of its weights. With
+``sparse`` it goes through those that have a spike, and all others cost neither a cycle nor a read.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ class SerialStage:
     lanes     neurons of a beat of the neuron units: a divisor of PE and of the SIMD of those that
               take its spikes
     readout   whether it is the output layer, whose lanes are 1
+    planes    bits of a weight
     """
 
     n_in: int
@@ -40,9 +41,10 @@ class SerialStage:
     sparse: bool
     lanes: int
     readout: bool
+    planes: int = 1
 
     # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, one bit
-    pixels = steps = sequence = planes = bits = 1
+    pixels = steps = sequence = bits = 1
     places = np.zeros(1, int)
     spram = False
     window = skip = None
@@ -70,12 +72,17 @@ class SerialStage:
     @property
     def reads(self):
         """Words of weights of a group."""
-        return self.words
+        return self.words * self.planes
 
     @property
     def synapses(self):
         """Of a neuron."""
         return self.taps * self.n_in + (self.n_out if self.recurrent else 0)
+
+    @property
+    def largest(self):
+        """Largest value of S."""
+        return self.synapses * ((1 << self.planes) - 1)
 
     @cached_property
     def fan_in(self):
@@ -88,12 +95,12 @@ class SerialStage:
 
     @property
     def sum_max(self):
-        """Largest sum as the neuron units take it: S and the number of synapses."""
-        return 2 * self.synapses
+        """Largest sum as the neuron units take it: S and its largest value."""
+        return 2 * self.largest
 
     def offsets(self, layer):
         """What that is more than S."""
-        return self.synapses
+        return self.largest
 
     @property
     def groups(self):
@@ -124,7 +131,7 @@ class SerialStage:
 
     def step_cycles(self, words):
         """Cycles of a step in which so many words are read, or of each of many steps: exact."""
-        read = np.maximum(words, 1)
+        read = np.maximum(words * self.planes, 1)
         return (self.groups - 1) * np.maximum(read, self.beats) + read + self.depth
 
 
@@ -149,11 +156,12 @@ def serial_stage(layer, folding, following):
     takers = [folding.simd] * own + ([following.simd] if following else [])
     stage = SerialStage(
         n_in=layer.n_in, n_out=layer.n_out, taps=1 if readout else layer.taps, recurrent=own,
-        pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1)
+        pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1,
+        planes=layer.weight_bits)
     if readout:
         return stage
     most = gcd(folding.pe, *takers)
     # as few as keep up with the words, of which a sparse layer may read but some
-    usual = max(1, stage.words // SPARED if folding.sparse else stage.words)
+    usual = max(1, stage.reads // SPARED if folding.sparse else stage.reads)
     lanes = [lanes for lanes in range(1, most + 1) if most % lanes == 0]
     return replace(stage, lanes=next((n for n in lanes if folding.pe // n <= usual), most))

@@ -23,11 +23,12 @@ FAMILY_LIKE = {"gowin": "ecp5"}  # a guess
 def serial_parts(family, planned, source_lanes, skip_lanes=1):
     """{part: cells} of a layer beside its memories."""
     stage, parameters = planned.stage, planned.parameters
-    count = bits_of(stage.synapses)
+    count = bits_of(stage.largest)
     sums = stage.pe + 1  # those of the weights, and that of all spikes
     parts = {
         "trees": sums * tree_logic(family, stage.simd, 1),
-        "accumulators": sums * family.add(count),
+        # of weights of several bits, the doubled total is chosen in front of the adder
+        "accumulators": sums * (family.add(count) + count * (stage.planes > 1)),
         # the sums of a group, shifted to the neuron units
         "hold": (stage.pe if family.flip_flops else stage.pe - stage.lanes) * count,
         "lists": list_logic(family, stage),
@@ -58,9 +59,9 @@ def list_logic(family, stage):
 def control_logic(family, stage):
     """Counters of words, groups and beats; words and addresses on their way to the weights."""
     fixed, bit = family.control
-    address = ceil_log2(max(2, stage.words * stage.groups))
-    counters = (stage.words, stage.words, stage.groups, stage.neurons // stage.lanes,
-                stage.beats, stage.words * stage.groups)
+    address = ceil_log2(max(2, stage.reads * stage.groups))
+    counters = (stage.words, stage.reads, stage.groups, stage.neurons // stage.lanes,
+                stage.beats, stage.reads * stage.groups)
     delays = 3 * stage.simd + 4 * address + 4 * ceil_log2(max(2, stage.neurons)) + 40
     return (FIXED + fixed + bit * sum(ceil_log2(max(2, counter)) for counter in counters)
             + family.register(delays))

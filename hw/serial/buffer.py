@@ -126,7 +126,7 @@ class StepBuffer(wiring.Component):
 
 
 class StepSchedule(wiring.Component):
-    """Goes through a step's words, once for each group; one step at a time.
+    """Goes through a step's words, once for each group and bit of its weights; a step at a time.
 
     The next step begins when the last result of this one is there: membranes, taps and the layer's
     own spikes are whole then.
@@ -146,7 +146,9 @@ class StepSchedule(wiring.Component):
     blank : Out(1)
         There is none: the group has no spike.
     initial : Out(1)
-        It is the first group.
+        It is the first time that the words are gone through.
+    scale : Out(1), if weights have several bits
+        It is the first word of another bit.
     word, base : Out
         Number of the word, and the address of the group's weights.
     """
@@ -158,8 +160,9 @@ class StepSchedule(wiring.Component):
             "count": In(range(stage.words + 1)),
             "busy": Out(1),
             "valid": Out(1), "first": Out(1), "last": Out(1), "blank": Out(1), "initial": Out(1),
+            **({"scale": Out(1)} if stage.planes > 1 else {}),
             "word": Out(range(max(2, stage.words))),
-            "base": Out(range(max(2, stage.words * stage.groups))),
+            "base": Out(range(max(2, stage.reads * stage.groups))),
         })
 
     def elaborate(self, platform):
@@ -168,18 +171,24 @@ class StepSchedule(wiring.Component):
         shortest = stage.beats  # cycles of a group
         busy, active = self.busy, Signal()
         wait = Signal(2)
-        cycle = Signal(range(max(stage.words, shortest) + 1))
+        cycle = Signal(range(max(stage.reads, shortest) + 1))
         group = Signal(range(max(2, stage.groups)))
         over = Signal()
         m.d.comb += [
             self.begin.eq(self.available & self.room & ~busy),
             self.blank.eq(self.count == 0),
             self.first.eq(cycle == 0),
-            self.last.eq(self.blank | (cycle + 1 == self.count)),
-            self.valid.eq(active & (self.first | (cycle < self.count))),
-            self.initial.eq(group == 0), self.word.eq(cycle),
-            over.eq((cycle + 1 >= self.count) & (cycle >= shortest - 1 if shortest > 1 else 1)),
         ]
+        slow = cycle >= shortest - 1 if shortest > 1 else 1
+        if stage.planes == 1:
+            m.d.comb += [
+                self.last.eq(self.blank | (cycle + 1 == self.count)),
+                self.valid.eq(active & (self.first | (cycle < self.count))),
+                self.initial.eq(group == 0), self.word.eq(cycle),
+                over.eq((cycle + 1 >= self.count) & slow),
+            ]
+        else:
+            self._planes(m, active, over, slow, group == 0)
         m.d.sync += wait.eq(Cat(self.begin, wait[0]))
         with m.If(self.begin):
             m.d.sync += [busy.eq(1), group.eq(0), cycle.eq(0), self.base.eq(0)]
@@ -194,3 +203,23 @@ class StepSchedule(wiring.Component):
         with m.If(self.finished):
             m.d.sync += busy.eq(0)
         return m
+
+    def _planes(self, m, active, over, slow, first_group):
+        """The words are gone through once for each bit of the weights."""
+        stage = self.stage
+        plane, spent, word_end = Signal(range(stage.planes)), Signal(), Signal()
+        m.d.comb += [
+            word_end.eq(self.word + 1 == self.count),
+            self.last.eq(self.blank | word_end & (plane == stage.planes - 1)),
+            self.valid.eq(active & ~spent), over.eq((spent | self.last) & slow),
+            self.initial.eq(first_group & (plane == 0)),
+            self.scale.eq((self.word == 0) & (plane != 0)),
+        ]
+        with m.If(active):
+            m.d.sync += spent.eq((spent | self.last) & ~over)
+        with m.If(self.valid):
+            m.d.sync += self.word.eq(Mux(word_end | self.last, 0, self.word + 1))
+            with m.If(self.last):
+                m.d.sync += plane.eq(0)
+            with m.Elif(word_end):
+                m.d.sync += [plane.eq(plane + 1), self.base.eq(self.base + stage.words)]

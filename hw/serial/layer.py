@@ -9,6 +9,7 @@ from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.core.readout import ScoreUnit
 from qsnn.hw.core.rom import Rom
 from qsnn.hw.core.schedule import Sequencer
+from qsnn.hw.plan.window import ceil_div
 from qsnn.hw.serial.buffer import RAM, StepBuffer, StepSchedule
 from qsnn.hw.serial.synapses import ActiveSynapses, delayed
 from qsnn.hw.serial.words import Packer
@@ -56,9 +57,9 @@ class _Serial(wiring.Component):
                      for name, (width, words) in tables.items()}
         self.buffer = StepBuffer(stage)
         self.schedule = StepSchedule(stage)
-        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, fan_in=stage.synapses,
-                                       emit=files is not None)
-        self.sequencer = Sequencer(stage, stage.synapses)
+        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, largest=stage.largest,
+                                       planes=stage.planes, emit=files is not None)
+        self.sequencer = Sequencer(stage, stage.largest)
         super().__init__({
             "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.simd),
             "index": In(self.buffer.index_shape), "done": In(1), "emit": In(1), "clear": In(1),
@@ -84,9 +85,9 @@ class _Serial(wiring.Component):
         ]
         # the address of the weights is there a cycle after the word, the weights two more
         at_entry = StepBuffer.latency
-        valid, first, blank, initial = delayed(
-            m, Cat(schedule.valid, schedule.first, schedule.blank, schedule.initial), at_entry,
-            "flags")
+        valid, first, blank, initial, *scale = delayed(
+            m, Cat(schedule.valid, schedule.first, schedule.blank, schedule.initial,
+                   *([schedule.scale] if stage.planes > 1 else [])), at_entry, "flags")
         base = delayed(m, schedule.base, at_entry, "base")
         address, word = Signal.like(schedule.base), Signal(stage.simd)
         m.d.sync += [address.eq(base + buffer.entry.index),
@@ -95,8 +96,8 @@ class _Serial(wiring.Component):
         m.d.comb += [
             synapses.w.eq(self.roms["weights"].word),
             synapses.x.eq(delayed(m, word, Rom.latency, "x")),
-            Cat(synapses.valid, synapses.first).eq(
-                delayed(m, Cat(valid, first), 1 + Rom.latency, "pass")),
+            Cat(synapses.valid, synapses.first, *([synapses.scale] if scale else [])).eq(
+                delayed(m, Cat(valid, first, *scale), 1 + Rom.latency, "pass")),
         ]
         if stage.taps > 1:
             m.d.comb += [
@@ -147,8 +148,8 @@ class SerialLayer(_Serial):
         self.neurons = NeuronUnit(lanes=stage.lanes, parameters=parameters, time_steps=1,
                                   stored=True)
         self.packer = Packer(lanes=stage.lanes, simd=simd, words=words)
-        self.own = Packer(lanes=stage.lanes, simd=stage.simd, words=stage.own_words) \
-            if stage.recurrent else None
+        self.own = Packer(lanes=stage.lanes, simd=stage.simd,
+                          words=ceil_div(stage.neurons, stage.simd)) if stage.recurrent else None
         super().__init__(stage, parameters, tables=tables, files=files, members={
             "o_room": In(1), "o_take": Out(1), "o_write": Out(1), "o_word": Out(simd),
             "o_index": Out(self.packer.index.shape()), "o_done": Out(1), "o_emit": Out(1),
@@ -165,9 +166,9 @@ class SerialLayer(_Serial):
         m.submodules.packer = packer = self.packer
         buffer, schedule, sequencer = self.buffer, self.schedule, self.sequencer
 
-        # sum + synapses, which is never negative
+        # the sum and its largest value, which is never negative
         silent = Signal.like(spikes)
-        m.d.comb += silent.eq(stage.synapses - spikes)
+        m.d.comb += silent.eq(stage.largest - spikes)
         for lane in range(stage.lanes):
             m.d.sync += neurons.sum[lane].eq((sequencer.current[lane] << 1) + silent)
         m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
@@ -210,7 +211,10 @@ class SerialLayer(_Serial):
             m.d.comb += [own.valid.eq(neurons.spikes_valid), own.spikes.eq(neurons.spikes),
                          own.last.eq(last)]
             # taps are kept in the first group's pass, spikes come behind it
-            with m.If(own.write):
+            write = own.write
+            if stage.neurons > stage.own_words * stage.simd:  # padding neurons are no words
+                write = write & (own.index < stage.own_words)
+            with m.If(write):
                 m.d.comb += [buffer.keep.eq(~buffer.clears), buffer.kept_word.eq(own.word),
                              buffer.kept_index.eq(own.index + stage.taps * stage.in_words)]
         return m

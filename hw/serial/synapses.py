@@ -24,39 +24,49 @@ class ActiveSynapses(wiring.Component):
     """``pe`` neurons times ``simd`` synapses a cycle: spikes that meet a weight of +1, and spikes.
 
     Over the words of a group. The sum of synapses is twice the one less the other, whatever words
-    without a spike are left out.
+    without a spike are left out. With ``planes`` bits a weight the words come once for each, those
+    of the highest bit first, and both counts are doubled behind each.
 
     Members
     -------
     valid, first : In(1)
         A word, and whether it is the first of its group.
+    scale : In(1), if there are planes
+        It is the first of another bit of the weights.
     x, w : In
         Spikes; weights, those of one neuron side by side.
     met : Out(array of unsigned, pe)
     spikes : Out
     """
 
-    def __init__(self, *, pe, simd, fan_in, emit):
-        self.pe, self.simd, self.emit = pe, simd, emit
+    def __init__(self, *, pe, simd, largest, planes, emit):
+        self.pe, self.simd, self.planes, self.emit = pe, simd, planes, emit
         self.latency = tree_latency(simd) + 1
-        self.count = Shape.cast(range(fan_in + 1))
+        self.count = Shape.cast(range(largest + 1))
         super().__init__({
-            "valid": In(1), "first": In(1), "x": In(simd), "w": In(pe * simd),
+            "valid": In(1), "first": In(1), **({"scale": In(1)} if planes > 1 else {}),
+            "x": In(simd), "w": In(pe * simd),
             "met": Out(data.ArrayLayout(self.count, pe)), "spikes": Out(self.count),
         })
 
     def elaborate(self, platform):
         m = Module()
-        valid, first = delayed(m, Cat(self.valid, self.first), self.latency - 1, "flags")
+        several = self.planes > 1
+        valid, first, *scale = delayed(
+            m, Cat(self.valid, self.first, *([self.scale] if several else [])),
+            self.latency - 1, "flags")
         for index in range(self.pe + 1):
             name = f"{index}" if index < self.pe else "spikes"
             bits = self.x
             if index < self.pe:
                 bits = bits & self.w.word_select(index, self.simd)
             tree = m.submodules[f"tree_{name}"] = AdderTree(self.simd)
-            total = m.submodules[f"sum_{name}"] = Accumulator(self.count.width, emit=self.emit)
+            total = m.submodules[f"sum_{name}"] = Accumulator(self.count.width, emit=self.emit,
+                                                              shift=int(several))
             m.d.comb += [Cat(tree.i[lane] for lane in range(self.simd)).eq(bits),
                          total.enable.eq(valid), total.first.eq(first), total.term.eq(tree.o)]
+            if several:
+                m.d.comb += total.scale.eq(*scale)
             target = self.met[index] if index < self.pe else self.spikes
             m.d.comb += target.eq(total.total)
         return m
