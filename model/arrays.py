@@ -17,6 +17,7 @@ MAX_BYTES = 1 << 29  # of an array in an .npz: no data set has more
 MAX_MEMBERS = 1000  # of an .npz
 PIECE = 1 << 20  # bytes that are read at once where an array is not kept
 KINDS = "biufc"  # numbers: no objects, texts or records
+TEXTS = "US"  # of a fixed width: names of classes
 PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # as NumPy writes them
 
 
@@ -24,13 +25,19 @@ class ArrayError(ValueError):
     """Not a file of arrays, or one that is damaged or too large."""
 
 
+class DataError(Exception):
+    """A data set is not there, or is not what it should be."""
+
+
 class Arrays:
     """The arrays of an ``.npz``, by name; each is read when it is asked for.
 
-    raw: the file's bytes. Raises :class:`ArrayError`, as all methods do.
+    raw: the file's bytes; texts: whether they may be texts too. Raises :class:`ArrayError`, as all
+    methods do.
     """
 
-    def __init__(self, raw):
+    def __init__(self, raw, texts=False):
+        self._kinds = KINDS + TEXTS * texts
         # a directory's entries are objects before one can count them
         if raw.count(b"PK\x01\x02") > MAX_MEMBERS:
             raise ArrayError(f"more than {MAX_MEMBERS} files inside")
@@ -39,19 +46,23 @@ class Arrays:
             self._members = {member.filename.removesuffix(".npy"): member
                              for member in self._file.infolist()}
 
+    @property
+    def names(self):
+        return list(self._members)
+
     def header(self, name):
         """Type and shape of an array, of which nothing else is read."""
         with self._open(name) as (file, size):
-            return _header(file, size)[:2]
+            return _header(file, size, self._kinds)[:2]
 
     def __getitem__(self, name):
         with self._open(name) as (file, size):
-            return _array(file, size)
+            return _array(file, size, self._kinds)
 
     def pieces(self, name):
         """The bytes of an array in the file's order, some at once."""
         with self._open(name) as (file, size):
-            _header(file, size)
+            _header(file, size, self._kinds)
             while piece := file.read(PIECE):
                 yield piece
 
@@ -78,13 +89,13 @@ def read_npy(path):
             return _array(file, size)
 
 
-def _array(file, size):
-    kind, shape, fortran, bytes_ = _header(file, size)
+def _array(file, size, kinds=KINDS):
+    kind, shape, fortran, bytes_ = _header(file, size, kinds)
     flat = np.frombuffer(bytearray(file.read(bytes_)), kind)
     return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
 
 
-def _header(file, size):
+def _header(file, size, kinds=KINDS):
     """Type, shape, whether it is in Fortran's order, and bytes of the array behind the header."""
     version = npy.read_magic(file)
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -93,8 +104,9 @@ def _header(file, size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a header that needs one was not written by NumPy
         shape, fortran, kind = readers[version](file)
-    if kind.kind not in KINDS:
-        raise ArrayError(f"an array is of numbers, not {kind}")
+    if kind.kind not in kinds:
+        raise ArrayError(f"an array is of numbers, not {kind}"
+                         + ", a pickle that is not read" * (kind.kind == "O"))
     found, expected = size - file.tell(), math.prod(shape) * kind.itemsize
     if min(shape, default=0) < 0 or found != expected:
         raise ArrayError(f"{found} bytes, but its header says {kind} {list(shape)}")

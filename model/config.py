@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
-from qsnn.model.data import IMAGES
+from qsnn.model.data import IMAGES, Dataset, find
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, MAX_WEIGHTS, WEIGHT_BITS
+from qsnn.model.reading import Reading, is_own
 from qsnn.model.recordings import TASKS
 
 __all__ = ["NET", "NETWORK", "RESULT", "Config", "Recipe", "TrainingError", "config_for",
-           "default_folder"]
+           "default_folder", "recipe_for"]
 
 RESULT = "result.json"  # in the folder of a training
 NETWORK = "network.qsnn"  # there too: the integers
@@ -20,6 +21,8 @@ MAX_STEPS = 4096  # of a sample of a stream
 MAX_MOVE = 1000  # pixels
 MAX_RATE_WEIGHT = 1000  # more, and nothing of the task is left in the loss
 MAX_COUNT = 10 ** 8  # epochs, samples
+STEPS, SHOWN, MOST, SMALLEST = 40, 90_000, 300, 16  # of a small set: steps of an epoch, samples
+# that are shown in all, epochs, and a batch
 MAX_SEED = 10 ** 12  # times a million, and the epoch, it has 63 bits
 KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
@@ -160,11 +163,12 @@ class Config:
 class Recipe:
     """How a network is trained, and on what.
 
-    dataset      name of the training images, see :mod:`qsnn.model.data`
+    dataset      name of the training images, see :mod:`qsnn.model.data`, or the path of an own set
     validation   how many of the training images, the last ones, are held out
     epochs       times that every image is shown
     batch_size   images of a step
     lr           largest learning rate of Adam; warm-up, then a cosine down to 0
+    warmup       steps until it is reached
     shift        images are moved by up to so many pixels, each way; samples of a stream by steps,
                  all steps as images where the task has a map
     warp         images are also scaled, sheared and turned by up to this fraction
@@ -183,6 +187,7 @@ class Recipe:
                  first one here; other bits, time steps or images are what it is for
     like         the network or build folder whose membrane steps the network has, as it was named
     seed         of everything random
+    reading      the :class:`~qsnn.model.reading.Reading` of an own set
     """
 
     dataset: str = "mnist"
@@ -190,6 +195,7 @@ class Recipe:
     epochs: int = 40
     batch_size: int = 256
     lr: float = 5e-3
+    warmup: int = 200
     shift: int = 1
     warp: float = 0.0
     flip: bool = False
@@ -204,51 +210,78 @@ class Recipe:
     start: str = ""
     like: str = ""
     seed: int = 0
+    reading: Reading = Reading()
 
     def __post_init__(self):
+        if isinstance(self.reading, dict):  # of a file
+            object.__setattr__(self, "reading", Reading(**self.reading))
+        if not isinstance(self.reading, Reading):
+            raise ValueError(f"reading must be a Reading, not {self.reading!r}")
         count, move, part = _within(0, MAX_COUNT), _within(0, MAX_MOVE), (
             lambda value: 0 <= value < 1, "at least 0 and below 1")
         _check_fields(self, {
             "validation": count, "epochs": _within(1, MAX_COUNT), "batch_size":
-            _within(2, MAX_COUNT), "draws": count, "seed": _within(0, MAX_SEED),
+            _within(2, MAX_COUNT), "draws": count, "warmup": count, "seed": _within(0, MAX_SEED),
             "lr": (lambda value: 0 < value < 1, "between 0 and 1"), "balance": _within(0, 1),
             "shift": move, "erase": move, "warp": part, "smoothing": part, "drop": part,
             "plain": _within(0, 1)})
         if self.dataset in TASKS and (self.warp or self.flip or self.erase):
             raise ValueError("warp, flip and erase change images, and "
                              f"{self.dataset} has streams of spikes")
-        if self.dataset not in TASKS and self.drop:
+        if self.dataset in IMAGES and self.drop:
             raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
 
 
 def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bits=None, **others):
     """The :class:`Config` of a network for a data set, which sets its inputs and classes.
 
+    dataset     a name, a path, or what :func:`qsnn.model.data.find` gave
     hidden      widths of fully connected layers; 256 and 256 if neither this nor ``arch`` is given
     arch        hidden layers as words, or a name, see :mod:`qsnn.model.architecture`
     bits        of a membrane
     time_steps, input_bits  of images; 4 and 8 if not given
     others      fields of :class:`Config`
-    Raises ``ValueError``.
+    Raises ``ValueError`` or :class:`qsnn.model.data.DataError`.
     """
     if arch and hidden:
         raise ValueError("--arch takes the place of --hidden: give one of them")
     layers = NAMED.get(arch, arch).split("-") if arch else hidden or (256, 256)
-    if dataset in TASKS:
+    found = dataset if isinstance(dataset, Dataset) else find(dataset)
+    shape = dict(inputs=found.inputs, classes=len(found.classes))
+    if found.stream:
         if time_steps or input_bits:
-            raise ValueError(f"{dataset} has streams of spikes: leave out "
+            raise ValueError(f"{found.name} has streams of spikes: leave out "
                              f"{'--time-steps' if time_steps else '--input-bits'}")
-        task = TASKS[dataset]
-        shape = dict(stream=True, inputs=task.inputs, classes=len(task.classes), input_bits=1,
-                     time_steps=task.steps)
+        shape |= dict(stream=True, input_bits=1, time_steps=found.shape[0])
     else:
-        image = IMAGES.get(dataset, (28, 28, 1))
-        shape = dict(inputs=math.prod(image), image=image if arch else None,
-                     input_bits=input_bits or 8,
+        square = found.image and found.image[0] == found.image[1] and found.image[2] == 1
+        shape |= dict(image=found.image if arch or not square else None, input_bits=input_bits or 8,
                       time_steps=time_steps or (1 if others.get("rectified") else 4))
     return Config(hidden=layers, membrane_bits=bits, **shape, **others)
 
 
+def recipe_for(found, **given):
+    """The :class:`Recipe` for a :class:`qsnn.model.data.Dataset`.
+
+    given: its fields. Those that are not follow the size of a small set, and of any own set: some
+    40 to 80 steps an epoch, some 3,000 in all, a tenth of them warm-up; rows and streams are not
+    moved. Of a large named set they are the defaults of :class:`Recipe`.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    count = found.count - given.get("validation", 0)
+    if count < 2 or not found.count:
+        return Recipe(dataset=found.name, **given)
+    batch = min(max(SMALLEST, 1 << (count // STEPS).bit_length() - 1 if count >= STEPS else 0),
+                Recipe.batch_size, count)
+    batch = given.get("batch_size", batch)
+    epochs = given.get("epochs", min(max(Recipe.epochs, SHOWN // count), MOST))
+    steps = epochs * ((given.get("draws") or count) // batch)
+    return Recipe(**dict(
+        dataset=found.name, batch_size=batch, epochs=epochs, shift=1 if found.image else 0,
+        warmup=min(Recipe.warmup, steps // 10)) | given)
+
+
 def default_folder(dataset, config):
     """Where a training goes if nobody says where."""
-    return Path("runs") / "-".join(map(str, [dataset, *config.hidden, f"b{config.membrane_bits}"]))
+    name = Path(dataset).stem if is_own(dataset) else dataset
+    return Path("runs") / "-".join(map(str, [name, *config.hidden, f"b{config.membrane_bits}"]))

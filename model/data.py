@@ -26,6 +26,9 @@ published MD5. The sets:
 
 Those of :mod:`qsnn.model.recordings` are streams of spikes. They have no download, and no published
 MD5: a file counts if its arrays are what :data:`qsnn.model.recordings.TASKS` says.
+
+Somebody's own set is the path of a file or folder in place of a name, see
+:mod:`qsnn.model.reading`.
 """
 
 import hashlib
@@ -33,14 +36,18 @@ import math
 import os
 import urllib.request
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 
-from qsnn.model.arrays import Arrays
+from qsnn.model.arrays import Arrays, DataError
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
 from qsnn.model.files import said, write_whole
+from qsnn.model.reading import is_own
 from qsnn.model.recordings import (
     TASKS,
     RecordingError,
@@ -50,8 +57,9 @@ from qsnn.model.recordings import (
     remedy,
 )
 
-__all__ = ["DATASETS", "IMAGES", "DataError", "input_values", "load", "load_beats",
-           "load_images", "load_sounds", "load_steps", "quantize_pixels"]
+__all__ = ["DATASETS", "IMAGES", "DataError", "Dataset", "find", "follows_size",
+           "input_values", "load",
+           "load_beats", "load_images", "load_sounds", "load_steps", "quantize_pixels"]
 
 IMAGES = {  # height, width and channels
     "mnist": (28, 28, 1), "fashion-mnist": (28, 28, 1), "digits": (8, 8, 1),
@@ -89,21 +97,92 @@ REMEDY = {"fashion-mnist": "apt install dataset-fashion-mnist, or "}
 FOLDERS = {"digits": "small"} | {name: task.folder for name, task in TASKS.items()}
 
 
-class DataError(Exception):
-    """A data set is not there, or is not what it should be."""
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set: one of :data:`DATASETS`, or somebody's own.
+
+    name     as it was asked for
+    shape    of what a network takes: height, width and channels of images, (n,) of rows, steps and
+             inputs of a stream
+    classes  their names, in the order of the labels
+    load     ``train`` or ``test`` -> samples and labels, see :func:`load`
+    count    samples to train on, where the way of a training follows it; else 0
+    meaning  :class:`qsnn.model.meaning.Meaning` of an own set, or None
+    said     how it was taken, in lines for people
+    """
+
+    name: str
+    shape: tuple
+    classes: tuple
+    load: Callable
+    count: int = 0
+    meaning: object = None
+    said: tuple = ()
+
+    @property
+    def stream(self):
+        """Whether samples are steps."""
+        return len(self.shape) == 2
+
+    @property
+    def image(self):
+        """Height, width and channels of images, or None."""
+        return self.shape if len(self.shape) == 3 else None
+
+    @property
+    def inputs(self):
+        """Pixels, or spikes of a step."""
+        return self.shape[1] if self.stream else math.prod(self.shape)
+
+
+def find(dataset, data_dir=None, reading=None, meaning=None):
+    """The :class:`Dataset` of a name or a path. Raises :class:`DataError`.
+
+    data_dir          for a name: the only folder to look in, or None
+    reading, meaning  for a path, see :func:`qsnn.model.own.read_own`
+    """
+    name = str(dataset)
+    read = partial(load, name, data_dir=data_dir)
+    if name in IMAGES:
+        return Dataset(name, IMAGES[name], tuple("0123456789"), read,
+                       DIGITS_TRAIN if name == "digits" else 0)
+    if name in TASKS:
+        task = TASKS[name]
+        return Dataset(name, (task.steps, task.inputs), task.classes, read)
+    if not is_own(name):
+        raise _unknown(name, "train")
+    # a machine that only trains on a named set need not have what this is written with
+    from qsnn.model.own import read_own
+    own = read_own(name, reading, meaning)
+    means = own.meaning
+    shape = (means.shape[0], means.inputs) if means.stream else means.shape
+    return Dataset(name, shape, means.classes, own.load, len(own.parts["train"][1]), means,
+                   tuple(own.said))
+
+
+def follows_size(dataset):
+    """Whether the way of a training follows the size of this set, of what is not asked for."""
+    return dataset == "digits" or dataset not in DATASETS
+
+
+def _unknown(dataset, split):
+    return DataError(f"no data set {dataset!r} with a split {split!r}: there are "
+                     f"{', '.join(DATASETS)}, each with train and test; or name an .npz, a .csv or "
+                     "a folder of your own")
 
 
 def load(dataset, split, data_dir=None):
-    """Images uint8 [N, pixels], 0 .. 255, and labels int64 [N], 0 .. 9.
+    """Images uint8 [N, pixels], 0 .. 255, and labels int64 [N], from 0 on.
 
     The colours of a pixel are side by side, then come the pixels of a row, then the rows. Of a
     stream: spikes, 0 or 1, [N, steps * inputs].
-    dataset: one of :data:`DATASETS`; split: ``train`` or ``test``; data_dir: the only folder to
-    look in, or None. Raises :class:`DataError`.
+    dataset: one of :data:`DATASETS`, or a path; split: ``train`` or ``test``; data_dir: the only
+    folder to look in, or None. Raises :class:`DataError`.
     """
+    if split in FILES and dataset not in DATASETS and is_own(dataset):
+        return find(dataset).load(split)
     if dataset not in DATASETS or split not in FILES:
-        raise DataError(f"no data set {dataset!r} with a split {split!r}: there are "
-                        f"{', '.join(DATASETS)}, each with train and test")
+        raise _unknown(dataset, split)
     if dataset == "digits":
         table = _find(dataset, DIGITS, _digits, data_dir)
         order = sorted(range(len(table)),
@@ -172,9 +251,10 @@ def quantize_pixels(images, bits):
     return images >> (8 - bits)
 
 
-def input_values(dataset, samples, bits):
-    """What a network takes of samples that :func:`load` gave: spikes, or leading bits of pixels."""
-    return samples if dataset in TASKS else quantize_pixels(samples, bits)
+def input_values(network, samples):
+    """What a network, its config or description, takes of samples that :func:`load` gave: spikes,
+    or leading bits of pixels."""
+    return samples if network.stream else quantize_pixels(samples, network.input_bits)
 
 
 def _folders(data_dir):

@@ -14,7 +14,6 @@ import torch
 from qsnn.model import data
 from qsnn.model.config import NET, NETWORK, RESULT, TrainingError
 from qsnn.model.files import alone, write_whole
-from qsnn.model.recordings import TASKS
 from qsnn.model.training import CHECKPOINT, Training
 from qsnn.model.weights import save_net
 
@@ -27,13 +26,14 @@ QUICK = 0.5  # seconds; a checkpoint that takes less is written after each epoch
 
 
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu",
-        limit=None, measured=True):
+        limit=None, measured=True, found=None):
     """Train into the folder ``out``, continuing what is there, and return the result.
 
     report    gets every :class:`~qsnn.model.training.Epoch`
     limit     seconds; there are as many epochs as fit into them, at most those of the recipe
     measured  whether the integers are measured. If not, the test images are not read, and
               :func:`qsnn.model.measure.finish` measures, on this machine or on another one
+    found     what :func:`qsnn.model.data.find` gave for the data set of the recipe, if it is known
 
     The test images are used once, at the end. Raises :class:`~qsnn.model.data.DataError` and
     :class:`~qsnn.model.training.TrainingError`.
@@ -41,12 +41,11 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     # everything that can be refused is, before hours of training
     if limit is not None and not 0 < limit < MAX_LIMIT:
         raise TrainingError(f"a limit of {limit} seconds: choose one above 0 and below {MAX_LIMIT}")
-    images, labels = data.load(recipe.dataset, "train", data_dir)
-    test = data.load(recipe.dataset, "test", data_dir) if measured else None
-    _check_stream(config, recipe)
-    if not config.stream and images.shape[1] != config.inputs:
-        raise TrainingError(f"images of {recipe.dataset} have {images.shape[1]} pixels, the "
-                            f"network {config.inputs} inputs")
+    found = found or data.find(recipe.dataset, data_dir, recipe.reading)
+    _check_set(config, found)
+    _check_way(config, recipe, found)
+    images, labels = found.load("train")
+    test = found.load("test") if measured else None
     if recipe.validation >= len(images):
         raise TrainingError(f"only {len(images)} images to train on, {recipe.validation} of them "
                             "cannot be held out: choose a smaller --validation")
@@ -55,21 +54,21 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         out.mkdir(parents=True, exist_ok=True)
         with alone(out, TrainingError(f"another training writes into {out}: wait for it, or choose "
                                       "another --out")):
-            return _run(config, recipe, out, device, images, labels, test, report, limit)
+            return _run(config, recipe, out, device, found, images, labels, test, report, limit)
     except json.JSONDecodeError:
         raise TrainingError(f"{out / RESULT} is damaged: delete it") from None
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
 
 
-def _run(config, recipe, out, device, images, labels, test, report, limit):
+def _run(config, recipe, out, device, found, images, labels, test, report, limit):
     """What :func:`run` does once nothing is to be refused; ``test`` is None: not measured."""
     training = Training.start(config, recipe, out / CHECKPOINT, device)
     before = _commands_before(recipe)
     if test is None and training.done == training.total and (out / RESULT).exists():
         return json.loads((out / RESULT).read_text())  # what is known stays known
     kept = len(images) - recipe.validation
-    pixels = data.input_values(recipe.dataset, images, config.input_bits)
+    pixels = data.input_values(config, images)
     _train(training, pixels[:kept], labels[:kept], out, report, limit)
     done = replace(recipe, epochs=training.done)
     result = before | {"command": command(config, done, device), "config": config.asdict(),
@@ -88,7 +87,7 @@ def _run(config, recipe, out, device, images, labels, test, report, limit):
         # not before: a machine that only trains need not have what descriptions are read with
         from qsnn.model.measure import measure
         result |= measure(net, {"validation": (images[kept:], labels[kept:]),
-                                "test": test}, out, recipe.dataset)
+                                "test": test}, out, found)
     write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
     return result
 
@@ -106,20 +105,36 @@ def _train(training, pixels, labels, out, report, limit):
         report(epoch)
 
 
-def _check_stream(config, recipe):
-    """Whether the network takes what the data set gives, as far as streams are concerned."""
-    task = TASKS.get(recipe.dataset)
-    if config.stream != (task is not None):
+def _check_set(config, found):
+    """Whether the network takes what the data set gives."""
+    if config.stream != found.stream:
         kinds = ("images", "streams of spikes")
-        raise TrainingError(f"{recipe.dataset} has {kinds[task is not None]}, the network takes "
+        raise TrainingError(f"{found.name} has {kinds[found.stream]}, the network takes "
                             f"{kinds[config.stream]}")
-    if task is None:
-        return
-    has = task.steps, task.inputs, len(task.classes)
-    takes = config.time_steps, config.inputs, config.classes
-    if has != takes:
-        raise TrainingError("{} has {} steps of {} inputs and {} classes, the network {}, {} "
-                            "and {}".format(recipe.dataset, *has, *takes))
+    if config.stream:
+        has = *found.shape, len(found.classes)
+        takes = config.time_steps, config.inputs, config.classes
+        if has != takes:
+            raise TrainingError("{} has {} steps of {} inputs and {} classes, the network {}, {} "
+                                "and {}".format(found.name, *has, *takes))
+    elif found.inputs != config.inputs:
+        raise TrainingError(f"images of {found.name} have {found.inputs} pixels, the network "
+                            f"{config.inputs} inputs")
+    elif len(found.classes) > config.classes:
+        raise TrainingError(f"{found.name} has {len(found.classes)} classes, the network "
+                            f"{config.classes}")
+
+
+def _check_way(config, recipe, found):
+    """Whether samples of an own set can be changed as the recipe says."""
+    changes = [name for name in ("shift", "warp", "flip", "erase") if getattr(recipe, name)]
+    if config.stream:
+        changes = [name for name in changes if name != "shift"]
+    if changes and not found.image:
+        raise TrainingError(f"{found.name} has {'streams' if config.stream else 'rows'}, and "
+                            f"{changes[0]} changes images: leave out --{changes[0]}")
+    if recipe.drop and not config.stream:
+        raise TrainingError(f"drop leaves out spikes, and {found.name} has none: leave out --drop")
 
 
 def _commands_before(recipe):
@@ -136,24 +151,27 @@ def _commands_before(recipe):
 
 def command(config, recipe, device="cpu"):
     """The command that trains this network, with the options that are not the default."""
-    words = ["qsnn train", f"--dataset {recipe.dataset}",
+    words = ["qsnn train", f"--dataset {shlex.quote(recipe.dataset)}",
              f"--arch {'-'.join(map(str, config.hidden))}" if config.image or config.stream else
              f"--hidden {','.join(map(str, config.hidden))}", f"--bits {config.membrane_bits}",
              f"--epochs {recipe.epochs}", f"--seed {recipe.seed}"]
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
-               "validation": recipe, "batch_size": recipe, "lr": recipe, "shift": recipe,
+               "validation": recipe, "batch_size": recipe, "lr": recipe, "warmup": recipe,
+               "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
                "balance": recipe, "draws": recipe,
                "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
+    follow = {"batch_size", "warmup", "shift"} if data.follows_size(recipe.dataset) else set()
     for name, where in options.items():
         value = getattr(where, name)
-        if value != getattr(type(where), name) and name not in given:
+        if (value != getattr(type(where), name) or name in follow) and name not in given:
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
              "no-standardize": not config.standardize, "rectified": config.rectified,
              "device cuda": device != "cpu"}
     words += [f"--{name}" for name, on in flags.items() if on]
+    words += recipe.reading.words
     return " ".join(words)
 
 

@@ -16,7 +16,6 @@ from qsnn.model.equality import compare
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
-from qsnn.model.recordings import TASKS
 from qsnn.model.weights import load_net
 
 __all__ = ["by_class", "finish", "measure", "work"]
@@ -46,40 +45,41 @@ def finish(out, data_dir=None):
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError):
         raise TrainingError(f"{out} does not hold what qsnn train --no-measure leaves: name the "
                             "folder of such a training") from None
-    images, labels = data.load(recipe.dataset, "train", data_dir)
+    found = data.find(recipe.dataset, data_dir, recipe.reading)
+    images, labels = found.load("train")
     kept = len(images) - recipe.validation
     if kept < 1:
         raise TrainingError(f"{out / RESULT} holds out {recipe.validation} of {len(images)} images")
     sets = {"validation": (images[kept:], labels[kept:]),
-            "test": data.load(recipe.dataset, "test", data_dir)}
-    result |= measure(net, sets, out, recipe.dataset)
+            "test": found.load("test")}
+    result |= measure(net, sets, out, found)
     write_whole(out / RESULT, (json.dumps(result, indent=2) + "\n").encode())
     return result
 
 
-def measure(net, sets, out, dataset=None):
+def measure(net, sets, out, dataset):
     """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
 
     net      on the CPU, in ``eval()`` and ``float64``. A network for ablation alone has no
              integers: torch is measured instead
-    dataset  its name; streams are measured by class too
+    dataset  a :class:`qsnn.model.data.Dataset`. What it means goes into the description; streams
+             and own sets are measured by class too
     """
     if not net.config.has_integers:
-        return {name: _accuracy(_float_labels(net, images, dataset), labels)
+        return {name: _accuracy(_float_labels(net, images), labels)
                 for name, (images, labels) in sets.items() if len(labels)}
-    description = fold(net)
+    description = replace(fold(net), meaning=dataset.meaning)
     save_description(description, out / NETWORK)
     result = {"shape": description.shape, "sha256": description.hash}
     for name, (images, labels) in sets.items():
         if len(labels):
-            found = infer(description, data.input_values(
-                dataset, images, description.input_bits))
+            found = infer(description, data.input_values(description, images))
             result[name] = _accuracy(found.labels, labels) | {
                 "rates": [round(rate, 4) for rate in found.rates]}
-            if dataset in TASKS:
-                result[name] |= by_class(found.labels, labels, TASKS[dataset].classes)
+            if dataset.stream or dataset.meaning:
+                result[name] |= by_class(found.labels, labels, dataset.classes)
     some = max(1, MAX_COMPARED // work(description))
-    pixels = data.input_values(dataset, sets["test"][0][:some], description.input_bits)
+    pixels = data.input_values(description, sets["test"][0][:some])
     comparison = compare(net, description, pixels)
     result["equality"] = asdict(comparison) | {"equal": comparison.equal}
     return result
@@ -119,7 +119,6 @@ def by_class(found, labels, names):
 
 
 @torch.no_grad()
-def _float_labels(net, images, dataset):
-    pixels = torch.tensor(data.input_values(dataset, images, net.config.input_bits),
-                          dtype=torch.float64)
+def _float_labels(net, images):
+    pixels = torch.tensor(data.input_values(net.config, images), dtype=torch.float64)
     return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()

@@ -30,9 +30,14 @@ floats                    0 .. 1, times 255
 transparent, and made grey or three channels. A square picture is resized for a square network;
 any other must have its height and width.
 
-**Dark on bright.** Networks of grey images have learned bright strokes on black. A grey image whose
-border is mostly bright is refused until ``invert`` says what it is: True turns it, False takes it
-as it is. ``[N, n]`` has no border, and colours have no rule.
+**A network of an own set** has a scale, see :mod:`qsnn.model.meaning`: its values are any numbers,
+such as those of its training set; of a file with pictures, 8-bit pixels, which are resized to its
+height and width. Many values beyond the scale, and borders that are bright where those of the
+training set were dark, are said; ``invert`` True turns the images.
+
+**Dark on bright.** Other networks of grey images have learned bright strokes on black. A grey image
+whose border is mostly bright is refused until ``invert`` says what it is: True turns it, False
+takes it as it is. ``[N, n]`` has no border, and colours have no rule.
 """
 
 from math import isqrt, prod
@@ -41,18 +46,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from qsnn.model.arrays import ArrayError, read_npy
-from qsnn.model.data import DataError
+from qsnn.model.arrays import ArrayError, DataError, read_npy
 from qsnn.model.files import said
 
-__all__ = ["as_pixels", "read_pictures"]
+__all__ = ["as_pixels", "bright_borders", "dark_borders", "open_picture", "read_pictures",
+           "resized"]
 
 MAX_SIDE = 4096  # pixels: nothing larger is meant for a network of this kind
+BEYOND = 0.1  # of the values: so many beyond a scale are no chance
 BRIGHT = 150  # three quarters of a border that is paper are brighter; noise and photographs are not
 VISIBLE = 64  # brightest pixel of what can be seen on black
 
 
-def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"):
+def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images", meaning=None):
     """Pixels uint8 [N, n_in], 0 .. 255, of an array.
 
     image   height, width and channels of the network's images
@@ -60,11 +66,14 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
     invert  of dark images on a bright ground: True turns all images, False takes them as they are
     say     called with a sentence for each thing that is converted
     name    of the array, in sentences
+    meaning of a network of an own set
     Raises :class:`qsnn.model.data.DataError`.
     """
     array = np.asarray(images)
     if not array.size:
         raise DataError(f"{name}: {_said(array.shape)} has no pixels: give one image at least")
+    if meaning:
+        return _as_meant(array, n_in, meaning, invert, name, say)
     array = _bytes(array, name, say)
     found = _laid_out(array, n_in, image, name, say)
     if found.ndim == 4 and found.shape[3] == 1 or invert:
@@ -72,15 +81,53 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
     return found.reshape(len(found), n_in)
 
 
-def read_pictures(path, n_in, image=None, *, invert=None, say=print):
+def read_pictures(path, n_in, image=None, *, invert=None, say=print, meaning=None):
     """The same of a file: ``.npy`` with an array, or a picture, which is one image."""
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: a folder; name the pictures in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    array = _array(path) if path.suffix == ".npy" else _picture(path, n_in, image, say)
-    return as_pixels(array, n_in, image, invert=invert, say=say, name=str(path))
+    if path.suffix == ".npy":
+        return as_pixels(_array(path), n_in, image, invert=invert, say=say, name=str(path),
+                         meaning=meaning)
+    if meaning:
+        pixels = _picture(path, n_in, meaning.image or image, say, any_size=True)
+        return _turned(_laid_out(pixels, n_in, meaning.image or image, str(path), say), n_in,
+                       meaning, invert, str(path), say)
+    return as_pixels(_picture(path, n_in, image, say), n_in, image, invert=invert, say=say,
+                     name=str(path))
+
+
+def _as_meant(array, n_in, meaning, invert, name, say):
+    """Pixels of values that are scaled as those of the network's training set."""
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise DataError(f"{name}: finite numbers are needed, as in the network's training set")
+    values = _laid_out(array, n_in, meaning.image, name, say).reshape(-1, *meaning.shape)
+    if meaning.low:
+        beyond = ((values < np.array(meaning.low)) | (values > np.array(meaning.high))).mean()
+        if beyond > BEYOND:
+            say(f"{name}: {beyond:.0%} of the values lie beyond those of the network's training "
+                "set: are they scaled as those were?")
+    elif values.min() < 0 or values.max() > 255:
+        raise DataError(f"{name}: pixels must lie in 0 .. 255, as in the network's training set, "
+                        f"found {values.min():g} .. {values.max():g}")
+    return _turned(meaning.pixels(values), n_in, meaning, invert, name, say)
+
+
+def _turned(pixels, n_in, meaning, invert, name, say):
+    """Pixels as the network has learned them, bright on dark if there is a ground."""
+    if meaning.inverted != bool(invert):
+        pixels = 255 - pixels
+    if invert:
+        say(f"{name}: inverted")
+    elif invert is None and meaning.ground and pixels.ndim == 4:
+        odd = int(bright_borders(pixels).sum())
+        if odd:
+            which = f"{odd} of {len(pixels)} images look" if len(pixels) > 1 else "it looks"
+            say(f"{name}: {which} inverted beside the network's training set: --invert "
+                "(invert=True) turns, --as-is (invert=False) says nothing")
+    return pixels.reshape(len(pixels), n_in)
 
 
 def _bytes(array, name, say):
@@ -161,15 +208,29 @@ def _on_black(images, invert, name, say):
         say(f"{name}: inverted")
         return 255 - images
     if invert is None:
-        border = np.concatenate([images[:, [0, -1]].reshape(len(images), -1),
-                                 images[:, :, [0, -1]].reshape(len(images), -1)], axis=1)
-        bright = int((np.quantile(border, 0.25, axis=1) > BRIGHT).sum()) if border.size else 0
+        bright = int(bright_borders(images).sum())
         if bright:
             which = f"{bright} of {len(images)} images are" if len(images) > 1 else "it is"
             raise DataError(f"{name}: {which} dark on bright, and networks know bright strokes on "
                             "black: say --invert (invert=True) to turn them, or --as-is "
                             "(invert=False)")
     return images
+
+
+def bright_borders(images):
+    """Which of the images uint8 [N, H, W, 1] have a border that is mostly bright, bool [N]."""
+    return np.quantile(_border(images), 0.25, axis=1) > BRIGHT
+
+
+def dark_borders(images):
+    """Which have one that is mostly dark."""
+    return np.quantile(_border(images), 0.75, axis=1) < 255 - BRIGHT
+
+
+def _border(images):
+    count = len(images)
+    return np.concatenate([images[:, [0, -1]].reshape(count, -1),
+                           images[:, :, [0, -1]].reshape(count, -1)], axis=1)
 
 
 def _array(path):
@@ -184,33 +245,44 @@ def _array(path):
         raise DataError(f"{path}: {error}") from None
 
 
-def _picture(path, n_in, image, say):
-    """A picture as an array uint8, [H, W] or [H, W, 3] as the network has them."""
+def open_picture(path, say):
+    """A picture of Pillow's, upright, opaque and in mode RGB; ``say`` gets what was converted."""
     try:
         with Image.open(path) as picture:
             if max(picture.size) > MAX_SIDE:
                 raise DataError(f"{path}: more than {MAX_SIDE} pixels wide or high")
-            found = _flat(picture, path, say)
-            height, width, channels = image or _square(n_in) or (found.height, found.width, 1)
-            if channels not in (1, 3):
-                raise DataError(f"{path}: a picture has 1 or 3 channels, the network takes "
-                                f"{channels}: give an .npy")
-            colours = np.asarray(found)
-            if channels == 1 and (colours != colours[..., :1]).any():
-                say(f"{path}: made grey")
-            found = found.convert("L" if channels == 1 else "RGB")
+            return _flat(picture, path, say)
     except DataError:
         raise
     except Exception as error:  # a damaged file makes Pillow's readers raise anything
         raise DataError(f"{path}: not a picture ({error})") from None
+
+
+def _picture(path, n_in, image, say, any_size=False):
+    """A picture as an array uint8, [H, W] or [H, W, 3] as the network has them."""
+    found = open_picture(path, say)
+    height, width, channels = image or _square(n_in) or (found.height, found.width, 1)
+    if channels not in (1, 3):
+        raise DataError(f"{path}: a picture has 1 or 3 channels, the network takes {channels}: "
+                        "give an .npy")
+    colours = np.asarray(found)
+    if channels == 1 and (colours != colours[..., :1]).any():
+        say(f"{path}: made grey")
+    found = found.convert("L" if channels == 1 else "RGB")
     if found.size != (width, height):
-        if found.width != found.height or width != height:
+        if not any_size and (found.width != found.height or width != height):
             raise DataError(f"{path}: {found.width} x {found.height} pixels, the network takes "
                             f"{width} x {height}" + ", or square" * (width == height))
         say(f"{path}: resized from {found.width} x {found.height} to {width} x {height}")
-        found = found.resize((width, height), Image.Resampling.BOX if found.width > width else
-                             Image.Resampling.BILINEAR)
+        found = resized(found, (height, width))
     return np.asarray(found, dtype=np.uint8)
+
+
+def resized(picture, size):
+    """A picture of Pillow's with this height and width."""
+    smaller = picture.width > size[1]
+    return picture.resize((size[1], size[0]),
+                          Image.Resampling.BOX if smaller else Image.Resampling.BILINEAR)
 
 
 def _flat(picture, path, say):

@@ -25,7 +25,6 @@ from qsnn.model.qsnn import QSNN
 
 __all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "fast_products"]
 
-WARMUP = 200  # steps until the learning rate is reached
 CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
@@ -216,7 +215,7 @@ class Training:
             layer.norm.train(part < FREEZE_NORMS)
 
     def _set_lr(self, step, steps):
-        warmup = min(1.0, (step + 1) / WARMUP)
+        warmup = min(1.0, (step + 1) / max(1, self.recipe.warmup))
         lr = self.recipe.lr * warmup * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in self.optimizer.param_groups:
             if torch.is_tensor(group["lr"]):

@@ -14,6 +14,8 @@ is in them is compared with the network, and loaded where it differs. Examples:
 
   qsnn infer --sim build/mnist-256-256-b2 --dataset mnist --images 20
 
+  qsnn infer --sim build/mine rows.csv          of a network of your own data, see docs/your-data.md
+
   qsnn infer --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
   --dataset mnist        the weights of a retrained network
 """
@@ -35,10 +37,12 @@ from qsnn.hw.link.driver import BAUD, Accelerator, LinkError
 from qsnn.hw.link.ports import SPI, line_speed
 from qsnn.hw.link.protocol import encoded_bytes, memory_bytes
 from qsnn.hw.plan.folding import FoldingError
-from qsnn.model.data import DataError, load_images, quantize_pixels
+from qsnn.model.data import DATASETS, DataError, find, load_images, quantize_pixels
 from qsnn.model.description import DescriptionError
 from qsnn.model.golden import infer
+from qsnn.model.own import read_rows
 from qsnn.model.pictures import as_pixels, read_pictures
+from qsnn.model.tables import SUFFIXES
 from qsnn.scripts._app import App
 from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from qsnn.sim.report import Bar
@@ -54,7 +58,7 @@ class UsageError(Exception):
 @app.command(help=__doc__)
 def main(
     pictures: Annotated[list[Path] | None, typer.Argument(
-        help="png, jpg, ..., or .npy; bright on black")] = None,
+        help="png, jpg, ..., .npy, or .csv with a row each; bright on black")] = None,
     invert: Annotated[bool | None, typer.Option(
         "--invert/--as-is", help="pictures that are dark on bright: turn them, or do not")] = None,
     port: Annotated[str, typer.Option(help="of the board: /dev/ttyUSB1, or "
@@ -66,7 +70,8 @@ def main(
     model: Annotated[str, typer.Option(
         help="a .qsnn file of the same shape, in place of the build's network")] = "",
     baud: Annotated[int, typer.Option(min=1, help="speed of the port, bits/s")] = BAUD,
-    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10 or digits")] = "",
+    dataset: Annotated[str, typer.Option(help="mnist, fashion-mnist, cifar-10 or digits; or an "
+                                              "own one, of whose test part")] = "",
     images: Annotated[int, typer.Option(min=0, help="of the data set; 0: all")] = 20,
     data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
 ):
@@ -86,7 +91,8 @@ def main(
         description = load_alike(find_network(model), built) if model else built
         # what is wrong with them shall not be said after minutes of compiling
         asked = (pictures, dataset, images or None, invert, data_dir)
-        found = _samples(*asked, description.n_in, description.input_map) if description else None
+        found = _samples(*asked, description.n_in, description.input_map,
+                         description) if description else None
         with ExitStack() as stack:
             board = stack.enter_context(
                 _simulate(stack, sim, facts, built, link) if sim
@@ -109,7 +115,9 @@ def main(
         raise typer.Exit(2) from None
 
     width = max(map(len, names), default=0)
-    for name, label, row in zip(names, labels, scores, strict=True):
+    meaning = description and description.meaning
+    classes = meaning.classes if meaning else range(len(scores[0]))
+    for name, label, row in zip(names, (classes[label] for label in labels), scores, strict=True):
         print(f"{name:<{width}}  label {label}  scores {' '.join(map(str, row))}")
     print()
     if truth is not None:
@@ -151,16 +159,39 @@ def _prepare(board, facts, description):
               f"{size / (time.monotonic() - start):,.0f} bytes/s")
 
 
-def _samples(pictures, dataset, count, invert, data_dir, n_in, image):
+def _samples(files, dataset, count, invert, data_dir, n_in, image, description=None):
     """Names, pixels of 8 bits and labels, or None, of images in files or of a data set."""
-    if dataset:
+    meaning = description and description.meaning
+    if dataset and dataset not in DATASETS:
+        found = find(dataset, meaning=meaning)
+        if found.inputs != n_in:
+            raise DataError(f"{dataset} has {found.inputs} inputs, the network {n_in}")
+        pixels, truth = found.load("test")
+        pixels = pixels[:count]
+    elif dataset:
         pixels, truth = load_images(dataset, "test", data_dir)
         pixels = as_pixels(pixels[:count], n_in, image, invert=False, name=dataset)
+    if dataset:
         return [f"{dataset} {index}" for index in range(len(pixels))], pixels, truth[:count]
-    parts = [read_pictures(path, n_in, image, invert=invert) for path in pictures]
-    names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
-             for path, part in zip(pictures, parts, strict=True) for index in range(len(part))]
-    return names, np.concatenate(parts), None
+    names, parts, labels = [], [], []
+    for path in files:
+        if path.suffix in SUFFIXES:
+            values, truth = read_rows(path, n_in, meaning)
+            part = as_pixels(values if meaning else whole(values), n_in, image, invert=invert,
+                             name=str(path), meaning=meaning)
+        else:
+            part, truth = read_pictures(path, n_in, image, invert=invert, meaning=meaning), None
+        names += [path.name if len(part) == 1 else f"{path.name}[{index}]"
+                  for index in range(len(part))]
+        parts.append(part)
+        labels.append(truth)
+    known = all(truth is not None for truth in labels)
+    return names, np.concatenate(parts), np.concatenate(labels) if known else None
+
+
+def whole(values):
+    """Floats of a table that are whole numbers as integers."""
+    return values.astype(int) if (values == np.rint(values)).all() else values
 
 
 if __name__ == "__main__":

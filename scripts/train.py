@@ -12,6 +12,13 @@ Convolutions are named by --arch, whose words model/architecture.py explains:
 
   qsnn train --dataset mnist --arch c16k3-p2-c32k3-p2-fc64 --time-steps 2
 
+Data of your own, see docs/your-data.md, is a file or a folder; the way of the training then
+follows its size:
+
+  qsnn train --dataset mine.csv --label species
+
+  qsnn train --dataset pictures --image 32x32 --arch c16k3-p2-c32k3-p2-fc64
+
 Streams of spikes, see model/recordings.py, have layers that see earlier steps, and recurrent ones:
 
   qsnn train --dataset pendigits --arch fc128t4-fc64r --epochs 20
@@ -36,9 +43,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from qsnn.model.config import Recipe, TrainingError, config_for, default_folder
-from qsnn.model.data import DataError
+from qsnn.model.config import Recipe, TrainingError, config_for, default_folder, recipe_for
+from qsnn.model.data import DataError, find, follows_size
+from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts._app import App
+
+SHOWN = 20  # classes
 
 app = App()
 
@@ -47,7 +57,18 @@ app = App()
 def main(
     dataset: Annotated[str, typer.Option(
         help="mnist, fashion-mnist, cifar-10 or digits; as streams ecg, spoken-digits, pendigits "
-             "or n-mnist")] = "mnist",
+             "or n-mnist; or an own .npz, .csv or folder of pictures by class")] = "mnist",
+    label: Annotated[str, typer.Option(
+        help="of an own table: name or number of the column of labels")] = "",
+    image: Annotated[str, typer.Option(
+        help="of an own set: sides of images that come as rows, 28x28 or 32x32x3; pictures are "
+             "resized to them")] = "",
+    stream: Annotated[bool, typer.Option(
+        "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")] = False,
+    levels: Annotated[int, typer.Option(
+        help="of an own stream of numbers: spikes of a channel, by size")] = Reading.levels,
+    split: Annotated[int, typer.Option(
+        help="of an own set without a test part: seed of the fifth that is held out")] = 0,
     hidden: Annotated[str, typer.Option(
         help="widths of fully connected hidden layers, first to last; 256,256 if neither this nor "
              "--arch is there")] = "",
@@ -68,14 +89,18 @@ def main(
         help="weight half of WS-DR: balanced signs in each channel")] = True,
     rate_weight: Annotated[float, typer.Option(
         help="spike half of WS-DR: weight of (firing rate - 1/2)^2 in the loss; 0: off")] = 0.0,
-    epochs: Annotated[int, typer.Option(
-        help="times that every image is shown")] = Recipe.epochs,
-    batch_size: Annotated[int, typer.Option(help="images of a step")] = Recipe.batch_size,
+    epochs: Annotated[int | None, typer.Option(
+        help=f"times that every image is shown; {Recipe.epochs}, of small and own sets by their "
+             "size")] = None,
+    batch_size: Annotated[int | None, typer.Option(
+        help=f"images of a step; {Recipe.batch_size}, or by the size likewise")] = None,
     lr: Annotated[float, typer.Option(
         help="largest learning rate of Adam; it warms up, then falls to 0")] = Recipe.lr,
-    shift: Annotated[int, typer.Option(
+    warmup: Annotated[int | None, typer.Option(
+        help=f"steps until it is reached; {Recipe.warmup}, or by the size likewise")] = None,
+    shift: Annotated[int | None, typer.Option(
         help="images are moved by up to so many pixels each way, streams without maps by steps; "
-             "0: not")] = Recipe.shift,
+             f"0: not; {Recipe.shift}, of own rows and streams 0")] = None,
     warp: Annotated[float, typer.Option(
         help="images are scaled, sheared and turned by up to this fraction")] = Recipe.warp,
     flip: Annotated[bool, typer.Option(
@@ -131,16 +156,18 @@ def main(
             from qsnn.model.measure import finish as finished
             _end(finished(finish, data_dir), finish)
             return
-        config = config_for(dataset, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
+        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split))
+        print("\n".join(found.said), end="\n" * bool(found.said))
+        config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
                             signed=signed, standardize=standardize, rate_weight=rate_weight,
                             rectified=rectified)
-        recipe = Recipe(dataset=dataset, validation=validation, epochs=epochs,
-                        batch_size=batch_size, lr=lr, shift=shift, warp=warp, flip=flip,
-                        erase=erase, smoothing=smoothing, compiled=compiled, balance=balance,
-                        draws=draws, drop=drop, plain=plain,
-                        teacher=teacher and str(Path(teacher)),
-                        start=start and str(Path(start)), like=like and str(Path(like)), seed=seed)
+        recipe = recipe_for(
+            found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
+            warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,
+            compiled=compiled, balance=balance, draws=draws, drop=drop, plain=plain,
+            teacher=teacher and str(Path(teacher)), start=start and str(Path(start)),
+            like=like and str(Path(like)), seed=seed)
         out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 
@@ -152,8 +179,11 @@ def main(
             config = pinned(config, network_of(like), like)
         if device == "cuda" and not torch.cuda.is_available():
             raise ValueError("this PyTorch sees no GPU: leave out --device")
-        with _Report(epochs) as report:
-            result = run(config, recipe, out, data_dir, report, device, time_limit, measure)
+        if follows_size(dataset):
+            print(f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.warmup} steps "
+                  f"of warm-up, moved by {recipe.shift}: by the size of the set, where not given")
+        with _Report(recipe.epochs) as report:
+            result = run(config, recipe, out, data_dir, report, device, time_limit, measure, found)
             report.update(report.bar, completed=result["recipe"]["epochs"])
         _end(result, out)
     except (DataError, TrainingError, ValueError) as error:
@@ -207,7 +237,7 @@ def _print(result):
             rates = " ".join(f"{rate:.3f}" for rate in found["rates"])
             print(f"integers of {result['shape']}, {name}: {found['accuracy']:.2f} % "
                   f"({found['correct']} of {found['images']}), firing rates {rates}")
-            for of in found.get("sensitivity", {}):
+            for of in list(found.get("sensitivity", {}))[:SHOWN]:
                 print(f"  {of}: sensitivity {found['sensitivity'][of]:.2f} %, precision "
                       f"{found['precision'][of]:.2f} %")
     equality = result["equality"]

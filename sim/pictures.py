@@ -11,6 +11,8 @@ from qsnn.model.inference import infer  # noqa: E402
 
 __all__ = ["draw"]
 
+NAMED = 20  # classes that are written at an axis
+
 SHOWN = 1000
 
 
@@ -45,9 +47,16 @@ def _raster(description, samples, labels, result, index=0):
         ax.set_ylabel(f"{name}\n{fired.shape[1]} in all", fontsize=8)
         ax.set_yticks([])
     axes[-1, 0].set_xlabel("time step")
-    figure.suptitle(f"spikes of one recording of class {labels[index]}, found to be "
-                    f"{result.labels[index]}: black fires")
+    names = _names(description)
+    figure.suptitle(f"spikes of one recording of class {names[labels[index]]}, found to be "
+                    f"{names[result.labels[index]]}: black fires")
     return figure
+
+
+def _names(description):
+    """A text for each class."""
+    return description.meaning.classes if description.meaning else [
+        str(label) for label in range(description.classes)]
 
 
 def _grid(values):
@@ -87,7 +96,8 @@ def _spikes(description, pixels, labels, result, index=0):
     for ax in axes.flat:
         ax.set_axis_off()
     axes[0][0].imshow(_input(description, pixels[index]), cmap="gray_r")
-    axes[0][0].set_title(f"input: {labels[index]}")
+    names = _names(description)
+    axes[0][0].set_title(f"input: {names[labels[index]]}")
     if steps > 1:
         ax = axes[0][-1]
         ax.set_axis_on()
@@ -95,11 +105,12 @@ def _spikes(description, pixels, labels, result, index=0):
         best = result.labels[index]
         ax.barh(range(len(scores)), scores,
                 color=["C3" if k == best else "C7" for k in range(len(scores))])
-        ax.set_yticks(range(len(scores)) if len(scores) <= 12 else [])
+        shown = range(len(scores) if len(scores) <= 12 else 0)
+        ax.set_yticks(shown, [names[label] for label in shown])
         ax.invert_yaxis()
         ax.tick_params(labelsize=7)
         ax.set_xticks([])  # only their order decides
-        ax.set_title(f"scores: class {best}", fontsize=9)
+        ax.set_title(f"scores: class {names[best]}", fontsize=9)
     for row, spikes in enumerate(result.spikes, 1):
         for t in range(steps):
             ax, layer = axes[row][t], description.layers[row - 1]
@@ -125,13 +136,15 @@ def _confusion(description, labels, predicted):
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
-        if count and n <= 20:
+        if count and n <= NAMED:
             ax.text(column, row, count, ha="center", va="center", fontsize=8,
                     color="white" if share[row, column] > 0.5 else "black")
     ax.set_xlabel("class that the Verilog gave")
     ax.set_ylabel("true class")
-    ax.set_xticks(range(n))
-    ax.set_yticks(range(n))
+    shown, names = range(n) if n <= NAMED else range(0, n, -(-n // NAMED)), _names(description)
+    long = max(len(names[label]) for label in shown) > 2
+    ax.set_xticks(shown, [names[label] for label in shown], rotation=90 * long)
+    ax.set_yticks(shown, [names[label] for label in shown])
     ax.set_title(f"{(labels == predicted).mean():.2%} of {len(labels):,} samples")
     return figure
 

@@ -4,6 +4,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 __all__ = ["Bar", "table"]
 
+NAMED = 20  # classes that have a line each
+
 
 class Bar(Progress):
     """A bar over the samples of a simulation; it is called with the number that are done."""
@@ -24,6 +26,10 @@ def table(description, facts, labels, outcome):
     right = [] if labels is None else [
         ("accuracy, golden model", f"{(outcome.expected == labels).mean():.2%}"),
         ("accuracy, Verilog", f"{(outcome.labels == labels).mean():.2%}")]
+    if labels is not None and description.meaning and description.classes <= NAMED:
+        right += [(f"  {name}", f"{(outcome.labels[labels == label] == label).sum():,} of "
+                                f"{(labels == label).sum():,}")
+                  for label, name in enumerate(description.meaning.classes)]
     rows = [
         ("network", f"{description.shape}, "
                     + f"T = {description.time_steps}, " * bool(description.time_steps)
@@ -34,7 +40,7 @@ def table(description, facts, labels, outcome):
         *((f"  {name}", f"{count:,}") for name, count in outcome.mismatches.items()),
         *outcome.rows(facts),
     ]
-    lines = [f"{name:<26}{value}" for name, value in rows]
+    lines = [f"{name:<25} {value}" for name, value in rows]
     lines.append("equal: every label, score, spike and membrane" if outcome.ok
                  else "NOT EQUAL: the Verilog differs from the golden model")
     return "\n".join(lines)

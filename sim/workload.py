@@ -14,6 +14,8 @@ from qsnn.model.data import (
     DATASETS,
     IMAGES,
     DataError,
+    find,
+    input_values,
     load_beats,
     load_images,
     load_sounds,
@@ -79,6 +81,9 @@ def dataset_of(description, folder):
         training = json.loads(path.read_text())
         if training["sha256"] == description.hash:
             return training["recipe"]["dataset"]
+    if description.meaning:
+        raise DataError(f"{folder}: its network is of somebody's own data: say --dataset with the "
+                        f"file or folder, or --dataset {RANDOM}")
     name = folder.resolve().name
     named = [dataset for dataset in DATASETS if name == dataset or name.startswith(f"{dataset}-")]
     if named:
@@ -97,6 +102,8 @@ def of_dataset(description, dataset, count=None, *, encoder="", split="test", da
     """
     if dataset == RANDOM and not encoder:
         return chosen(description, RANDOM, count or RANDOM_COUNT)
+    if dataset not in DATASETS:
+        return _own(description, dataset, count, split, encoder)
     if not description.stream:
         images, labels = load_images(dataset, split, data_dir)
         pixels = as_pixels(images[:count], description.n_in, description.input_map, invert=False,
@@ -105,6 +112,25 @@ def of_dataset(description, dataset, count=None, *, encoder="", split="test", da
     samples, labels = load_steps(dataset, split, description.n_in, data_dir)
     raw = tuple(part[:count] for part in READ[encoder](split, data_dir)[:-1]) if encoder else None
     return Workload(samples[:count], labels[:count], raw)
+
+
+def _own(description, dataset, count, split, encoder):
+    """The first samples of somebody's own set, as the network takes them."""
+    if encoder:
+        raise DataError(f"{dataset}: the encoder in this Verilog has its own recordings: build "
+                        "without --encoder")
+    found = find(dataset, meaning=description.meaning)
+    has = found.stream, found.inputs
+    if has != (description.stream, description.n_in) or len(found.classes) > description.classes:
+        raise DataError(f"{dataset} has {found.inputs} inputs and {len(found.classes)} classes"
+                        + ", step by step" * found.stream + ", the network "
+                        f"{description.n_in} and {description.classes}"
+                        + ", step by step" * description.stream)
+    samples, labels = found.load(split)
+    samples = input_values(description, samples[:count])
+    if found.stream:
+        samples = samples.reshape(len(samples), -1, description.n_in)
+    return Workload(samples, labels[:count])
 
 
 def chosen(description, dataset, count, *, encoder="", seed=0, data_dir=None):

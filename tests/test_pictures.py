@@ -1,10 +1,13 @@
 """What is taken, turned or refused of a user's arrays and pictures."""
 
+from math import prod
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from qsnn.model.data import DataError
+from qsnn.model.meaning import Meaning
 from qsnn.model.pictures import as_pixels, read_pictures
 
 RNG = np.random.default_rng(0)
@@ -265,3 +268,56 @@ def test_any_damage_is_a_sentence(tmp_path, suffix):
             refused += 1
             assert "\n" not in str(error)
     assert refused
+
+
+SMALL = Meaning(classes=("a", "b"), shape=(4, 8, 1), low=(-1.0,), high=(3.0,), ground=True)
+
+
+def meant(images, meaning, **options):
+    said = []
+    return as_pixels(images, prod(meaning.shape), say=said.append, meaning=meaning, **options), said
+
+
+def test_pixels_of_a_network_of_an_own_set():
+    """Values are scaled as those of its training set were."""
+    values = np.linspace(-1, 3, 32).reshape(1, 4, 8)
+    pixels, said = meant(values, SMALL, invert=False)
+    assert pixels.tolist() == SMALL.samples(values[..., None]).tolist() and said == []
+    dark = SMALL.model_copy(update=dict(inverted=True))
+    assert (meant(2 - values, dark, invert=False)[0] == pixels).all()
+    assert (meant(2 - values, SMALL, invert=True)[0] == pixels).all()
+    row = Meaning(classes=("a", "b"), shape=(2,), low=(0.0, 10.0), high=(1.0, 20.0))
+    assert meant([[0.2, 20], [1, 10]], row)[0].tolist() == [[51, 255], [255, 0]]
+
+
+def test_what_is_unlike_an_own_set_is_said():
+    bright = np.full((2, 4, 8), 3.0)
+    bright[0, [0, -1]] = bright[0, :, [0, -1]] = -1
+    assert meant(bright, SMALL)[1] == [
+        "images: 1 of 2 images look inverted beside the network's training set: --invert "
+        "(invert=True) turns, --as-is (invert=False) says nothing"]
+    assert meant(bright[:1], SMALL)[1] == [] == meant(bright, SMALL, invert=False)[1]
+    assert meant(bright, SMALL.model_copy(update=dict(ground=False)))[1] == []
+    assert meant(bright * 100, SMALL, invert=False)[1] == [
+        "images: 100% of the values lie beyond those of the network's training set: are they "
+        "scaled as those were?"]
+    with pytest.raises(DataError, match="images: finite numbers are needed, as in the network's"):
+        meant(bright * np.nan, SMALL)
+    with pytest.raises(DataError, match="pixels must lie in 0 .. 255, .*, found -1 .. 3"):
+        meant(bright, Meaning(classes=("a", "b"), shape=(4, 8, 1)))
+
+
+def test_a_picture_for_an_own_set(tmp_path):
+    """Its 8 bits are pixels already; any size is resized."""
+    picture = np.arange(32, dtype=np.uint8).reshape(4, 8) * 3
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    found = read_pictures(tmp_path / "a.png", 32, meaning=SMALL)
+    assert found.tolist() == [picture.ravel().tolist()]
+    dark = SMALL.model_copy(update=dict(inverted=True, ground=False))
+    assert (read_pictures(tmp_path / "a.png", 32, meaning=dark) == 255 - found).all()
+    Image.fromarray(picture.repeat(2, 0).repeat(3, 1)).save(tmp_path / "b.png")
+    said = []
+    assert (read_pictures(tmp_path / "b.png", 32, meaning=SMALL, say=said.append) == found).all()
+    assert said == [f"{tmp_path / 'b.png'}: resized from 24 x 8 to 8 x 4"]
+    np.save(tmp_path / "a.npy", SMALL.low[0] + picture / 255 * 4)
+    assert (read_pictures(tmp_path / "a.npy", 32, meaning=SMALL) == found).all()

@@ -486,7 +486,8 @@ def test_experiment_with_maps(tmp_path):
     result = experiment.run(config, replace(SHORT, flip=True), tmp_path)
     assert result["command"] == (
         "qsnn train --dataset digits --arch c6k3w2-p2-r6-fc12 --bits 2 --epochs 4 "
-        "--seed 0 --time-steps 2 --validation 100 --batch-size 128 --last-bits 4 --flip")
+        "--seed 0 --time-steps 2 --validation 100 --batch-size 128 --warmup 200 --shift 1 "
+        "--last-bits 4 --flip")
     assert result["shape"] == "8x8x1-c6k3w2-p2-c6k3-c6k3+0-fc12-10"
     assert result["equality"]["equal"]
     assert fold(load_net(tmp_path / "network.safetensors")).hash == result["sha256"]
@@ -537,6 +538,7 @@ def test_interrupted_command(tmp_path):
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, preexec_fn=lambda: signal.signal(
                               signal.SIGINT, signal.default_int_handler)) as process:
+        assert process.stdout.readline().startswith("60 epochs, batches of 128, 60 steps of warm-")
         assert process.stdout.readline().startswith("epoch 1: loss ")
         assert process.stdout.readline().startswith("epoch 2: loss ")
         process.send_signal(signal.SIGINT)
@@ -550,15 +552,15 @@ def test_interrupted_command(tmp_path):
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (again.returncode, again.stderr) == (0, "")
     lines = again.stdout.splitlines()
-    assert lines[0].startswith(f"epoch {stopped + 1}: loss ")
+    assert lines[1].startswith(f"epoch {stopped + 1}: loss ")
     assert "torch and integers on 360 test images: 0 spikes, 0 membranes and 0 sums differ" in lines
 
-    experiment.run(DIGITS, replace(SHORT, epochs=60), tmp_path / "whole")
+    experiment.run(DIGITS, replace(SHORT, epochs=60, warmup=60), tmp_path / "whole")
     assert digests(tmp_path / "whole") == digests(tmp_path / "out")
     result = json.loads((tmp_path / "whole/result.json").read_text())
     assert result["command"] == (
         "qsnn train --dataset digits --hidden 16 --bits 2 --epochs 60 --seed 0 "
-        "--input-bits 4 --validation 100 --batch-size 128")
+        "--input-bits 4 --validation 100 --batch-size 128 --warmup 60 --shift 1")
     assert result["test"]["accuracy"] > 70
 
 

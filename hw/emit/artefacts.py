@@ -64,6 +64,7 @@ def _facts(description, network, top, encoder):
         "description_sha256": description.hash,
         "shape": description.shape,
         "time_steps": description.time_steps,
+        **({"classes": list(description.meaning.classes)} if description.meaning else {}),
         "ports": {
             "clk": {"width": 1, "direction": "input"},
             "rst": {"width": 1, "direction": "input", "active": "high, synchronous"},

@@ -60,6 +60,7 @@ class Facts(_Strict):
     description_sha256: Hash
     shape: Word
     time_steps: Annotated[int, Field(ge=0, le=64)]
+    classes: list[Word] | None = None
     ports: dict[Name, _Port]
     memories: list[Name]
     cycles_per_image: float | None = None

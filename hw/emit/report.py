@@ -2,6 +2,7 @@
 
 __all__ = ["report"]
 
+NAMED = 20  # classes that are listed
 CLOCK = 50e6  # Hz, for images or steps a second
 # heading, width and value of the columns of a layer, by its schedule
 SHARED = (("layer", 7, lambda index, layer: index),
@@ -33,7 +34,7 @@ def report(name, facts):
         f"{name}: {facts['shape']}, "
         + (f"{facts['time_steps']} time steps" if facts["time_steps"] else "a stream of steps")
         + f", top module {facts['top']}",
-        f"description {facts['description_sha256'][:16]}", "", *_pace(facts),
+        f"description {facts['description_sha256'][:16]}", *_classes(facts), "", *_pace(facts),
     ]
     for schedule, columns in COLUMNS.items():
         rows = [(index, layer) for index, layer in enumerate(facts["layers"])
@@ -41,6 +42,16 @@ def report(name, facts):
         if rows:
             lines += ["", TITLES[schedule], *_table(rows, columns)]
     return "\n".join(lines) + "\n"
+
+
+def _classes(facts):
+    """The names of the classes, if they have some."""
+    names = facts.get("classes", [])
+    if names == [str(label) for label in range(len(names))]:
+        return []  # numbers that say nothing new
+    shown = [f"{label} {name}" for label, name in enumerate(names[:NAMED])]
+    return [f"classes {', '.join(shown)}" + f" and {len(names) - NAMED} more" * (
+        len(names) > NAMED)] if names else []
 
 
 def _pace(facts):

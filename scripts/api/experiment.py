@@ -4,7 +4,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from qsnn.hw.emit.build import network_of
-from qsnn.model.config import NETWORK, Recipe, config_for, default_folder
+from qsnn.model.config import NETWORK, Recipe, config_for, default_folder, recipe_for
+from qsnn.model.data import find
+from qsnn.model.reading import Reading
 from qsnn.network import load
 
 __all__ = ["train"]
@@ -15,7 +17,8 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
           **options):
     """Train a network, turn it into integers, and return its :class:`qsnn.network.Network`.
 
-    dataset   one of :data:`qsnn.model.data.DATASETS`
+    dataset   one of :data:`qsnn.model.data.DATASETS`, or an own one: an ``.npz``, a ``.csv``, or a
+              folder of pictures by class, see :mod:`qsnn.model.reading`
     out       folder of the results; a training that is there is continued
     data_dir  the only folder of the data; None: those of :mod:`qsnn.model.data`
     device    cpu or cuda
@@ -24,14 +27,18 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
     report    gets a :class:`qsnn.model.training.Epoch` after each
     like      in options: a build folder or network whose circuit the new weights shall fit
     options   of the network, see :func:`qsnn.model.config.config_for`: hidden, arch, bits, ...;
-              and of the way, see :class:`qsnn.model.config.Recipe`: epochs, lr, seed, ...
+              of the way, see :func:`qsnn.model.config.recipe_for`: epochs, lr, seed, ...;
+              and of an own set, see :class:`qsnn.model.reading.Reading`: label, image, stream, ...
 
     Needs PyTorch. Raises ``ValueError``, :class:`qsnn.model.data.DataError` or
     :class:`qsnn.model.config.TrainingError`.
     """
-    names = {field.name for field in fields(Recipe)}
-    recipe = Recipe(dataset, **{name: options.pop(name) for name in names & options.keys()})
-    config = config_for(dataset, **options)
+    def taken(kind):
+        return {name: options.pop(name) for name in {field.name for field in fields(kind)}
+                & options.keys()}
+    found = find(dataset, data_dir, Reading(**taken(Reading)))
+    recipe = recipe_for(found, **taken(Recipe))
+    config = config_for(found, **options)
     if not config.has_integers:
         raise ValueError("a network for ablation, or a teacher, has no integers, so no hardware: "
                          "train it with qsnn.model.experiment.run, or qsnn train --rectified")
@@ -46,6 +53,6 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
     torch.set_num_threads(threads)
     if recipe.like:
         config = pinned(config, network_of(recipe.like), recipe.like)
-    out = Path(out or default_folder(dataset, config))
-    run(config, recipe, out, data_dir, report, device, time_limit)
+    out = Path(out or default_folder(found.name, config))
+    run(config, recipe, out, data_dir, report, device, time_limit, found=found)
     return load(out / NETWORK)

@@ -38,6 +38,12 @@ class Network:
         """Of the integers on the test set that it was trained for, in percent, or None."""
         return self.training.get("test", {}).get("accuracy")
 
+    @property
+    def classes(self):
+        """Names of the classes, in the order of the labels."""
+        meaning = self.description.meaning
+        return meaning.classes if meaning else tuple(map(str, range(self.description.classes)))
+
     def workload(self, images, *, invert=None):
         """The integers that the network takes, as a :class:`qsnn.sim.workload.Workload`.
 
@@ -50,14 +56,17 @@ class Network:
         if isinstance(images, Workload):
             return images
         if net.stream:
+            if net.meaning and net.meaning.levels:
+                images = net.meaning.samples(np.asarray(images)).reshape(len(images), -1, net.n_in)
             return Workload(streams.check_steps(net, images, len(images)))
         files = [images] if isinstance(images, str | Path) else images
         if isinstance(files, list | tuple) and files and all(
                 isinstance(file, str | Path) for file in files):
-            pixels = np.concatenate([read_pictures(file, net.n_in, net.input_map, invert=invert)
-                                     for file in files])
+            pixels = np.concatenate([
+                read_pictures(file, net.n_in, net.input_map, invert=invert, meaning=net.meaning)
+                for file in files])
         else:
-            pixels = as_pixels(images, net.n_in, net.input_map, invert=invert)
+            pixels = as_pixels(images, net.n_in, net.input_map, invert=invert, meaning=net.meaning)
         return Workload(quantize_pixels(pixels, net.input_bits))
 
     def predict(self, images, *, trace=False, invert=None):

@@ -1,0 +1,198 @@
+"""Somebody's own data: samples, labels, and what they mean.
+
+:mod:`qsnn.model.reading` has the files. Labels are numbers, with gaps or not, or names. Without a
+test part a fifth of each class is held out: samples are taken in the order of
+``SHA-256("<split> <index>")``, and so are those to train on, whatever their order in the file. How
+values become inputs is in :mod:`qsnn.model.meaning`, fitted on the training part.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from qsnn.model.arrays import DataError
+from qsnn.model.meaning import MAX_CLASSES, MAX_NAME, MAX_SCALES, Meaning, even_levels, scale_of
+from qsnn.model.pictures import bright_borders, dark_borders
+from qsnn.model.reading import MAX_STEPS, Reading, read_parts, sides
+from qsnn.model.tables import read_table
+
+__all__ = ["Own", "read_own", "read_rows"]
+
+MAX_INPUTS = 65536
+TEST = 5  # one of so many samples of a class
+MOST = 0.9  # of the images, whose border says what the ground is
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Own:
+    """values of ``train`` and ``test``, [N, *shape], labels int64 [N], what they mean, and what is
+    to be said of how they were taken."""
+
+    parts: dict
+    meaning: Meaning
+    said: list = field(default_factory=list)
+
+    def load(self, split):
+        """Samples and labels as :func:`qsnn.model.data.load` gives them."""
+        values, labels = self.parts[split]
+        return self.meaning.samples(values), labels
+
+
+def read_own(path, reading=None, meaning=None):
+    """The :class:`Own` of a file or folder. Raises :class:`qsnn.model.data.DataError`.
+
+    meaning: that of a network, which the set is then read for, in place of one fitted to it
+    """
+    reading = reading or Reading()
+    if meaning:
+        reading = Reading(meaning.label, meaning.image, meaning.stream, split=meaning.split)
+    path = Path(path)
+    parts, column, said = read_parts(path, reading)
+    names = {split: _texts(path, labels) for split, (_, labels) in parts.items()}
+    for split, (values, _) in parts.items():
+        _check(path, split, values, names[split])
+    classes = list(meaning.classes) if meaning else _classes(path, names["train"])
+    parts = {split: (values, _indices(path, split, names[split], classes))
+             for split, (values, _) in parts.items()}
+    parts = _split(path, parts, classes, reading.split, said)
+    if meaning is None:
+        meaning = _meaning(path, parts["train"][0], classes, column, reading)
+    shape = parts["train"][0].shape[1:]
+    if {values.shape[1:] for values, _ in parts.values()} != {meaning.shape}:
+        raise DataError(f"{path}: samples of {sides(shape)}, and of {sides(meaning.shape)} are "
+                        "needed, in both parts")
+    kind = {1: "rows of {} columns", 2: "streams of {} steps with {} channels",
+            3: "images of {} x {} x {}"}[len(shape)].format(*shape)
+    counts = ", ".join(f"{len(labels):,} for {'training' if split == 'train' else split}"
+                       for split, (_, labels) in parts.items())
+    said.insert(0, f"{path}: {kind}, {counts}, {len(classes)} classes: " + ", ".join(classes[:10])
+                + f" and {len(classes) - 10} more" * (len(classes) > 10))
+    if meaning.inverted:
+        said.append("dark on a bright ground: all are turned, here and wherever the network goes")
+    return Own(parts, meaning, [said[0], *(f"  {text}" for text in said[1:])])
+
+
+def read_rows(path, n_in, meaning=None):
+    """Values [N, n_in] of a table that a network is asked about, and labels [N], or None where the
+    table has none that the network knows. Raises :class:`qsnn.model.data.DataError`."""
+    table = read_table(path, meaning.label if meaning else "", columns=n_in)
+    if table.labels is None or meaning is None:
+        return table.values, None
+    return table.values, _indices(path, "it", _texts(path, table.labels), list(meaning.classes))
+
+
+def _texts(path, labels):
+    """Labels as names: whole numbers without a point, all else as it is written."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise DataError(f"{path}: labels of shape {list(array.shape)}: one number or name a sample "
+                        "is needed, of rows with a single 1 y.argmax(axis=1)")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DataError(f"{path}: labels with NaN or infinity: leave those samples out")
+    if array.dtype.kind == "c":
+        raise DataError(f"{path}: labels are {array.dtype}: give whole numbers or names")
+    texts = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+             for name in array.tolist()]
+    if all(WHOLE.fullmatch(text) and float(text).is_integer() for text in set(texts)):
+        return [str(int(float(text))) for text in texts]
+    for text in set(texts):
+        if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
+            raise DataError(f"{path}: a class named {text[:60]!r}: names have 1 to {MAX_NAME} "
+                            "printable characters")
+    return texts
+
+
+def _check(path, split, values, names):
+    """What no training should begin with."""
+    where = f"{path}: {split}"
+    if len(values) != len(names):
+        raise DataError(f"{where} has {len(values):,} samples and {len(names):,} labels: give one "
+                        "label a sample")
+    if not values.size:
+        raise DataError(f"{where} has no samples, {list(values.shape)}")
+    if values.dtype.kind == "f":
+        bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if bad.any():
+            raise DataError(f"{where}: NaN or infinity in {bad.sum():,} of {len(bad):,} samples, "
+                            f"first in sample {bad.argmax()}: fill them in, or leave those out")
+    inputs = prod(values.shape[1:] if values.ndim != 3 else values.shape[2:])
+    if inputs > MAX_INPUTS:
+        raise DataError(f"{where}: {inputs:,} inputs, a network has at most {MAX_INPUTS:,}: make "
+                        "the samples smaller" + ", pictures with --image 64x64" * path.is_dir())
+    if values.ndim == 3 and values.shape[1] > MAX_STEPS:
+        raise DataError(f"{where}: {values.shape[1]:,} steps, at most {MAX_STEPS:,}: cut the "
+                        "streams, or take every n-th step")
+
+
+def _classes(path, names):
+    """The classes in the order of their labels."""
+    found = set(names)
+    if len(found) == 1:
+        raise DataError(f"{path}: all samples to train on are of one class, {found.pop()}: there "
+                        "is nothing to tell apart")
+    if len(found) > MAX_CLASSES:
+        raise DataError(f"{path}: {len(found):,} classes, at most {MAX_CLASSES:,}: are these "
+                        "labels? Name their column with --label; a quantity is no class")
+    numbers = all(WHOLE.fullmatch(name) for name in found)
+    return sorted(found, key=int) if numbers else sorted(found)
+
+
+def _indices(path, split, names, classes):
+    index = {name: at for at, name in enumerate(classes)}
+    unknown = sorted(set(names) - index.keys())
+    if unknown:
+        raise DataError(f"{path}: {split} has the class {unknown[0]!r}, which no sample to train "
+                        f"on has: there are {', '.join(classes[:10])[:200]}"
+                        + " and more" * (len(classes) > 10))
+    return np.array([index[name] for name in names], np.int64)
+
+
+def _split(path, parts, classes, seed, said):
+    """The parts, that to train on in an order of its own, and one to test on."""
+    values, labels = parts["train"]
+    order = np.array(sorted(range(len(labels)), key=lambda index: hashlib.sha256(
+        f"{seed} {index}".encode()).digest()))
+    if "test" in parts:
+        return {"train": (values[order], labels[order]), "test": parts["test"]}
+    held = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        of = order[labels[order] == label]
+        if len(of) < 2:
+            raise DataError(f"{path}: one sample of class {classes[label]}, and a test part needs "
+                            "one too: give two of each class at least, or x_test and y_test")
+        held[of[:max(1, round(len(of) / TEST))]] = True
+    said.append(f"no test part: a fifth of each class is held out, {held.sum():,} samples, drawn "
+                f"with --split {seed}")
+    kept, tested = order[~held[order]], np.flatnonzero(held)
+    return {"train": (values[kept], labels[kept]), "test": (values[tested], labels[tested])}
+
+
+def _meaning(path, values, classes, column, reading):
+    """The facts of the training part."""
+    shape, kind = values.shape[1:], values.dtype.kind
+    facts = dict(classes=tuple(classes), shape=shape, label=column[:MAX_NAME], split=reading.split)
+    low, high = values.min(), values.max()
+    if low == high:
+        raise DataError(f"{path}: all values to train on are {low + 0.0:g}: there is nothing to "
+                        "learn")
+    bytes_ = kind in "iu" and 0 <= low and 128 <= high <= 255
+    spikes = len(shape) == 2 and bool(((values == 0) | (values == 1)).all())
+    if not spikes and not (len(shape) == 3 and bytes_):
+        own = len(shape) < 3 and shape[-1] <= MAX_SCALES
+        facts["low"], facts["high"] = scale_of(values, columns=own)
+        if facts["low"] == facts["high"]:
+            facts["low"], facts["high"] = (float(low),), (float(high),)
+    if len(shape) == 2 and not spikes:
+        facts["levels"] = even_levels(reading.levels)
+    meaning = Meaning(**facts)
+    if len(shape) == 3 and shape[2] == 1:
+        pixels = meaning.pixels(values)
+        inverted = bool(bright_borders(pixels).mean() > MOST)
+        ground = inverted or bool(dark_borders(pixels).mean() > MOST)
+        meaning = meaning.model_copy(update=dict(inverted=inverted, ground=ground))
+    return meaning
