@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES, Dataset, find
-from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, MAX_WEIGHTS, WEIGHT_BITS
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, MAX_TIME_STEPS, MAX_WEIGHTS, WEIGHT_BITS
 from qsnn.model.reading import Reading, is_own
 from qsnn.model.recordings import TASKS
 
@@ -61,7 +61,7 @@ class Config:
     hidden          neurons of each hidden layer, or its word, see :mod:`qsnn.model.architecture`
     classes         classes of the output layer
     input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
-    time_steps      T, 1 to 8; the same image is shown at every step. In a stream: the steps of
+    time_steps      T, 1 to 64; the same image is shown at every step. In a stream: the steps of
                     a sample, 1 to 4096
     membrane_bits   b, 2 to 8, or 0 for a float membrane (ablation only: it has no integers)
     signed          whether a membrane may be below its resting potential 0
@@ -103,7 +103,7 @@ class Config:
         object.__setattr__(self, "steps", tuple(self.steps))
         _check_fields(self, {
             "inputs": _within(1, 65536), "classes": _within(2, 1024), "input_bits": _within(1, 8),
-            "time_steps": _within(1, MAX_STEPS if self.stream else 8),
+            "time_steps": _within(1, MAX_STEPS if self.stream else MAX_TIME_STEPS),
             "membrane_bits": (lambda bits: bits in (0, *range(2, 9)), "2 to 8, or 0 for floats"),
             "rate_weight": _within(0, MAX_RATE_WEIGHT),
             "last_bits": (lambda bits: bits in WEIGHT_BITS, "1, 2, 4 or 8")})

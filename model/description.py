@@ -26,6 +26,7 @@ from qsnn.model.layers import (
     MAX_SHIFT,
     MAX_SIDE,
     MAX_TAPS,
+    MAX_TIME_STEPS,
     MAX_WEIGHTS,
     Convolution,
     DescriptionError,
@@ -62,7 +63,7 @@ class Description:
     :class:`~qsnn.model.layers.Readout`.
 
     The first layer's ``input_bits`` is the width of a pixel; an image is ``layers[0].n_in``
-    pixels, shown at all ``time_steps`` (1 .. 8) steps. A convolution takes a map, the image or
+    pixels, shown at all ``time_steps`` (1 .. 64) steps. A convolution takes a map, the image or
     what a convolution gives, and any other layer takes it as a row, see :mod:`qsnn.model.layers`.
 
     ``time_steps`` 0 is a stream: each step has inputs of its own, spikes, and there is no last
@@ -77,7 +78,7 @@ class Description:
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
-        check_choice("time_steps", self.time_steps, range(9))
+        check_choice("time_steps", self.time_steps, range(MAX_TIME_STEPS + 1))
         check(2 <= len(self.layers) <= MAX_LAYERS, "a network has a readout and 1 to "
               f"{MAX_LAYERS - 1} hidden layers, not {len(self.layers)} layers")
         for index, layer in enumerate(self.layers):
@@ -90,6 +91,9 @@ class Description:
                 self._check_skip(index, b)
         for index, layer in enumerate(self.layers):
             (_check_stream if self.stream else _check_image)(index, layer)
+        window = Readout.window_of(self.time_steps)
+        check(self.stream or self.readout.window == window, f"an image of {self.time_steps} time "
+              f"steps has a readout with window {window}, not {self.readout.window}")
         check(self.layers[-1].n_out >= MIN_CLASSES, f"a readout has at least {MIN_CLASSES} classes:"
               " of one, nothing would be chosen; for yes or no give two")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
@@ -211,7 +215,6 @@ def _check_stream(index, layer):
 def _check_image(index, layer):
     check(getattr(layer, "taps", 1) == 1 and recurrent(layer) is None,
           f"layer {index} sees earlier steps: only a stream, with time_steps 0, has those")
-    check(getattr(layer, "window", 8) == 8, f"layer {index}: only a stream has a window")
 
 
 def _check_neighbours(index, a, b):

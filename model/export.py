@@ -99,7 +99,7 @@ def _fold_readout(net, input_bits):
     bias = net.bias.double() * net.config.time_steps / scale * 2.0 ** READOUT_FRAC
     bits = net.output.bits
     # a sample of a stream may be as long again, and its sums still fit
-    window = max(8, 2 * net.config.time_steps) if net.config.stream else 8
+    window = Readout.window_of((1 + net.config.stream) * net.config.time_steps)
     limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits, window)
     return Readout(weights=_integers(net.output.integer_weight()), input_bits=input_bits,
                    window=window,

@@ -22,6 +22,7 @@ MAX_SHIFT = 24
 MAX_FRAC = 8
 MAX_TAPS = 256
 MAX_WINDOW = 1 << 16  # steps
+MAX_TIME_STEPS = 64  # of an image
 WEIGHT_BITS = (1, 2, 4, 8)
 POOLS = ("none", "max", "sum")
 
@@ -391,8 +392,8 @@ class Readout(_Row, _Layer):
     bias         [classes], in units of 2**-frac synapses; at most the sums of ``window`` steps
     frac         fraction bits of the scores, 0 .. 8
     input_bits, weight_bits  as in :class:`qsnn.model.layers.Spiking`
-    window       steps whose sums always fit: 8 of an image; of a stream, where sums saturate
-                 beyond what so many steps can give, 8 .. 65536
+    window       steps whose sums always fit, see :meth:`window_of`; of a stream, where sums
+                 saturate beyond what so many steps can give, 8 .. 65536
     """
 
     weights: np.ndarray
@@ -413,6 +414,11 @@ class Readout(_Row, _Layer):
                                 self.window)
         bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
+
+    @staticmethod
+    def window_of(time_steps):
+        """The window of an image: 8 steps, or its time steps where they are more."""
+        return max(8, time_steps)
 
     @staticmethod
     def bias_limit(n_in, frac, input_bits=1, weight_bits=1, window=8):

@@ -79,7 +79,7 @@ def main(
              "resnet-19")] = "",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
     time_steps: Annotated[int | None, typer.Option(
-        min=1, max=8, help="T: how often an image is shown; 4 if not given")] = None,
+        min=1, max=64, help="T: how often an image is shown; 4 if not given")] = None,
     input_bits: Annotated[int | None, typer.Option(
         min=1, max=8,
         help="leading bits of a pixel that the network sees; 8 if not given")] = None,

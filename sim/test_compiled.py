@@ -106,6 +106,17 @@ def test_one_bit(small):
     assert {name for name, count in outcome.mismatches.items() if count} - {"labels"} == {"scores"}
 
 
+def test_many_time_steps(tmp_path):
+    rng = np.random.default_rng(64)
+    description = random_maps(rng, words="c3k3-p2-fc4", image=(6, 5, 1), time_steps=64)
+    facts, description = open_build(
+        build(description, choose_folding(description, cycles=3000), "steps", tmp_path))
+    outcome = simulate(tmp_path / "steps", facts, description,
+                       random_pixels(rng, description, 50))
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles_per_image == facts["cycles_per_image"]
+
+
 def test_new_weights_need_no_new_verilog(small, tmp_path):
     """Another network of the same shape: only its memory images are copied over."""
     folder, facts, description, pixels = small

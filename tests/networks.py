@@ -25,7 +25,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
     """Draw a valid :class:`~qsnn.model.description.Description` from a ``numpy.random.Generator``.
 
     widths         (inputs, hidden, ..., classes); drawn with 1 to 3 small hidden layers
-    time_steps     1 .. 8
+    time_steps     1 .. 64; drawn up to 8, and up to 32 in one of nine
     membrane_bits  2 .. 8, of every layer; drawn for each layer
     input_bits     1 .. 8, bits of a pixel
     signed         of every layer; drawn for each layer
@@ -39,7 +39,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
         hidden = rng.integers(1, 17, size=rng.integers(1, 4))
         widths = (rng.integers(1, 25), *hidden, rng.integers(2, 9))
     widths = [int(n) for n in widths]
-    time_steps = int(rng.integers(1, 9)) if time_steps is None else time_steps
+    time_steps = random_steps(rng, 8) if time_steps is None else time_steps
     input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
     pixels = _pixels(rng, PROBES, widths[0], input_bits)
 
@@ -52,7 +52,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
             signed=bool(rng.integers(2)) if signed is None else signed)
         layers.append(layer)
         input_bits = 1
-    layers.append(_readout(rng, widths[-2], widths[-1]))
+    layers.append(_readout(rng, time_steps, widths[-2], widths[-1]))
     return Description(time_steps=time_steps, layers=layers)
 
 
@@ -89,7 +89,7 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
         image, _, architecture = random_words(rng)
     else:
         architecture = layers_of(words, image)
-    time_steps = int(rng.integers(1, 5)) if time_steps is None else time_steps
+    time_steps = random_steps(rng, 4) if time_steps is None else time_steps
     input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
     pixels = _pixels(rng, PROBES, int(np.prod(image)), input_bits)
     layers, outputs, x = [], [], np.repeat(pixels[None], time_steps, axis=0)
@@ -116,7 +116,8 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
         outputs.append(x)
         input_bits = layer.output_bits
     bits = 1 if classes else int(rng.choice([1, 1, 1, 2, 8]))
-    layers.append(_readout(rng, x.shape[2], classes or int(rng.integers(2, 9)), input_bits, bits))
+    layers.append(_readout(rng, time_steps, x.shape[2], classes or int(rng.integers(2, 9)),
+                           input_bits, bits))
     return Description(time_steps=time_steps, layers=layers)
 
 
@@ -155,12 +156,12 @@ def random_small(rng, most=800):
             return description, foldings
 
 
-def random_small_maps(rng, latency):
-    """A network with convolutions and its foldings that need no more cycles for an image."""
+def random_small_maps(rng, latency, most=500):
+    """The same with convolutions, that need no more cycles for an image."""
     while True:
         description = random_maps(rng)
         foldings = random_foldings(rng, description)
-        if plan(description, foldings).latency <= latency:
+        if area(description, foldings) <= most and plan(description, foldings).latency <= latency:
             return description, foldings
 
 
@@ -176,6 +177,12 @@ def stage_of(layer, padding=0, simd=1, steps=1):
 def random_pixels(rng, description, count):
     """Images for a network, dark and bright ones, noisy ones and black and white ones."""
     return _pixels(rng, count, description.n_in, description.input_bits)
+
+
+def random_steps(rng, usual):
+    """Time steps of an image, up to the usual number or, now and then, many more."""
+    steps = int(rng.integers(1, usual + 2))
+    return steps if steps <= usual else int(rng.integers(9, 33))
 
 
 def _pixels(rng, count, n_in, bits):
@@ -244,13 +251,15 @@ def _some(rng, values, ends):
     return np.where(rng.random(values.shape) < 1 / 8, rng.choice(ends, size=values.shape), values)
 
 
-def _readout(rng, n_in, classes, input_bits=1, weight_bits=1):
-    frac = int(rng.integers(0, 9))
+def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1):
+    frac, window = int(rng.integers(0, 9)), Readout.window_of(time_steps)
     limit = n_in << frac  # a bias of the size of a score
     weights = _weights(rng, (classes, n_in), weight_bits)
     bias = rng.integers(-limit, limit + 1, size=classes)
+    most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window)
+    bias = _some(rng, bias, (-most, most))
     if rng.integers(2):  # twins, whose scores tie
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]
     return Readout(weights=weights, frac=frac, bias=bias, input_bits=input_bits,
-                   weight_bits=weight_bits)
+                   weight_bits=weight_bits, window=window)

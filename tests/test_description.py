@@ -282,10 +282,11 @@ def square(**changes):
 
 
 @pytest.mark.parametrize("changes, sentence", [
-    (dict(time_steps=-1), "time_steps must be 0 .. 8, not -1"),
-    (dict(time_steps=9), "time_steps must be 0 .. 8, not 9"),
-    (dict(time_steps=True), "time_steps must be 0 .. 8, not True"),
-    (dict(time_steps=4.0), "time_steps must be 0 .. 8, not 4.0"),
+    (dict(time_steps=-1), "time_steps must be 0 .. 64, not -1"),
+    (dict(time_steps=65), "time_steps must be 0 .. 64, not 65"),
+    (dict(time_steps=True), "time_steps must be 0 .. 64, not True"),
+    (dict(time_steps=4.0), "time_steps must be 0 .. 64, not 4.0"),
+    (dict(time_steps=9), "an image of 9 time steps has a readout with window 9, not 8"),
     (dict(layers=()), "a network has a readout and 1 to 63 hidden layers, not 0 layers"),
     (dict(layers=[readout()]), "a network has a readout and 1 to 63 hidden layers, not 1 layers"),
     (dict(layers=[square()] * 64 + [readout()]),
@@ -353,8 +354,8 @@ def header_refusal(tmp_path, edit, edit_file=lambda header: None):
     ("version", "1", "bad header: version: Input should be a valid integer"),
     ("version", True, "bad header: version: Input should be a valid integer"),
     ("version", 10 ** 4299, "format version 1000"),
-    ("time_steps", 9, "time_steps must be 0 .. 8, not 9"),
-    ("time_steps", 10 ** 4000, "time_steps must be 0 .. 8, not 1000"),
+    ("time_steps", 65, "time_steps must be 0 .. 64, not 65"),
+    ("time_steps", 10 ** 4000, "time_steps must be 0 .. 64, not 1000"),
     ("time_steps", 4.0, "bad header: time_steps: Input should be a valid integer"),
     ("layers", [], "bad header: layers: "),
     ("layers", {}, "bad header: layers: "),

@@ -7,7 +7,7 @@ from qsnn.model.architecture import layers_of
 from qsnn.model.description import DescriptionError, Readout
 from qsnn.model.export import READOUT_FRAC, fold
 from qsnn.model.qsnn import MIN_GAIN, QSNN, Config
-from tests.networks import random_words
+from tests.networks import random_steps, random_words
 
 
 def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
@@ -21,7 +21,7 @@ def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
     config = Config(**dict(
         inputs=int(rng.integers(2, 40)), classes=int(rng.integers(2, 11)),
         hidden=rng.integers(2, 24, size=rng.integers(1, 4)).tolist(),
-        input_bits=int(rng.integers(1, 9)), time_steps=int(rng.integers(1, 9)),
+        input_bits=int(rng.integers(1, 9)), time_steps=random_steps(rng, 8),
         membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
         standardize=bool(rng.integers(2))) | config)
 

@@ -41,7 +41,8 @@ def test_fields(field):
 
     def make(value):
         if field == "time_steps":
-            return replace(net, time_steps=value)
+            window = layers.Readout.window_of(value)
+            return replace(net, time_steps=value, layers=[hidden, replace(last, window=window)])
         return replace(net, layers=[replace(hidden, threshold=zeros, bias=zeros, **{field: value}),
                                     last])
     make(low), make(high)

@@ -213,7 +213,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
 
 @pytest.mark.parametrize("values, sentence", [
     (dict(input_bits=9), "^input_bits must be 1 to 8, not 9$"),
-    (dict(time_steps=0), "^time_steps must be 1 to 8, not 0$"),
+    (dict(time_steps=0), "^time_steps must be 1 to 64, not 0$"),
     (dict(membrane_bits=1), "^membrane_bits must be 2 to 8, or 0 for floats, not 1$"),
     (dict(classes=1), "^classes must be 2 to 1024, not 1$"),
     (dict(inputs=0), "^inputs must be 1 to 65536, not 0$"),

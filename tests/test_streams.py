@@ -237,7 +237,7 @@ READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
     (lambda: Description(time_steps=4, layers=(layer(taps=2), Readout(**READOUT))),
      "layer 0 sees earlier steps"),
     (lambda: Description(time_steps=4, layers=(layer(), Readout(window=9, **READOUT))),
-     "only a stream has a window"),
+     "an image of 4 time steps has a readout with window 8, not 9"),
     (lambda: Description(time_steps=0, layers=(layer(input_bits=2), Readout(**READOUT))),
      "layer 0: inputs have 1 bit in a stream"),
     (lambda: Description(time_steps=0, layers=(

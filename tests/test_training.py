@@ -234,7 +234,7 @@ def damaged_checkpoints():
     yield "no recipe", lambda path: with_header(path, '{"config": {}}')
     yield "wrong field", lambda path: with_header(path, json.dumps(header | {"recipe": {"x": 1}}))
     yield "wrong value", lambda path: with_header(path, json.dumps(
-        header | {"config": CONFIG.asdict() | {"time_steps": 9}}))
+        header | {"config": CONFIG.asdict() | {"time_steps": 65}}))
     yield "no moments", lambda path: with_header(path, json.dumps(header))
     yield "wrong shape", lambda path: trained()[0].save(path) or path.write_bytes(
             path.read_bytes().replace(b'"classes\\": 3', b'"classes\\": 4'))

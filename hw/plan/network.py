@@ -174,7 +174,8 @@ def _check_serial(description, foldings, parallel):
 def _beginning(description, foldings, parallel):
     """The parallel layers, with something small in the place of the others."""
     n_in = description.layers[parallel - 1].n_out
-    ending = Readout(weights=np.ones((2, n_in), np.int8), bias=np.zeros(2, int), frac=0)
+    ending = Readout(weights=np.ones((2, n_in), np.int8), bias=np.zeros(2, int), frac=0,
+                     window=Readout.window_of(description.time_steps))
     beginning = Description(time_steps=description.time_steps,
                             layers=(*description.layers[:parallel], ending))
     return plan(beginning, [*foldings[:parallel], Folding(1, foldings[parallel].simd)])

@@ -105,7 +105,7 @@ class ScoreParameters:
     def of(cls, layer, stage):
         return cls(sum_max=stage.sum_max * stage.steps, time_steps=stage.steps, frac=layer.frac,
                    bias_limit=layer.bias_limit(layer.n_in, layer.frac, layer.input_bits,
-                                               layer.weight_bits))
+                                               layer.weight_bits, layer.window))
 
     @property
     def score_shape(self):
