@@ -71,6 +71,7 @@ clean:
 	$(PIP) -e '.[train,docs]'
 	@touch $@ .venv/setup
 
-.venv/setup-test: pyproject.toml requirements.lock | .venv/bin/python
+.venv/setup-test: pyproject.toml requirements.lock tests/frameworks.txt | .venv/bin/python
 	$(PIP) -e '.[train,boards,nir,test,docs]'
+	$(PIP) --no-deps -r tests/frameworks.txt
 	@touch $@ .venv/setup .venv/setup-boards .venv/setup-docs

@@ -3,14 +3,16 @@
 A graph is what a file or a model of a framework says, with nothing rounded: neurons that leak,
 fire and reset as that framework has them. Its interpreter gives the framework's spikes.
 
-graph     nodes in a line, as plain dataclasses, and their float interpreter
-nir       files of the Neuromorphic Intermediate Representation, as graphs
-hdf5      such files taken apart with h5py, in a process of its own
+graph       nodes in a line, as plain dataclasses, and their float interpreter
+torch_net   models of PyTorch, as graphs
+frameworks  neurons of snnTorch, SpikingJelly, Norse and Sinabs
+nir         files of the Neuromorphic Intermediate Representation, as graphs
+hdf5        such files taken apart with h5py, in a process of its own
 """
 
 from importlib import import_module
 
-_HOMES = {"Graph": "graph", "GraphError": "graph", "read": "nir"}
+_HOMES = {"Graph": "graph", "GraphError": "graph", "from_torch": "torch_net", "read": "nir"}
 __all__ = list(_HOMES)
 
 

@@ -19,7 +19,7 @@ samples of a stream are spikes [N, T, n]. Every name below is imported when it i
 from importlib import import_module
 
 _HOMES = {"Accelerator": "accelerator", "compile": "accelerator", "Network": "network",
-          "load": "network", "train": "experiment"}
+          "from_torch": "model.graphs", "load": "network", "train": "experiment"}
 __all__ = list(_HOMES)
 
 
