@@ -14,6 +14,7 @@ import torch
 from qsnn.model import data
 from qsnn.model.config import NET, NETWORK, RESULT, TrainingError
 from qsnn.model.files import alone, write_whole
+from qsnn.model.log import Log
 from qsnn.model.training import CHECKPOINT, Training
 from qsnn.model.weights import save_net
 
@@ -26,7 +27,7 @@ QUICK = 0.5  # seconds; a checkpoint that takes less is written after each epoch
 
 
 def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="cpu",
-        limit=None, measured=True, found=None):
+        limit=None, measured=True, found=None, tensorboard=False):
     """Train into the folder ``out``, continuing what is there, and return the result.
 
     report    gets every :class:`~qsnn.model.training.Epoch`
@@ -34,6 +35,7 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     measured  whether the integers are measured. If not, the test images are not read, and
               :func:`qsnn.model.measure.finish` measures, on this machine or on another one
     found     what :func:`qsnn.model.data.find` gave for the data set of the recipe, if it is known
+    tensorboard  whether it gets a log, beside :mod:`qsnn.model.log`
 
     The test images are used once, at the end. Raises :class:`~qsnn.model.data.DataError` and
     :class:`~qsnn.model.training.TrainingError`.
@@ -54,16 +56,22 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         out.mkdir(parents=True, exist_ok=True)
         with alone(out, TrainingError(f"another training writes into {out}: wait for it, or choose "
                                       "another --out")):
-            return _run(config, recipe, out, device, found, images, labels, test, report, limit)
+            training = Training.start(config, recipe, out / CHECKPOINT, device)
+            log = Log(out, training.done, tensorboard)
+
+            def seen(epoch):
+                log(epoch)
+                report(epoch)
+            return _run(training, out, found, images, labels, test, seen, limit)
     except json.JSONDecodeError:
         raise TrainingError(f"{out / RESULT} is damaged: delete it") from None
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
 
 
-def _run(config, recipe, out, device, found, images, labels, test, report, limit):
+def _run(training, out, found, images, labels, test, report, limit):
     """What :func:`run` does once nothing is to be refused; ``test`` is None: not measured."""
-    training = Training.start(config, recipe, out / CHECKPOINT, device)
+    config, recipe, device = training.config, training.recipe, training.device
     before = _commands_before(recipe)
     if test is None and training.done == training.total and (out / RESULT).exists():
         return json.loads((out / RESULT).read_text())  # what is known stays known

@@ -16,6 +16,7 @@ from qsnn.model.equality import compare
 from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
+from qsnn.model.log import draw_curve
 from qsnn.model.weights import load_net
 
 __all__ = ["by_class", "finish", "measure", "work"]
@@ -59,12 +60,14 @@ def finish(out, data_dir=None):
 
 def measure(net, sets, out, dataset):
     """Fold a trained network, write it to ``out``, and measure its integers on images and labels.
+    The curve of its training is drawn there too.
 
     net      on the CPU, in ``eval()`` and ``float64``. A network for ablation alone has no
              integers: torch is measured instead
     dataset  a :class:`qsnn.model.data.Dataset`. What it means goes into the description; streams
              and own sets are measured by class too
     """
+    draw_curve(Path(out), f"{dataset.name}: {'-'.join(map(str, net.config.hidden))}")
     if not net.config.has_integers:
         return {name: _accuracy(_float_labels(net, images), labels)
                 for name, (images, labels) in sets.items() if len(labels)}

@@ -4,8 +4,9 @@
 Without options it trains 784-256-256-10 with membranes of 2 bits on MNIST: minutes on one core.
 
 Writes into --out: network.qsnn, the integers, all that the hardware is built from; result.json,
-the accuracy of these integers; network.safetensors, the quantized torch network; and
-checkpoint.safetensors. Ctrl-C stops; the same command continues after the last whole epoch.
+the accuracy of these integers; log.csv and curve.png, its epochs; network.safetensors, the
+quantized torch network; and checkpoint.safetensors. Ctrl-C stops; the same command continues after
+the last whole epoch.
 Everything runs on one thread: the same command gives the same bits.
 
 Convolutions are named by --arch, whose words model/architecture.py explains:
@@ -138,6 +139,8 @@ def main(
         help="seconds; there are as many epochs as fit, and the schedules end with them")] = None,
     measure: Annotated[bool, typer.Option(
         help="measure the integers at the end; without, do so later with --finish")] = True,
+    tensorboard: Annotated[bool, typer.Option(
+        "--tensorboard", help="a log for TensorBoard too; log.csv is there anyway")] = False,
     finish: Annotated[Path | None, typer.Option(
         help="only measure what --no-measure left in this folder")] = None,
     like: Annotated[str, typer.Option(
@@ -183,7 +186,8 @@ def main(
             print(f"{recipe.epochs} epochs, batches of {recipe.batch_size}, {recipe.warmup} steps "
                   f"of warm-up, moved by {recipe.shift}: by the size of the set, where not given")
         with _Report(recipe.epochs) as report:
-            result = run(config, recipe, out, data_dir, report, device, time_limit, measure, found)
+            result = run(config, recipe, out, data_dir, report, device, time_limit, measure, found,
+                         tensorboard)
             report.update(report.bar, completed=result["recipe"]["epochs"])
         _end(result, out)
     except (DataError, TrainingError, ValueError) as error:
