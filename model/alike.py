@@ -15,7 +15,7 @@ def circuit(description):
     values = {"shape": description.shape, "time_steps": description.time_steps}
     for index, layer in enumerate(description.layers):
         for name in ("input_bits", "weight_bits", "membrane_bits", "signed", "shift", "frac",
-                     "window"):
+                     "leak", "reset", "window"):
             if hasattr(layer, name):
                 values[f"{name} of layer {index}"] = getattr(layer, name)
         if layer.skip:
@@ -39,5 +39,5 @@ def steps_of(description):
 
     None for a layer whose units are finer than training makes them.
     """
-    return tuple(None if layer.frac and layer.shift > 1 else layer.shift - layer.frac
+    return tuple(None if layer.frac and layer.shift > layer.leak[1] else layer.shift - layer.frac
                  for layer in description.hidden)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
 from qsnn.model.data import IMAGES, Dataset, find
-from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, MAX_TIME_STEPS, MAX_WEIGHTS, WEIGHT_BITS
+from qsnn.model.layers import (
+    MAX_FRAC,
+    MAX_SHIFT,
+    MAX_TIME_STEPS,
+    MAX_WEIGHTS,
+    RESETS,
+    WEIGHT_BITS,
+)
+from qsnn.model.leak import leak_of
 from qsnn.model.reading import Reading, is_own
 from qsnn.model.recordings import TASKS
 
@@ -76,6 +84,9 @@ class Config:
                     integers); one time step
     steps           membrane step of each hidden layer, the power of two of so many synapses, that
                     is not to move, see :mod:`qsnn.model.alike`; empty: training chooses
+    leak            what stays of a membrane from one time step to the next: 1 (no leak), 1/2, 3/4,
+                    15/16, ..; of all hidden layers, or of each, with commas
+    reset           of a neuron that fires: to zero, or by what its threshold is, subtract
     """
 
     inputs: int = 784
@@ -93,6 +104,8 @@ class Config:
     stream: bool = False
     rectified: bool = False
     steps: tuple = ()
+    leak: str = "1/2"
+    reset: str = "zero"
 
     def __post_init__(self):
         for name in ("hidden", "image", "steps"):
@@ -124,10 +137,17 @@ class Config:
         if self.rectified and (self.stream or self.time_steps > 1):
             raise ValueError("a rectified network sees images, and each once: time_steps must be "
                              f"1, not {self.time_steps}")
+        if self.reset not in RESETS:
+            raise ValueError(f"reset must be zero or subtract, not {self.reset!r}")
+        if len(self.leaks) != len(self.layers):
+            raise ValueError(f"leak must be one for all hidden layers or one for each of the "
+                             f"{len(self.layers)}, not {self.leak!r}")
         if self.steps and not (self.has_integers and len(self.steps) == len(self.layers) and all(
-                type(step) is int and 1 - MAX_FRAC <= step <= MAX_SHIFT for step in self.steps)):
-            raise ValueError(f"steps must be a number of {1 - MAX_FRAC} to {MAX_SHIFT} for each "
-                              f"hidden layer of a network with integers, not {self.steps!r}")
+                type(step) is int and leak[1] - MAX_FRAC <= step <= MAX_SHIFT
+                for step, leak in zip(self.steps, self.leaks, strict=True))):
+            low = max(k for _, k in self.leaks) - MAX_FRAC
+            raise ValueError(f"steps must be a number of {low} to {MAX_SHIFT} for each hidden "
+                             f"layer of a network with integers, not {self.steps!r}")
 
     def _check_stream(self, layers):
         for index, layer in enumerate(layers):
@@ -154,6 +174,12 @@ class Config:
         """The :class:`qsnn.model.architecture.Layer` of each hidden layer."""
         layers = layers_of(self.hidden, self.image or (self.inputs,))
         return [replace(layer, weight_bits=0) for layer in layers] if self.rectified else layers
+
+    @property
+    def leaks(self):
+        """(m, k) of each hidden layer, see :mod:`qsnn.model.leak`."""
+        leaks = tuple(leak_of(text) for text in self.leak.split(","))
+        return leaks * len(self.layers) if len(leaks) == 1 else leaks
 
     def asdict(self):
         return asdict(self)

@@ -186,8 +186,8 @@ class Description:
         for index, layer in enumerate(self.layers):
             tensors[f"{index}.weights"] = _packed(layer.weights, layer.weight_bits)
             tensors[f"{index}.bias"] = layer.bias
-            if layer.kind != "readout":
-                tensors[f"{index}.threshold"] = layer.threshold
+            for name in parameter_names(layer)[1:]:
+                tensors[f"{index}.{name}"] = getattr(layer, name)
             if layer.skip and layer.skip.weights is not None:
                 tensors[f"{index}.skip"] = _packed(layer.skip.weights)
             if recurrent(layer) is not None:
@@ -200,6 +200,13 @@ class Description:
     def hash(self):
         """SHA-256 of :meth:`tobytes`: names the network in artefacts."""
         return hashlib.sha256(self.tobytes()).hexdigest()
+
+
+def parameter_names(layer):
+    """The integers that each channel of a layer, or of its header, has; the bias first."""
+    if layer.kind == "readout":
+        return ("bias",)
+    return "bias", "threshold", *(["bias_fired"] if layer.reset == "subtract" else [])
 
 
 def recurrent(layer):
@@ -270,6 +277,8 @@ class _FullyConnectedHeader(_Strict):
     shift: int
     frac: int
     weight_bits: _WeightBits = 1
+    leak: tuple[int, int] = (1, 1)
+    reset: Literal["zero", "subtract"] = "zero"
     taps: Annotated[int, Field(ge=1, le=MAX_TAPS)] = 1
     recurrent: bool = False
 
@@ -297,6 +306,8 @@ class _ConvolutionHeader(_Strict):
     shift: int
     frac: int
     weight_bits: _WeightBits = 1
+    leak: tuple[int, int] = (1, 1)
+    reset: Literal["zero", "subtract"] = "zero"
     height: _Side
     width: _Side
     channels_in: _Width
@@ -401,8 +412,7 @@ def _read(file):
     header = _header((file.metadata() or {}).get("qsnn"))
     names, size = set(), 0
     for index, layer in enumerate(header.layers):
-        names |= {f"{index}.weights", f"{index}.bias"}
-        names |= {f"{index}.threshold"} if layer.kind != "readout" else set()
+        names |= {f"{index}.{name}" for name in ("weights", *parameter_names(layer))}
         size += layer.fan_in * layer.channels * layer.weight_bits
         if skip_channels(layer):
             names.add(f"{index}.skip")
@@ -442,7 +452,7 @@ def _read_layer(file, index, header):
     if header.kind == "convolution":
         weights = weights.reshape(n_out, header.kernel, header.kernel, header.channels_in)
     fields["weights"] = weights
-    for name in ("bias", "threshold") if header.kind != "readout" else ("bias",):
+    for name in parameter_names(header):
         fields[name] = _tensor(file, f"{index}.{name}", "I64", [n_out])
     try:
         if getattr(header, "skip", None):

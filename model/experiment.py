@@ -167,7 +167,7 @@ def command(config, recipe, device="cpu"):
                "validation": recipe, "batch_size": recipe, "lr": recipe, "warmup": recipe,
                "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
-               "balance": recipe, "draws": recipe,
+               "balance": recipe, "draws": recipe, "leak": config, "reset": config,
                "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     follow = {"batch_size", "warmup", "shift"} if data.follows_size(recipe.dataset) else set()

@@ -64,12 +64,14 @@ def _fold_hidden(layer, input_bits):
     offset = norm.bias.double() - gain * norm.running_mean.double()
     sign = torch.where(gain < 0, -1, 1).unsqueeze(1)
     log_step = int(layer.log_step)
-    # the leak halves the step, so the units are fine enough when half a step is one unit or more
-    frac, shift = max(1 - log_step, 0), max(log_step, 1)
+    # the leak divides the step by 2**k: units are fine enough when that is one unit or more
+    k = layer.leak[1]
+    frac, shift = max(k - log_step, 0), max(log_step, k)
     unit = 2.0 ** frac
     shared = dict(weights=_integers(layer.synapses.integer_weight() * sign),
                   input_bits=input_bits, weight_bits=layer.synapses.bits,
-                  membrane_bits=layer.bits, signed=layer.signed, shift=shift, frac=frac)
+                  membrane_bits=layer.bits, signed=layer.signed, shift=shift, frac=frac,
+                  leak=layer.leak, reset=layer.reset)
     kind = FullyConnected
     if isinstance(layer, SpikingTemporal):
         shared["taps"] = layer.taps
@@ -86,12 +88,16 @@ def _fold_hidden(layer, input_bits):
                 weights=synapses and _integers(synapses.integer_weight() * sign))
     bias = offset / gain.abs() * unit
     theta = torch.ceil(unit / gain.abs() - bias)
-    beta = torch.floor(bias + 2.0 ** (shift - 1))
+    half = 2.0 ** (shift - 1)
+    values = {"threshold": theta, "bias": torch.floor(bias + half)}
+    if layer.reset == "subtract":
+        values["bias_fired"] = torch.floor(bias - unit / gain.abs() + half)
     # the ranges depend on the shape alone: a layer of zeros knows them
     zeros = torch.zeros(len(theta), dtype=torch.int64).numpy()
-    ranges = kind(threshold=zeros, bias=zeros, **shared)
-    return kind(threshold=_saturate(theta, ranges.threshold_range),
-                bias=_saturate(beta, ranges.bias_range), **shared)
+    ranges = kind(**dict.fromkeys(values, zeros), **shared)
+    limits = {"threshold": ranges.threshold_range}
+    return kind(**{name: _saturate(value, limits.get(name, ranges.bias_range))
+                   for name, value in values.items()}, **shared)
 
 
 def _fold_readout(net, input_bits):

@@ -30,16 +30,22 @@ how many do (sum). The next layer's ``x`` is that number.
 
 **Neuron**, in units of ``2**-frac`` synapses, with the membrane step ``2**shift`` units::
 
-    acc  = (q << (shift - 1)) + (S << frac)      half the membrane stays: the leak is exact
-    fire = acc >= theta                          greater *or equal* fires
-    q'   = 0                                     if it fires: reset comes before quantization
-           clamp((acc + beta) >> shift)          else, into q_range
+    acc  = ((q * m) << (shift - k)) + (S << frac)    m / 2**k of the membrane stays: exactly
+    fire = acc >= theta                              greater *or equal* fires
+    q'   = 0                                         if it fires: reset comes before quantization
+           clamp((acc + beta) >> shift)              else, into q_range
 
-``theta`` and ``beta`` are integers of each neuron. ``beta`` contains half a membrane step, so the
-shift rounds to nearest and ties go up. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1
-where the layer is signed. There is no overflow anywhere: widths hold the worst case, see
-``acc_range``, ``threshold_range`` and ``bias_range`` of :class:`qsnn.model.layers.Spiking`.
-Neurons of a channel share ``theta`` and ``beta``.
+The leak is of the layer: ``m`` is odd and below ``2**k``, and ``shift`` at least ``k``. Q-SNN's is
+1/2, ``m = 1`` and ``k = 1``; with ``m = 1`` and ``k = 0`` nothing leaks. Where the layer resets by
+subtraction, a neuron that fires keeps what it has beyond the float threshold::
+
+    q'   = clamp((acc + beta_fired) >> shift)        if it fires
+
+``theta``, ``beta`` and ``beta_fired`` are integers of each neuron. ``beta`` contains half a
+membrane step, so the shift rounds to nearest and ties go up; ``beta_fired`` is that less a
+threshold. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1 where the layer is signed.
+There is no overflow anywhere: widths hold the worst case, see ``acc_range``, ``threshold_range``
+and ``bias_range`` of :class:`qsnn.model.layers.Spiking`. Neurons of a channel share these integers.
 
 In a **stream** each step has inputs of its own and nothing ends: :mod:`qsnn.model.streams`.
 
@@ -52,7 +58,8 @@ Why folding loses nothing: with batch norm ``gain * S + offset``, threshold 1 an
 ``gain * 2**(shift - frac)`` (all per channel, gain > 0 after flipping the channel's weights),
 dividing the float neuron by its gain gives ``acc + f >= 1/gain`` for an integer ``acc`` and a real
 ``f``; so ``theta = ceil(1/gain - f)`` and ``beta = floor(f + 2**(shift-1))`` (times ``2**frac``)
-are exact, not approximations. :mod:`qsnn.model.export` computes them.
+are exact, not approximations; ``beta_fired = floor(f - 1/gain + 2**(shift-1))`` likewise.
+:mod:`qsnn.model.export` computes them.
 """
 
 from dataclasses import dataclass
@@ -170,10 +177,14 @@ def per_neuron(layer, values):
 
 def neuron_step(layer, q, sums):
     """One time step of the neurons of a layer: membranes and sums -> (membranes, spikes)."""
-    acc = (q << (layer.shift - 1)) + (sums << layer.frac)
+    m, k = layer.leak
+    acc = (q * m << (layer.shift - k)) + (sums << layer.frac)
     fire = acc >= per_neuron(layer, layer.threshold)
-    quantized = np.clip((acc + per_neuron(layer, layer.bias)) >> layer.shift, *layer.q_range)
-    return np.where(fire, 0, quantized), fire
+
+    def quantized(bias):
+        return np.clip((acc + per_neuron(layer, bias)) >> layer.shift, *layer.q_range)
+    after = 0 if layer.bias_fired is None else quantized(layer.bias_fired)
+    return np.where(fire, after, quantized(layer.bias)), fire
 
 
 def infer(description, pixels, *, trace=False):

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from qsnn.model.leak import MAX_LEAK, is_leak
+
 __all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip", "Spiking",
            "check", "check_choice", "from_planes", "to_planes"]
 
@@ -25,6 +27,7 @@ MAX_WINDOW = 1 << 16  # steps
 MAX_TIME_STEPS = 64  # of an image
 WEIGHT_BITS = (1, 2, 4, 8)
 POOLS = ("none", "max", "sum")
+RESETS = ("zero", "subtract")
 
 
 class DescriptionError(ValueError):
@@ -144,9 +147,13 @@ class Spiking(_Layer):
     input_bits     1 for spikes, 1 .. 8 for pixels and for sums of pooled spikes
     membrane_bits  b, 2 .. 8
     signed         membranes lie in -2**(b-1) .. 2**(b-1)-1, else in 0 .. 2**b-1
-    shift          the membrane step is 2**shift units, 1 .. 24
+    shift          the membrane step is 2**shift units, k .. 24
     frac           fraction bits of the units, 0 .. 8
     weight_bits    1, 2, 4 or 8
+    leak           (m, k): m / 2**k of a membrane stays, see :mod:`qsnn.model.leak`
+    reset          zero, or subtract: a neuron that fires keeps what it has beyond its threshold
+    bias_fired     [channels], beta_fired: the bias less a threshold, where the reset subtracts;
+                   None where it does not
     """
 
     weights: np.ndarray
@@ -158,16 +165,28 @@ class Spiking(_Layer):
     shift: int
     frac: int
     weight_bits: int = 1
+    leak: tuple = (1, 1)
+    reset: str = "zero"
+    bias_fired: np.ndarray | None = None
 
     def __post_init__(self):
+        check(is_leak(self.leak), f"leak must be (1, 0), or (m, k) with k 1 .. {MAX_LEAK} and m "
+              f"odd below 2**k, not {self.leak!r}")
+        check(self.reset in RESETS, f"reset must be zero or subtract, not {self.reset!r}")
         for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
-                              ("shift", range(1, MAX_SHIFT + 1)), ("frac", range(MAX_FRAC + 1)),
-                              ("signed", (False, True))):
+                              ("shift", range(self.leak[1], MAX_SHIFT + 1)),
+                              ("frac", range(MAX_FRAC + 1)), ("signed", (False, True))):
             check_choice(name, getattr(self, name), choices)
         object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits,
                                                      self.dimensions))
         self._check_shape()
-        for name, (low, high) in (("threshold", self.threshold_range), ("bias", self.bias_range)):
+        ranges = {"threshold": self.threshold_range, "bias": self.bias_range}
+        if self.reset == "subtract":
+            check(self.bias_fired is not None, "a reset by subtraction needs bias_fired")
+            ranges["bias_fired"] = self.bias_range
+        else:
+            check(self.bias_fired is None, "bias_fired is of a reset by subtraction")
+        for name, (low, high) in ranges.items():
             values = _integers(name, getattr(self, name), (len(self.weights),), low, high)
             object.__setattr__(self, name, values)
 
@@ -183,7 +202,8 @@ class Spiking(_Layer):
     @property
     def acc_range(self):
         """Smallest and largest value that is compared with the threshold."""
-        return tuple((q << (self.shift - 1)) + (s << self.frac)
+        m, k = self.leak
+        return tuple((q * m << (self.shift - k)) + (s << self.frac)
                      for q, s in zip(self.q_range, self.sum_range, strict=True))
 
     @property
@@ -194,9 +214,12 @@ class Spiking(_Layer):
 
     @property
     def bias_range(self):
-        """From 'always the smallest membrane' to 'always the largest': more changes nothing."""
+        """From 'always the smallest membrane' to 'always the largest': more changes nothing.
+
+        0 is always in it.
+        """
         (q_low, q_high), (low, high) = self.q_range, self.acc_range
-        return ((q_low + 1) << self.shift) - 1 - high, (q_high << self.shift) - low
+        return min(0, ((q_low + 1) << self.shift) - 1 - high), (q_high << self.shift) - low
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

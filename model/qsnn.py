@@ -130,21 +130,28 @@ def standardize(w):
     return centred / (centred.std(dim=1, keepdim=True, correction=correction) + 1e-8)
 
 
-def lif_step(u, current, quantize):
+def lif_step(u, current, quantize, leak=0.5, subtract=False):
     """One time step of a leaky integrate-and-fire neuron: (membrane, current) -> (membrane, spike).
 
-    Leak 1/2, threshold 1, hard reset to 0, and only then quantization, as in the paper. The reset
-    does not carry a gradient.
+    Threshold 1, reset to 0, and only then quantization, as in the paper. The reset does not carry
+    a gradient.
+
+    leak      part of the membrane that stays
+    subtract  whether the reset takes the threshold off, in place of everything
     """
-    u = u / 2 + current
+    u = u * leak + current
     spike = fire(u)
+    if subtract:
+        return quantize(u - spike.detach()), spike
     return quantize(u) * (1 - spike.detach()), spike
 
 
-def integrate(current, steps, quantize, dtype, recurrence=None, membranes=None):
+def integrate(current, steps, quantize, dtype, neuron=(0.5, False), recurrence=None,
+              membranes=None):
     """Spikes of neurons over time: [T or 1, B, ..., channels] -> [T, B, ..., channels].
 
     dtype       of the spikes; membranes are float32 at least
+    neuron      leak and subtract of :func:`lif_step`
     recurrence  what the spikes of a step add to the next one's currents, as a function of them
     membranes   a list that gets the membrane after each step
     """
@@ -155,16 +162,16 @@ def integrate(current, steps, quantize, dtype, recurrence=None, membranes=None):
         now = current[t if len(current) > 1 else 0].to(work)
         if recurrence and spikes:
             now = now + recurrence(spikes[-1])
-        u, spike = lif_step(u, now, quantize)
+        u, spike = lif_step(u, now, quantize, *neuron)
         spikes.append(spike.to(dtype))
         if membranes is not None:
             membranes.append(u)
     return torch.stack(spikes)
 
 
-def integrate_quantized(current, steps, step, low, high, dtype):
+def integrate_quantized(current, steps, step, low, high, dtype, neuron=(0.5, False)):
     """:func:`integrate` with membranes of ``low`` .. ``high`` steps: tensors and numbers alone."""
-    return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype)
+    return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype, neuron)
 
 
 class BinaryLinear(nn.Module):
@@ -223,6 +230,7 @@ class _Spiking(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
         self.time_steps = config.time_steps
         self.bits = config.membrane_bits
+        self.leak, self.reset = (1, 1), config.reset
         self.signed, self.dynamic = config.signed, config.dynamic
         self.rectified = config.rectified
         self.spike_dtype = None  # that of the sums; or a shorter one, which holds spikes as well
@@ -258,14 +266,20 @@ class _Spiking(nn.Module):
         return F.batch_norm(sums, norm.running_mean, norm.running_var, self.gamma(),
                             norm.bias, norm.training, norm.momentum, norm.eps)
 
+    @property
+    def neuron(self):
+        """What :func:`lif_step` takes of it."""
+        m, k = self.leak
+        return m / (1 << k), self.reset == "subtract"
+
     @torch.no_grad()
     def fit_step(self):
         """Choose the membrane step so that the range just reaches the typical threshold."""
         ordered = (1 / self.gain().abs()).sort().values
         median = ordered[(len(ordered) - 1) // 2]
         levels = self.q_range[1] + 1
-        log_step = torch.round(torch.log2(median / levels)).clamp(1 - MAX_FRAC, MAX_SHIFT)
-        self.log_step.copy_(log_step)
+        log_step = torch.round(torch.log2(median / levels))
+        self.log_step.copy_(log_step.clamp(self.leak[1] - MAX_FRAC, MAX_SHIFT))
 
     def pin_step(self, log_step):
         """Keep this membrane step, whatever the gains become."""
@@ -306,10 +320,11 @@ class _Spiking(nn.Module):
         if self.rectified:
             spikes = F.relu(current).to(dtype)
         elif self.quantized and recurrence is None and membranes is None:
-            spikes = self.neurons(current, self.time_steps, self.step_size(), *self.q_range, dtype)
+            spikes = self.neurons(current, self.time_steps, self.step_size(), *self.q_range, dtype,
+                                  self.neuron)
         else:
-            spikes = integrate(current, self.time_steps, self.quantize, dtype, recurrence,
-                               membranes)
+            spikes = integrate(current, self.time_steps, self.quantize, dtype, self.neuron,
+                               recurrence, membranes)
         spikes = spikes.unflatten(1, places)
         if membranes is not None:
             membranes = torch.stack(membranes).unflatten(1, places)
@@ -431,6 +446,8 @@ class QSNN(nn.Module):
             SpikingConvolution(layer, config) if layer.kernel else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
+        for layer, leak in zip(self.hidden, config.leaks, strict=True):
+            layer.leak = leak
         for layer, step in zip(self.hidden, config.steps, strict=bool(config.steps)):
             layer.pin_step(step)
         inputs = math.prod(config.layers[-1].outputs)

@@ -63,7 +63,7 @@ def load_net(path):
             state[name] = value
     net.load_state_dict(state)
     for layer in net.hidden:
-        if not 1 - MAX_FRAC <= int(layer.log_step) <= MAX_SHIFT:
+        if not layer.leak[1] - MAX_FRAC <= int(layer.log_step) <= MAX_SHIFT:
             raise ValueError(f"{path}: a membrane step of 2 ** {int(layer.log_step)} synapses")
     if not all(value.isfinite().all() for value in net.state_dict().values()):
         raise ValueError(f"{path}: numbers that are none")

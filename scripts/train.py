@@ -44,7 +44,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from qsnn.model.config import Recipe, TrainingError, config_for, default_folder, recipe_for
+from qsnn.model.config import (
+    Config,
+    Recipe,
+    TrainingError,
+    config_for,
+    default_folder,
+    recipe_for,
+)
 from qsnn.model.data import DataError, find, follows_size
 from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts._app import App
@@ -86,6 +93,12 @@ def main(
         help="leading bits of a pixel that the network sees; 8 if not given")] = None,
     signed: Annotated[bool, typer.Option(
         "--signed", help="membranes may fall below 0, with half the range on each side")] = False,
+    leak: Annotated[str, typer.Option(
+        help="what stays of a membrane from a time step to the next: 1 (no leak), 1/2, 3/4, "
+             "15/16, ..; 1,1/2 gives each hidden layer its own")] = Config.leak,
+    reset: Annotated[Literal["zero", "subtract"], typer.Option(
+        help="a neuron that fires goes to zero, or keeps what it has beyond its threshold"
+    )] = Config.reset,
     standardize: Annotated[bool, typer.Option(
         help="weight half of WS-DR: balanced signs in each channel")] = True,
     rate_weight: Annotated[float, typer.Option(
@@ -164,7 +177,7 @@ def main(
         config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
                             signed=signed, standardize=standardize, rate_weight=rate_weight,
-                            rectified=rectified)
+                            rectified=rectified, leak=leak, reset=reset)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,

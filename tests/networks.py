@@ -17,6 +17,7 @@ from qsnn.model.description import (
     Skip,
 )
 
+LEAKS = [(1, 1), (1, 1), (1, 0), (3, 2), (15, 4), (61, 6), (255, 8), (43, 7)]
 PROBES = 32  # images that the thresholds are fitted to
 
 
@@ -24,7 +25,8 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
                        signed=None):
     """Draw a valid :class:`~qsnn.model.description.Description` from a ``numpy.random.Generator``.
 
-    widths         (inputs, hidden, ..., classes); drawn with 1 to 3 small hidden layers
+    widths         (inputs, hidden, ..., classes); if not given, 1 to 3 small hidden layers, each
+                   with a leak and a reset of its own
     time_steps     1 .. 64; drawn up to 8, and up to 32 in one of nine
     membrane_bits  2 .. 8, of every layer; drawn for each layer
     input_bits     1 .. 8, bits of a pixel
@@ -35,6 +37,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
     fires, and about one in eight has a bias that drives its membrane into one end. Every second
     readout has two equal classes.
     """
+    general = widths is None
     if widths is None:
         hidden = rng.integers(1, 17, size=rng.integers(1, 4))
         widths = (rng.integers(1, 25), *hidden, rng.integers(2, 9))
@@ -49,11 +52,18 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
             rng, FullyConnected, x, [], weights=_weights(rng, (n_out, n_in)),
             input_bits=input_bits,
             membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None else membrane_bits,
-            signed=bool(rng.integers(2)) if signed is None else signed)
+            signed=bool(rng.integers(2)) if signed is None else signed,
+            **(random_neuron(rng) if general else {}))
         layers.append(layer)
         input_bits = 1
     layers.append(_readout(rng, time_steps, widths[-2], widths[-1]))
     return Description(time_steps=time_steps, layers=layers)
+
+
+def random_neuron(rng):
+    """Leak and reset of a layer."""
+    return {"leak": LEAKS[rng.integers(len(LEAKS))],
+            "reset": str(rng.choice(["zero", "zero", "subtract"]))}
 
 
 def random_words(rng):
@@ -87,7 +97,9 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
     """
     if words is None:
         image, _, architecture = random_words(rng)
+        general = True
     else:
+        general = False
         architecture = layers_of(words, image)
     time_steps = random_steps(rng, 4) if time_steps is None else time_steps
     input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
@@ -96,7 +108,8 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
     for spec in architecture:
         shape = dict(input_bits=input_bits, weight_bits=spec.weight_bits,
                      membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None
-                     else membrane_bits, signed=bool(rng.integers(2)))
+                     else membrane_bits, signed=bool(rng.integers(2)),
+                     **(random_neuron(rng) if general else {}))
         if spec.kernel:
             skip = spec.skip is not None and Skip(
                 source=spec.skip, stride=spec.skip_stride, shift=int(rng.integers(0, 4)),
@@ -204,35 +217,42 @@ def _hidden(rng, kind, x, before, **shape):
     before: all layers before it and their outputs, where a skip may come from.
     """
     blank = np.zeros(len(shape["weights"]), np.int64)
-    plain = kind(threshold=blank, bias=blank, shift=MAX_SHIFT, frac=0, **shape)
+    plain = kind(threshold=blank, bias=blank, shift=MAX_SHIFT, frac=0,
+                 bias_fired=blank if shape.get("reset") == "subtract" else None, **shape)
     sums = np.stack([golden.layer_sums(plain, inputs) for inputs in x])
     if plain.skip:
         layers, outputs = before
         source = plain.skip.source
         sums += np.stack([golden.skip_sums(plain, layers[source], given)
                           for given in outputs[source]])
+    m, k = shape.get("leak", (1, 1))
+    subtracts = shape.get("reset") == "subtract"
     frac = int(rng.choice([0, 0, 0, 1, 2, 5, 8]))
     # the membrane's range is about as wide as the sums are, up to a factor of four
     spread = max(int(np.abs(sums).max()), 1) << frac
     shift = int(spread).bit_length() - shape["membrane_bits"] + int(rng.integers(-1, 3))
-    shift = min(max(shift, 1), MAX_SHIFT)
+    shift = min(max(shift, k), MAX_SHIFT)
 
-    def build(threshold, bias):
-        return kind(threshold=threshold, bias=bias, shift=shift, frac=frac, **shape)
+    def build(threshold, bias, fired):
+        return kind(threshold=threshold, bias=bias, shift=shift, frac=frac,
+                    bias_fired=fired if subtracts else None, **shape)
 
     zeros = np.zeros(len(shape["weights"]), np.int64)
-    ranges = build(zeros, zeros)  # the ranges depend on the shape alone
+    ranges = build(zeros, zeros, zeros)  # the ranges depend on the shape alone
     step = 1 << shift
     bias = rng.integers(-step, 2 * step + 1, size=zeros.shape)  # around half a step
     bias = _some(rng, np.clip(bias, *ranges.bias_range), ranges.bias_range)
 
-    never = build(np.full_like(zeros, ranges.threshold_range[1]), bias)
-    accs = [(q << (shift - 1)) + (s << frac) for q, s in zip(_run(never, sums)[0], sums,
+    never = build(np.full_like(zeros, ranges.threshold_range[1]), bias, bias)
+    accs = [(q * m << (shift - k)) + (s << frac) for q, s in zip(_run(never, sums)[0], sums,
                                                              strict=True)]
     # neurons of a channel share their threshold: [T * PROBES * neurons of a channel, channels]
     accs = np.concatenate(accs).reshape(-1, len(zeros))
     threshold = accs[rng.integers(len(accs), size=zeros.shape), np.arange(len(zeros))]
-    layer = build(_some(rng, threshold, ranges.threshold_range), bias)
+    fired = np.clip(bias - threshold, *ranges.bias_range) if subtracts else None
+    if subtracts:
+        fired = _some(rng, fired, ranges.bias_range)
+    layer = build(_some(rng, threshold, ranges.threshold_range), bias, fired)
     return layer, _run(layer, sums)[1]
 
 

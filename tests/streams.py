@@ -11,6 +11,7 @@ from qsnn.model.description import Description
 from qsnn.model.golden import synaptic_sum
 from qsnn.model.layers import FullyConnected, Readout
 from qsnn.model.recordings import TASKS
+from tests.networks import random_neuron
 
 __all__ = ["random_serial", "random_steps", "random_stream", "recorded"]
 
@@ -23,7 +24,7 @@ def random_stream(rng, *, words=None):
     words: (n_out, taps, recurrent) of each layer, whose weights then have 1 bit; or
     (n_out, taps, recurrent, bits of a weight). The last one's bits are those of the readout too.
     """
-    n_in, bits = int(rng.integers(1, 20)), 1
+    n_in, bits, general = int(rng.integers(1, 20)), 1, words is None
     if words is None:
         words = [(int(rng.integers(1, 14)), int(rng.choice([1, 1, 2, 3])), bool(rng.integers(2)),
                   int(rng.choice([1, 1, 2, 4, 8]))) for _ in range(rng.integers(1, 4))]
@@ -34,18 +35,24 @@ def random_stream(rng, *, words=None):
             weights=_weights(rng, (n_out, taps * n_in), bits), taps=taps, weight_bits=bits,
             recurrent=_weights(rng, (n_out, n_out), bits) if own else None, input_bits=1,
             membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
-            shift=int(rng.integers(1, 4)) + bits - 1, frac=int(rng.integers(0, 3)))
+            shift=int(rng.integers(1, 4)) + bits - 1, frac=int(rng.integers(0, 3)),
+            **(random_neuron(rng) if general else {}))
+        fields["shift"] += fields.get("leak", (1, 1))[1] - 1
         # about what accumulators come to, at a third of all inputs spiking
         x = (rng.random((PROBES, taps * n_in)) < 0.3).astype(np.uint8)
         seen = synaptic_sum(fields["weights"], x)[rng.integers(PROBES, size=n_out),
                                                   np.arange(n_out)] << fields["frac"]
-        layer = FullyConnected(threshold=np.zeros(n_out, int), bias=np.zeros(n_out, int), **fields)
+        zeros = np.zeros(n_out, int)
+        subtracts = fields.get("reset") == "subtract"
+        layer = FullyConnected(threshold=zeros, bias=zeros,
+                               bias_fired=zeros if subtracts else None, **fields)
         low, high = layer.threshold_range
         threshold = np.clip(seen + rng.integers(0, 3, n_out), low, high)
         rare = rng.random(n_out)
         threshold[rare < 0.06], threshold[rare > 0.94] = low, high
         bias = np.clip(rng.integers(-4, 8, n_out) << bits - 1, *layer.bias_range)
-        layers.append(FullyConnected(threshold=threshold, bias=bias, **fields))
+        fired = np.clip(bias - threshold, *layer.bias_range) if subtracts else None
+        layers.append(FullyConnected(threshold=threshold, bias=bias, bias_fired=fired, **fields))
         n_in = n_out
     classes, window = int(rng.integers(2, 6)), int(rng.integers(8, 20))
     weights = _weights(rng, (classes, n_in), bits)

@@ -140,9 +140,36 @@ def test_ranges_change_nothing_beyond_their_ends(signed):
 
 
 ARRAY = np.array
+LEAK = "leak must be (1, 0), or (m, k) with k 1 .. 8 and m odd below 2**k, not"
+
+
+@pytest.mark.parametrize("leak", [(1, 0), (3, 2), (255, 8), (1, 8)])
+def test_leak_and_reset_in_a_file(tmp_path, leak):
+    """They come back; and those of Q-SNN take no byte, so networks from before are the same."""
+    layer = hidden(shift=9, leak=leak, reset="subtract", bias_fired=np.array([3, 4]))
+    net = Description(time_steps=1, layers=(layer, network().readout))
+    save(net, tmp_path / "net.qsnn")
+    found = load(tmp_path / "net.qsnn")
+    assert (found.layers[0].leak, found.layers[0].reset) == (leak, "subtract")
+    assert found.layers[0].bias_fired.tolist() == [3, 4] and found.hash == net.hash
+    assert b"leak" not in network().tobytes() and b"reset" not in network().tobytes()
+    low, high = layer.acc_range
+    accs = [(q * leak[0] << (9 - leak[1])) + (s << layer.frac)
+            for q in range(layer.q_range[0], layer.q_range[1] + 1) for s in range(-3, 4)]
+    assert (low, high) == (min(accs), max(accs))
 
 
 @pytest.mark.parametrize("changes, sentence", [
+    (dict(leak=(2, 2)), f"{LEAK} (2, 2)"),
+    (dict(leak=(1, 9)), f"{LEAK} (1, 9)"),
+    (dict(leak=(3, 0)), f"{LEAK} (3, 0)"),
+    (dict(leak=(5, 2)), f"{LEAK} (5, 2)"),
+    (dict(leak=[1, 1]), f"{LEAK} [1, 1]"),
+    (dict(leak=(True, 1)), f"{LEAK} (True, 1)"),
+    (dict(leak=(15, 4)), "shift must be 4 .. 24, not 2"),
+    (dict(reset="half"), "reset must be zero or subtract, not 'half'"),
+    (dict(reset="subtract"), "a reset by subtraction needs bias_fired"),
+    (dict(bias_fired=np.array([1, 2])), "bias_fired is of a reset by subtraction"),
     (dict(input_bits=0), "input_bits must be 1 .. 8, not 0"),
     (dict(input_bits=9), "input_bits must be 1 .. 8, not 9"),
     (dict(input_bits=True), "input_bits must be 1 .. 8, not True"),

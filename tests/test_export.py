@@ -23,7 +23,9 @@ def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
         hidden=rng.integers(2, 24, size=rng.integers(1, 4)).tolist(),
         input_bits=int(rng.integers(1, 9)), time_steps=random_steps(rng, 8),
         membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
-        standardize=bool(rng.integers(2))) | config)
+        standardize=bool(rng.integers(2)),
+        leak=str(rng.choice(["1/2", "1", "3/4", "15/16", "61/64", "255/256"])),
+        reset=str(rng.choice(["zero", "subtract"]))) | config)
 
     def normal(like, mean=0.0, deviation=1.0):
         return torch.randn(like.shape, generator=generator, dtype=like.dtype) * deviation + mean
@@ -48,7 +50,7 @@ def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
             layer.norm.running_var[rng.integers(n)] = 1e9
             # around the step that the training would choose, and inside the format
             layer.log_step += int(rng.integers(-2, 3))
-            layer.log_step.clamp_(-7, 24)
+            layer.log_step.clamp_(layer.leak[1] - 8, 24)
     return net.eval()
 
 
@@ -119,13 +121,26 @@ def test_bits(bits, signed):
 @pytest.mark.parametrize("log_step", range(-7, 12))
 def test_steps(log_step):
     """All membrane steps below, at and above one synapse."""
-    net = random_net(1, inputs=30, hidden=(20, 20), membrane_bits=8, signed=True, input_bits=8)
+    net = random_net(1, inputs=30, hidden=(20, 20), membrane_bits=8, signed=True, input_bits=8,
+                     leak="1/2")
     for layer in net.hidden:
         layer.log_step.fill_(log_step)
     assert_equal(net)
     for layer in fold(net).hidden:
         assert layer.shift - layer.frac == log_step
         assert layer.shift == 1 or layer.frac == 0
+
+
+def test_units_of_a_long_leak():
+    """They are fine enough for 1/256 of a membrane, and refused where they would not be."""
+    net = random_net(2, inputs=30, hidden=(20, 20), membrane_bits=8, leak="1,255/256")
+    for layer, log_step in zip(net.hidden, (-1, 3), strict=True):
+        layer.log_step.fill_(log_step)
+    assert_equal(net)
+    assert [(layer.shift, layer.frac) for layer in fold(net).hidden] == [(0, 1), (8, 5)]
+    net.hidden[1].log_step.fill_(-1)
+    with pytest.raises(DescriptionError, match="^frac must be 0 .. 8, not 9$"):
+        fold(net)
 
 
 def test_negative_gain_flips_weights():
@@ -178,7 +193,7 @@ def test_what_has_no_integers(change, what):
 @pytest.mark.parametrize("log_step, sentence", [
     (-8, "^frac must be 0 .. 8, not 9$"), (25, "^shift must be 1 .. 24, not 25$")])
 def test_steps_out_of_range_are_refused(log_step, sentence):
-    net = random_net(0)
+    net = random_net(0, leak="1/2")
     net.hidden[0].log_step.fill_(log_step)
     with pytest.raises(DescriptionError, match=sentence):
         fold(net)

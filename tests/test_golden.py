@@ -1,4 +1,5 @@
 import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -68,18 +69,19 @@ def naive(net, image):
                                           outputs[layer.skip.source], j)
                 else:
                     total = sum(int(layer.weights[j, i]) * x[i] for i in range(layer.n_in))
-                # half of the membrane, in units: q * 2**shift / 2
-                acc = kept[-1][j] * 2 ** layer.shift // 2 + total * 2 ** layer.frac
+                # what stays of the membrane, in units: a part of q * 2**shift
+                acc = Fraction(kept[-1][j] * 2 ** layer.shift * layer.leak[0], 2 ** layer.leak[1])
+                acc += total * 2 ** layer.frac
                 channel = j % layer.channels
-                if acc >= int(layer.threshold[channel]):
-                    out.append(1)
-                    after.append(0)
-                else:
-                    q = (acc + int(layer.bias[channel])) // 2 ** layer.shift
-                    low = -(2 ** (layer.membrane_bits - 1)) if layer.signed else 0
-                    high = low + 2 ** layer.membrane_bits - 1
-                    out.append(0)
-                    after.append(low if q < low else high if q > high else q)
+                fires = acc >= int(layer.threshold[channel])
+                bias = layer.bias
+                if fires and layer.reset == "subtract":
+                    bias = layer.bias_fired
+                q = (acc + int(bias[channel])) // 2 ** layer.shift
+                low = -(2 ** (layer.membrane_bits - 1)) if layer.signed else 0
+                high = low + 2 ** layer.membrane_bits - 1
+                out.append(int(fires))
+                after.append(0 if fires and layer.reset == "zero" else min(max(q, low), high))
             fired.append(out)
             kept.append(after)
             x = pooled(layer, out)
@@ -178,11 +180,13 @@ def test_activity():
     assert np.mean(inside) > 0.25
 
 
-def neuron(*, theta=100, beta=0, shift=1, frac=0, bits=2, signed=False, inputs=16):
+def neuron(*, theta=100, beta=0, fired=None, shift=1, frac=0, bits=2, signed=False, inputs=16,
+           **fields):
     """A layer of one neuron; all its weights are +1."""
     return FullyConnected(weights=np.ones((1, inputs), int), threshold=np.array([theta]),
                           bias=np.array([beta]), input_bits=4, membrane_bits=bits, signed=signed,
-                          shift=shift, frac=frac)
+                          bias_fired=None if fired is None else np.array([fired]), shift=shift,
+                          frac=frac, **fields)
 
 
 def step(layer, q, total):
@@ -234,6 +238,22 @@ def test_leak_is_exact():
     assert step(neuron(theta=5, shift=1), 3, 1)[1] is False
     assert step(neuron(theta=-3, shift=1, signed=True, bits=3), -3, 0)[1] is True
     assert step(neuron(theta=-2, shift=1, signed=True, bits=3), -3, 0)[1] is False
+
+
+def test_leaks_are_exact():
+    """15/16 of a membrane of 5 steps of 16 units is 75 units; of 3 without a leak, 48."""
+    for q, leak, units in ((5, (15, 4), 75), (-5, (15, 4), -75), (3, (1, 0), 48), (7, (3, 2), 84)):
+        for theta, fires in ((units, True), (units + 1, False)):
+            layer = neuron(theta=theta, shift=4, signed=True, bits=4, leak=leak)
+            assert step(layer, q, 0)[1] is fires
+
+
+def test_reset_by_subtraction():
+    """A neuron that fires keeps what it has beyond: here 6 units of a threshold of 20."""
+    fields = dict(theta=20, beta=2, shift=2, signed=True, bits=4, reset="subtract")
+    assert step(neuron(**fields, fired=2 - 20), 0, 26) == (2, True)  # 26 - 20 = 6: 1.5 steps, up
+    assert step(neuron(**fields, fired=-100), 0, 26) == (-8, True)  # down to the end
+    assert step(neuron(**fields, fired=2 - 20), 0, 19) == (5, False)
 
 
 def readout_of(weights, bias, *, time_steps=1, frac=0):

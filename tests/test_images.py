@@ -48,6 +48,9 @@ def test_round_trip(seed):
         if not stage.readout:
             fields.append(("thresholds", parameters.threshold_shape,
                            parameters.thresholds(layer, stage)))
+            if layer.reset == "subtract":
+                fields.append(("biases_fired", parameters.bias_shape,
+                               parameters.fired_biases(layer, stage)))
         assert contents.keys() == {"weights", *(name for name, _, _ in fields)}
         for name, shape, values in fields:
             width, words = contents[name]
@@ -76,7 +79,9 @@ def test_layout(seed):
             for name, values, padding in [("biases", parameters.biases(layer, stage), 0)] + (
                     [] if stage.readout else
                     [("thresholds", parameters.thresholds(layer, stage),
-                      parameters.threshold_high)]):
+                      parameters.threshold_high)]) + (
+                    [("biases_fired", parameters.fired_biases(layer, stage), 0)]
+                    if getattr(layer, "reset", "zero") == "subtract" else []):
                 width, words = contents[name]
                 width //= stage.lanes
                 element = words[beat] >> (lane * width) & (1 << width) - 1

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,9 +101,11 @@ def test_tensors():
     """Each tensor of a file is in the table."""
     named = set(re.findall(r"^\| `N\.(\w+)`", PAGE, re.MULTILINE))
     source = Path(description.__file__).read_text()
-    assert named == set(re.findall(r'f"\{index\}\.(\w+)"', source))
+    subtracts = SimpleNamespace(kind="convolution", reset="subtract")
+    assert named == {*re.findall(r'f"\{index\}\.(\w+)"', source),
+                     *description.parameter_names(subtracts)}
 
 
 def test_memories_that_a_host_counts():
-    """Weights, the upper part of one layer's, thresholds and biases: a greeting has a byte."""
-    assert 3 * description.MAX_LAYERS + 1 < 256
+    """Weights, the upper part of one layer's, thresholds, two biases: a greeting has a byte."""
+    assert 4 * (description.MAX_LAYERS - 1) + 2 + 1 < 256

@@ -14,6 +14,7 @@ NEURONS = 24
 # shift, frac, time steps, lanes, inputs, padded inputs, bits of an input
 UNITS = [(1, 0, 4, 1, 5, 5, 1), (1, 8, 8, 2, 3, 4, 8), (24, 0, 3, 3, 4, 4, 2),
          (24, 8, 2, 1, 2, 3, 1), (3, 0, 1, 4, 9, 12, 1), (6, 5, 5, 2, 7, 7, 4)]
+LEAKS = [(1, 0), (1, 1), (1, 2), (3, 2), (7, 3), (15, 4), (61, 6), (43, 7), (255, 8), (1, 8)]
 
 
 def membranes(layer, sums):
@@ -25,12 +26,17 @@ def membranes(layer, sums):
     return tuple(np.array(values) for values in zip(*steps, strict=True))
 
 
-def drawn(rng, steps, *, n_in, shift, frac, **shape):
+def drawn(rng, steps, *, n_in, shift, frac, leak=(1, 1), reset="zero", **shape):
     """A layer and its sums [T, NEURONS]; thresholds meet accumulators, and all ends occur."""
     weights = rng.choice([-1, 1], size=(NEURONS, n_in))
-    shape |= dict(weights=weights, shift=shift, frac=frac)
+    shift = max(shift, leak[1])
+    shape |= dict(weights=weights, shift=shift, frac=frac, leak=leak, reset=reset)
     zeros = np.zeros(NEURONS, int)
-    ranges = FullyConnected(threshold=zeros, bias=zeros, **shape)
+
+    def build(threshold, bias, fired):
+        return FullyConnected(threshold=threshold, bias=bias,
+                              bias_fired=fired if reset == "subtract" else None, **shape)
+    ranges = build(zeros, zeros, zeros)
 
     # of the sums that a neuron's weights allow: any, the ends, and those around 0
     x_max = (1 << shape["input_bits"]) - 1
@@ -47,15 +53,24 @@ def drawn(rng, steps, *, n_in, shift, frac, **shape):
     bias = bias[rng.integers(3, size=NEURONS), np.arange(NEURONS)]
 
     # thresholds: what an accumulator is at some step, one more, any, an end
-    never = FullyConnected(threshold=zeros + ranges.threshold_range[1], bias=bias, **shape)
-    before = np.vstack([zeros, membranes(never, sums)[0][:-1]])
-    acc = (before << (shift - 1)) + (sums << frac)
+    never = build(zeros + ranges.threshold_range[1], bias, bias)
+    acc = accumulators(never, membranes(never, sums)[0], sums)
     threshold = acc[rng.integers(steps, size=NEURONS), np.arange(NEURONS)]
     kinds = [threshold, threshold, threshold, threshold + 1,
              rng.integers(*ranges.threshold_range, size=NEURONS, endpoint=True),
              rng.choice(ranges.threshold_range, NEURONS)]
     threshold = np.array(kinds)[rng.integers(len(kinds), size=NEURONS), np.arange(NEURONS)]
-    return FullyConnected(threshold=threshold, bias=bias, **shape), sums
+    # a neuron that fires: less by its threshold, a little more or less, or an end
+    fired = (bias - threshold).clip(*ranges.bias_range)
+    fired[::7] = rng.choice(ranges.bias_range, len(fired[::7]))
+    return build(threshold, bias, fired), sums
+
+
+def accumulators(layer, after, sums):
+    """What is compared with the threshold at each step, of membranes after each step."""
+    m, k = layer.leak
+    before = np.vstack([np.zeros_like(after[:1]), after[:-1]])
+    return (before * m << (layer.shift - k)) + (sums << layer.frac)
 
 
 def schedule(rng, parameters, layer, sums, lanes):
@@ -69,6 +84,8 @@ def schedule(rng, parameters, layer, sums, lanes):
         row = {"valid": 1, "first": step == 0, "last": step == len(sums) - 1,
                "sum": sums[step, here].tolist(), "threshold": thresholds[here].tolist(),
                "bias": biases[here].tolist()}
+        if parameters.subtracts:
+            row["bias_fired"] = parameters.fired_biases(layer, stage)[here].tolist()
         for _ in range(rng.choice([0, 0, 0, 1, 2])):
             rows.append(row | {"valid": 0, "first": int(rng.integers(2)),
                                "last": int(rng.integers(2)), "sum": row["sum"][::-1]})
@@ -81,9 +98,27 @@ def schedule(rng, parameters, layer, sums, lanes):
 @pytest.mark.parametrize("bits", range(2, 9))
 @pytest.mark.parametrize("shift, frac, steps, lanes, n_in, padded, input_bits", UNITS)
 def test_golden(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bits):
+    check(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bits)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 8])
+@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+def test_leaks_and_resets(leak, reset, bits, signed):
+    check(bits, signed, 5, 2, 8, 3, 6, 7, 2, leak=leak, reset=reset)
+
+
+def test_the_least_shift():
+    """Where a membrane counts one unit, and where a step is one."""
+    for leak in LEAKS:
+        check(4, True, 0, 3, 5, 1, 4, 4, 1, leak=leak, reset="subtract")
+
+
+def check(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bits, **neuron):
     rng = np.random.default_rng(bits)
     layer, sums = drawn(rng, steps, n_in=n_in, input_bits=input_bits, membrane_bits=bits,
-                        signed=signed, shift=shift, frac=frac)
+                        signed=signed, shift=shift, frac=frac, **neuron)
     parameters = NeuronParameters.of(layer, stage_of(layer, padded - n_in, simd=3))
     dut = NeuronUnit(lanes=lanes, parameters=parameters, time_steps=steps)
     assert dut.latency == 3
@@ -108,8 +143,7 @@ def test_drawn_layers_are_worth_testing():
         layer, sums = drawn(np.random.default_rng(4), steps, n_in=n_in, input_bits=input_bits,
                             membrane_bits=4, signed=True, shift=shift, frac=frac)
         q, fire = membranes(layer, sums)
-        before = np.vstack([np.zeros_like(q[:1]), q[:-1]])
-        exact += np.sum((before << (shift - 1)) + (sums << frac) == layer.threshold)
+        exact += np.sum(accumulators(layer, q, sums) == layer.threshold)
         fires.append(fire.mean())
         inside.append(np.mean((q > layer.q_range[0]) & (q < layer.q_range[1]) & (q != 0)))
     assert 0.2 < min(fires) and max(fires) < 0.8

@@ -12,19 +12,26 @@ SHAPES = [dict(n_in=3, input_bits=2, membrane_bits=2, signed=True, shift=1, frac
           dict(n_in=4, input_bits=1, membrane_bits=3, signed=False, shift=3, frac=2),
           dict(n_in=2, input_bits=3, membrane_bits=4, signed=True, shift=5, frac=1),
           dict(n_in=1, input_bits=8, membrane_bits=2, signed=False, shift=2, frac=8),
-          dict(n_in=5, input_bits=1, membrane_bits=2, signed=True, shift=24, frac=0)]
+          dict(n_in=5, input_bits=1, membrane_bits=2, signed=True, shift=24, frac=0),
+          dict(n_in=3, input_bits=2, membrane_bits=3, signed=True, shift=5, frac=1, leak=(15, 4),
+               reset="subtract"),
+          dict(n_in=4, input_bits=1, membrane_bits=4, signed=False, shift=0, frac=0, leak=(1, 0),
+               reset="subtract"),
+          dict(n_in=2, input_bits=1, membrane_bits=8, signed=True, shift=9, frac=8, leak=(61, 6))]
 
 
 def random_layer(rng, n_in, neurons=16, **shape):
     """Thresholds and biases over their whole ranges, the ends included."""
     shape["weights"] = rng.choice([-1, 1], size=(neurons, n_in))
-    zeros = np.zeros(neurons, int)
-    layer = FullyConnected(threshold=zeros, bias=zeros, **shape)
+    zeros, subtracts = np.zeros(neurons, int), shape.get("reset") == "subtract"
+    layer = FullyConnected(threshold=zeros, bias=zeros, bias_fired=zeros if subtracts else None,
+                           **shape)
     drawn = []
-    for ends in (layer.threshold_range, layer.bias_range):
+    for ends in (layer.threshold_range, layer.bias_range, layer.bias_range):
         drawn.append(rng.integers(*ends, size=neurons, endpoint=True))
         drawn[-1][:2] = ends
-    return FullyConnected(threshold=drawn[0], bias=drawn[1], **shape)
+    return FullyConnected(threshold=drawn[0], bias=drawn[1],
+                          bias_fired=drawn[2] if subtracts else None, **shape)
 
 
 def fits(values, shape):
@@ -51,16 +58,21 @@ def test_neuron_with_folded_offset(shape, padding, simd):
             if w == -1) for row in layer.weights]
     q, sums = np.array([*product(range(p.q_low, p.q_high + 1), range(p.sum_max + 1))]).T[..., None]
     assert p.sum_max == (layer.n_in + padding) * ((1 << layer.input_bits) - 1) + sum(leads)
-    acc = (q << (p.shift - 1)) + (sums << p.frac)
+    m, k = layer.leak
+    acc = (q * m << (p.shift - k)) + (sums << p.frac)
     assert (p.acc_min, p.acc_max) == (acc.min(), acc.max())
 
     membranes, fire = golden.neuron_step(layer, q, sums - offset)
     thresholds, biases = p.thresholds(layer, stage), p.biases(layer, stage)
     np.testing.assert_array_equal(acc + p.round_up >= thresholds, fire)
-    need = (thresholds - (sums << p.frac)) >> (p.shift - 1)
-    np.testing.assert_array_equal(q >= need, fire)
-    found = np.clip((acc + biases) >> p.shift, p.q_low, p.q_high)
-    np.testing.assert_array_equal(np.where(fire, 0, found), membranes)
+    need = (thresholds - (sums << p.frac)) >> (p.shift - k)
+    np.testing.assert_array_equal(q * m >= need, fire)
+    found, after = np.clip((acc + biases) >> p.shift, p.q_low, p.q_high), 0
+    if layer.reset == "subtract":
+        fired = p.fired_biases(layer, stage)
+        assert fits(fired, p.bias_shape)
+        after = np.clip((acc + fired) >> p.shift, p.q_low, p.q_high)
+    np.testing.assert_array_equal(np.where(fire, after, found), membranes)
     assert fits(thresholds, p.threshold_shape) and fits(biases, p.bias_shape)
     assert fits([p.threshold_low, p.threshold_high], p.threshold_shape)
     # neither range could be narrower: its ends do what one more would do, one less does not

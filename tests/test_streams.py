@@ -37,12 +37,15 @@ def by_hand(description, x, emit, clear):
                 if layer.recurrent is not None and t - 1 >= begin:
                     for other, spike in enumerate(fired[index]):
                         total_in += int(layer.recurrent[neuron, other]) * spike
-                acc = (q[index][neuron] << layer.shift - 1) + (total_in << layer.frac)
+                acc = (q[index][neuron] * layer.leak[0] << layer.shift - layer.leak[1]) + (
+                    total_in << layer.frac)
                 fire = acc >= int(layer.threshold[neuron])
                 low, high = layer.q_range
-                kept = min(max((acc + int(layer.bias[neuron])) >> layer.shift, low), high)
+                subtracts = layer.reset == "subtract"
+                bias = layer.bias_fired if fire and subtracts else layer.bias
+                kept = min(max((acc + int(bias[neuron])) >> layer.shift, low), high)
                 row.append(int(fire))
-                state.append(0 if fire else kept)
+                state.append(0 if fire and not subtracts else kept)
             q[index], fired[index] = state, row
             spikes[index].append(row)
             membranes[index].append(state)

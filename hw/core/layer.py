@@ -163,6 +163,14 @@ class _Layer(wiring.Component):
         return schedule, sequencer
 
 
+def parameter_links(roms, neurons, address):
+    """What connects the memories of a layer's integers to its neuron units: addresses, words."""
+    members = {"thresholds": "threshold", "biases": "bias", "biases_fired": "bias_fired"}
+    names = [name for name in members if name in roms]
+    return ([roms[name].address.eq(address) for name in names],
+            [getattr(neurons, members[name]).eq(roms[name].word) for name in names])
+
+
 class SpikingLayer(_Layer):
     """Layer of spiking neurons, fully connected or a convolution with its pooling.
 
@@ -223,13 +231,11 @@ class SpikingLayer(_Layer):
         m = Module()
         schedule, sequencer = self._front(m)
         m.submodules.neurons = neurons = self.neurons
-        thresholds, biases = self.roms["thresholds"], self.roms["biases"]
+        addresses, words = parameter_links(self.roms, neurons, sequencer.parameter)
         m.d.comb += [
-            schedule.room.eq(self.o_room), self.o_take.eq(schedule.take),
-            thresholds.address.eq(sequencer.parameter), biases.address.eq(sequencer.parameter),
+            schedule.room.eq(self.o_room), self.o_take.eq(schedule.take), *addresses,
             neurons.valid.eq(sequencer.valid), neurons.first.eq(sequencer.first),
-            neurons.last.eq(sequencer.last), neurons.sum.eq(sequencer.current),
-            neurons.threshold.eq(thresholds.word), neurons.bias.eq(biases.word),
+            neurons.last.eq(sequencer.last), neurons.sum.eq(sequencer.current), *words,
             self.spikes_valid.eq(neurons.spikes_valid), self.spikes.eq(neurons.spikes),
             self.membrane_valid.eq(neurons.membrane_valid), self.membrane.eq(neurons.membrane),
         ]

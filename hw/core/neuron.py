@@ -6,6 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["NeuronUnit"]
 
+TABLE_BITS = 4  # of a membrane: what a LUT takes
+
 
 class NeuronUnit(wiring.Component):
     """``lanes`` neurons that advance one time step a cycle, bit-exact with
@@ -13,15 +15,17 @@ class NeuronUnit(wiring.Component):
 
     The sums arrive as the synapses make them, ``sum = S + offset``: the constant ``offset`` of
     each neuron is part of its ``threshold`` and ``bias`` here. Only the membrane must go round a
-    loop, and with ``m = shift - 1`` the golden equations need nothing of the sum but a few bits::
+    loop. With a leak of ``m / 2**k`` and ``p = shift - k`` the golden equations need nothing of the
+    sum but a few bits::
 
-        (q << m) + sum >= theta            is   q >= need           need = (theta' - sum) >> m
-        ((q << m) + sum + beta) >> shift   is   (q + carry) >> 1    carry = (sum + beta) >> m
+        (q m << p) + sum >= theta            is   q m >= need            need = (theta' - sum) >> p
+        ((q m << p) + sum + beta) >> shift   is   (q m + carry) >> k     carry = (sum + beta) >> p
 
-    with ``theta' = theta + 2**m - 1``, which rounds up. ``need`` and ``carry`` saturate where more
-    would change nothing, so the loop is ``b`` bits wide whatever the width of the sum, and
+    with ``theta' = theta + 2**p - 1``, which rounds up. ``need`` and ``carry`` saturate where more
+    would change nothing, so the loop is ``b + k`` bits wide whatever the width of the sum, and
     everything before it is pipelined. Both saturate at powers of two, where no carry is needed to
-    see it.
+    see it. Of up to 4 bits of ``q``, ``q m`` is a table, a LUT for each of its bits, else sums of
+    shifted ``q``. Where the reset subtracts, a neuron that fires has a carry of its own.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ class NeuronUnit(wiring.Component):
         A step; the first and the last of the neurons.
     sum : In(array of unsigned, lanes)
     threshold, bias : In(array, lanes)
+    bias_fired : In(array, lanes), if the reset subtracts
+        The bias of a neuron that fires.
     before : In(array, lanes), if stored
         The membranes before the step, two cycles after :py:`valid`.
     spikes_valid, spikes : Out
@@ -70,6 +76,7 @@ class NeuronUnit(wiring.Component):
             "spikes": Out(data.ArrayLayout(time_steps, lanes)),
             "membrane_valid": Out(1),
             "membrane": Out(data.ArrayLayout(self.q_shape, lanes)),
+            **({"bias_fired": In(data.ArrayLayout(p.bias_shape, lanes))} if p.subtracts else {}),
             **({"before": In(data.ArrayLayout(self.q_shape, lanes))} if stored else {}),
         })
 
@@ -89,37 +96,79 @@ class NeuronUnit(wiring.Component):
 
     def _lane(self, m, lane, *, step, first):
         p = self.parameters
-        leak = p.shift - 1
+        multiplier, k = p.leak
         sums = self.sum[lane] << p.frac
 
         # stage 1: the two wide additions
         largest = p.sum_max << p.frac
         below = Signal(range(p.threshold_low - largest, p.threshold_high + 1), reset_less=True)
-        biased = Signal(range(p.bias_low, largest + p.bias_high + 1), reset_less=True)
-        m.d.sync += [below.eq(self.threshold[lane] - sums), biased.eq(sums + self.bias[lane])]
+        biases = {"": self.bias[lane]}
+        if p.subtracts:
+            biases["_fired"] = self.bias_fired[lane]
+        biased = {name: Signal(range(p.bias_low, largest + p.bias_high + 1), reset_less=True,
+                               name=f"biased{name}") for name in biases}
+        m.d.sync += below.eq(self.threshold[lane] - sums)
+        m.d.sync += [biased[name].eq(sums + biases[name]) for name in biases]
 
         # stage 2: all that the loop needs of them
-        need = Signal(range(p.q_low, p.q_high + 2), reset_less=True)
-        carry = Signal(signed(p.bits + 2), reset_less=True)
-        m.d.sync += need.eq(_need(below >> leak, p))
-        m.d.sync += carry.eq(_fold(biased >> leak, p.bits + 2))
+        low, high = _ends(p)
+        need = Signal(range(low, high + 1), reset_less=True)
+        carries = [Signal(signed(p.bits + k + 1), reset_less=True, name=f"carry{name}")
+                   for name in biases]
+        m.d.sync += need.eq(_need(below >> p.place, low, high))
+        m.d.sync += [carry.eq(_fold(value >> p.place, len(carry)))
+                     for carry, value in zip(carries, biased.values(), strict=True)]
 
         # stage 3: the loop
         membrane = self.membrane[lane]
         q = Mux(first, 0, self.before[lane] if self.stored else membrane)
+        product = q if multiplier == 1 else _times(m, q, p, f"product_{lane}")
         fire = Signal(name=f"fire_{lane}")
-        m.d.comb += fire.eq(q >= need)
+        m.d.comb += fire.eq(product >= need)
+
+        def after(carry):
+            return saturate((product + carry) >> k, p.q_low, p.q_high)
+        quiet, *fired = carries
+        following = after(Mux(fire, fired[0], quiet)) if fired else Mux(fire, 0, after(quiet))
         with m.If(step):
-            m.d.sync += membrane.eq(Mux(fire, 0, saturate((q + carry) >> 1, p.q_low, p.q_high)))
+            m.d.sync += membrane.eq(following)
             m.d.sync += self.spikes[lane].eq(Cat(self.spikes[lane], fire)[1:])
 
 
-def _need(value, p):
-    """``value`` saturated into ``q_low .. q_high + 1``; the latter is a power of two."""
-    bits = p.bits - 1 if p.signed else p.bits
+def _ends(p):
+    """Powers of two that no ``q m`` is below, and that none reaches; 0 where none is below 0."""
+    m = p.leak[0]
+    bits = max((p.q_high * m).bit_length(), (-p.q_low * m - 1).bit_length() if p.signed else 0)
+    return -(1 << bits) if p.signed else 0, 1 << bits
+
+
+def _need(value, low, high):
+    """``value`` saturated into ``low .. high``, see :func:`_ends`."""
+    bits = high.bit_length() - 1
     negative = value[-1]
-    low = negative & ~value[bits:].all() if p.signed else negative
-    return Mux(low, p.q_low, Mux(~negative & value[bits:].any(), p.q_high + 1, value))
+    below = negative & ~value[bits:].all() if low else negative
+    return Mux(below, low, Mux(~negative & value[bits:].any(), high, value))
+
+
+def _times(m, q, p, name):
+    """``q`` times the m of its leak, without a multiplier."""
+    factor = p.leak[0]
+    product = Signal(range(p.q_low * factor, p.q_high * factor + 1), name=name)
+    if p.bits <= TABLE_BITS:
+        with m.Switch(q.as_unsigned()):
+            for value in range(p.q_low, p.q_high + 1):
+                with m.Case(value % (1 << p.bits)):
+                    m.d.comb += product.eq(value * factor)
+        return product
+    # signed digits, no two of them beside each other: as few terms as there can be
+    total, place = 0, 0
+    while factor:
+        digit = 2 - (factor & 3) if factor & 1 else 0
+        if digit:
+            total = total + (q << place) if digit > 0 else total - (q << place)
+        factor, place = (factor - digit) >> 1, place + 1
+    m.d.comb += product.eq(total)
+    return product
 
 
 def _fold(value, bits):

@@ -147,13 +147,9 @@ def parameter_memories(planned, loadable=False, patchable=False):
     """
     layer, stage, parameters = planned.layer, planned.stage, planned.parameters
     # a sum has zeros there, nothing is carried over, and the leak shifts them out
-    unused = 0 if stage.readout else min(parameters.frac, parameters.shift - 1)
-    contents = {"biases": (parameters.biases(layer, stage), 0, parameters.bias_shape)}
-    if not stage.readout:
-        contents["thresholds"] = (parameters.thresholds(layer, stage), parameters.threshold_high,
-                                  parameters.threshold_shape)
+    unused = 0 if stage.readout else min(parameters.frac, parameters.place)
     memories = {}
-    for name, (values, padding, shape) in contents.items():
+    for name, (values, padding, shape) in parameters.tables(layer, stage).items():
         width = (stage.lanes * shape.width if loadable or patchable
                  else _varying(values, padding, shape, stage, unused))
         memories[name] = Memory(width, stage.neurons // stage.lanes, loadable, loadable,

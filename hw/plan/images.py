@@ -14,6 +14,7 @@ weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the we
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
             complement of the width that the JSON states; padding neurons never fire.
 biases      the same; in a readout one class a word.
+biases_fired  the same, of neurons that fire; where the reset subtracts.
 
 Thresholds and biases are those of :mod:`qsnn.hw.plan.parameters`, with the constant of the XNOR
 folded in. A hex file has one word a line, most significant digit first, as ``$readmemh`` reads it.
@@ -74,13 +75,9 @@ def tables(layer, stage, parameters):
         lower = (1 << SPRAM_WIDTH) - 1
         result = {"weights": (SPRAM_WIDTH, [word & lower for word in weights]),
                   "weights_upper": (width - SPRAM_WIDTH, [word >> SPRAM_WIDTH for word in weights])}
-    if not stage.readout:
-        width = parameters.threshold_shape.width
-        thresholds = _grouped(parameters.thresholds(layer, stage), stage, parameters.threshold_high)
-        result["thresholds"] = (width * stage.lanes, _pack(thresholds, width))
-    width = parameters.bias_shape.width
-    biases = _grouped(parameters.biases(layer, stage), stage, 0)
-    result["biases"] = (width * stage.lanes, _pack(biases, width))
+    for name, (values, padding, shape) in parameters.tables(layer, stage).items():
+        result[name] = (shape.width * stage.lanes,
+                        _pack(_grouped(values, stage, padding), shape.width))
     return result
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from qsnn.hw.plan import images
 from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters, TotalParameters
+from qsnn.model.leak import leak_text
 
 __all__ = ["ParallelLayer", "PlannedLayer", "SerialLayer"]
 
@@ -59,7 +60,8 @@ class PlannedLayer:
         }
         if not stage.readout:
             facts |= {"membrane_bits": layer.membrane_bits, "signed": layer.signed,
-                      "shift": layer.shift, "threshold": _shape(parameters.threshold_shape)}
+                      "shift": layer.shift, "threshold": _shape(parameters.threshold_shape),
+                      "leak": leak_text(layer.leak), "reset": layer.reset}
         if self.time_steps:
             facts |= {"cycles": self.cycles, "utilisation": round(self.utilisation, 4)}
         return facts

@@ -28,11 +28,14 @@ class NeuronParameters:
     signed: bool
     shift: int
     frac: int
+    leak: tuple = (1, 1)
+    subtracts: bool = False
 
     @classmethod
     def of(cls, layer, stage):
         return cls(sum_max=stage.sum_max, bits=layer.membrane_bits, signed=layer.signed,
-                   shift=layer.shift, frac=layer.frac)
+                   shift=layer.shift, frac=layer.frac, leak=layer.leak,
+                   subtracts=layer.reset == "subtract")
 
     @property
     def q_low(self):
@@ -43,19 +46,24 @@ class NeuronParameters:
         return self.q_low + (1 << self.bits) - 1
 
     @property
+    def place(self):
+        """The power of two that a membrane times m counts in an accumulator."""
+        return self.shift - self.leak[1]
+
+    @property
     def acc_min(self):
-        return self.q_low << (self.shift - 1)
+        return self.q_low * self.leak[0] << self.place
 
     @property
     def acc_max(self):
-        return (self.q_high << (self.shift - 1)) + (self.sum_max << self.frac)
+        return (self.q_high * self.leak[0] << self.place) + (self.sum_max << self.frac)
 
     @property
     def round_up(self):
         """What makes the shift of a threshold round up, see
         :class:`qsnn.hw.core.neuron.NeuronUnit`.
         """
-        return (1 << (self.shift - 1)) - 1
+        return (1 << self.place) - 1
 
     @property
     def threshold_low(self):
@@ -88,8 +96,28 @@ class NeuronParameters:
 
     def biases(self, layer, stage):
         """Biases as the neuron unit adds them; saturated likewise."""
-        return np.clip(layer.bias - (stage.offsets(layer) << self.frac),
-                       self.bias_low, self.bias_high)
+        return self._biases(layer.bias, layer, stage)
+
+    def fired_biases(self, layer, stage):
+        """What it adds in place of them for a neuron that fires, where the reset subtracts."""
+        return self._biases(layer.bias_fired, layer, stage)
+
+    def _biases(self, values, layer, stage):
+        return np.clip(values - (stage.offsets(layer) << self.frac), self.bias_low, self.bias_high)
+
+    def tables(self, layer, stage):
+        """name -> (values, what padding has, shape) of each memory of integers of neurons."""
+        tables = {"thresholds": (self.thresholds(layer, stage), self.threshold_high,
+                                 self.threshold_shape),
+                  "biases": (self.biases(layer, stage), 0, self.bias_shape)}
+        if self.subtracts:
+            tables["biases_fired"] = (self.fired_biases(layer, stage), 0, self.bias_shape)
+        return tables
+
+
+def _bias_table(parameters, layer, stage):
+    """The one table of a readout, as in :meth:`NeuronParameters.tables`."""
+    return {"biases": (parameters.biases(layer, stage), 0, parameters.bias_shape)}
 
 
 @dataclass(frozen=True)
@@ -120,6 +148,8 @@ class ScoreParameters:
     def biases(self, layer, stage):
         """Biases as they are added to the sums of XNORs over all time steps."""
         return layer.bias - ((stage.offsets(layer) * self.time_steps) << self.frac)
+
+    tables = _bias_table
 
 
 @dataclass(frozen=True)
@@ -155,3 +185,5 @@ class TotalParameters:
     def biases(self, layer, stage):
         """Biases as they are added to a total that is kept with its limit."""
         return layer.bias - (self.limit << self.frac)
+
+    tables = _bias_table

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from qsnn.hw.core.layer import parameter_links
 from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.core.readout import ScoreUnit
 from qsnn.hw.core.rom import Rom
@@ -174,9 +175,8 @@ class SerialLayer(_Serial):
         m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
 
         address = delayed(m, sequencer.parameter, 1, "parameter")
-        m.d.comb += [self.roms[name].address.eq(address) for name in ("thresholds", "biases")]
-        m.d.comb += [neurons.threshold.eq(self.roms["thresholds"].word),
-                     neurons.bias.eq(self.roms["biases"].word)]
+        addresses, words = parameter_links(self.roms, neurons, address)
+        m.d.comb += [addresses, words]
 
         membranes = Memory(shape=len(neurons.membrane.as_value()),
                            depth=max(2, stage.neurons // stage.lanes), init=[], attrs=RAM)
