@@ -56,7 +56,8 @@ def _rows(maps):
 
 
 def shift_images(pixels, limit, generator, image=None):
-    """Move images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n].
+    """Move images by -limit .. limit pixels each way, filling with 0: [B, n] -> [B, n]. Rows are
+    not moved where there is but one, nor columns.
 
     image: height, width and channels; None for square grey ones.
     """
@@ -65,6 +66,9 @@ def shift_images(pixels, limit, generator, image=None):
     padded = F.pad(maps, (limit,) * 4)
     device = maps.device
     dy, dx = torch.randint(0, 2 * limit + 1, (2, count, 1), generator=generator, device=device)
+    for move, side in ((dy, height), (dx, width)):
+        if side == 1:  # nothing would be left of most
+            move.fill_(limit)
     rows = (torch.arange(height, device=device) + dy).unsqueeze(2)
     columns = (torch.arange(width, device=device) + dx)[:, None]
     # indices around the channels put those last

@@ -9,7 +9,7 @@ values become inputs is in :mod:`qsnn.model.meaning`, fitted on the training par
 import hashlib
 import re
 from dataclasses import dataclass, field
-from math import prod
+from math import isqrt, prod
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from qsnn.model.tables import read_table
 __all__ = ["Own", "read_own", "read_rows"]
 
 MAX_INPUTS = 65536
+PICTURE = 6  # pixels: a row of so many squared may be one
 TEST = 5  # one of so many samples of a class
 MOST = 0.9  # of the images, whose border says what the ground is
 WHOLE = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
@@ -63,6 +64,9 @@ def read_own(path, reading=None, meaning=None):
     if meaning is None:
         meaning = _meaning(path, parts["train"][0], classes, column, reading)
     shape = parts["train"][0].shape[1:]
+    side = isqrt(shape[0]) if len(shape) == 1 else 0
+    if side >= PICTURE and side ** 2 == shape[0]:
+        said.append(f"if rows are pictures, say --image {side}x{side}")
     if {values.shape[1:] for values, _ in parts.values()} != {meaning.shape}:
         raise DataError(f"{path}: samples of {sides(shape)}, and of {sides(meaning.shape)} are "
                         "needed, in both parts")

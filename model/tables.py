@@ -2,9 +2,9 @@
 
 A cell is a number, ``.`` before its fraction; cells are apart by ``,`` or ``;``, tabs or spaces.
 The first line has names if one of them is that of the labels (:data:`LABELS`, or the one that is
-asked for), or if none is a number; without names the column of labels is asked for by its number,
-0 the first and -1 the last. A first column without a name is the index that pandas writes: it is
-left out.
+asked for), if none is a number, or if they count the columns from 0. Without names the column of
+labels is asked for by its number, 0 the first and -1 the last. A first column without a name is the
+index that pandas writes: it is left out.
 """
 
 import csv
@@ -106,7 +106,8 @@ def _names(row, label):
     """The names of the columns, or None where the first row has none."""
     wanted = {*LABELS, label.lower()} - {""}
     named = any(cell.lower() in wanted and not _is_number(cell) for cell in row)
-    return row if named or not any(_is_number(cell) for cell in row) else None
+    counted = len(row) > 2 and row == [str(at) for at in range(len(row))]
+    return row if named or counted or not any(_is_number(cell) for cell in row) else None
 
 
 def _column(path, names, row, label, columns):

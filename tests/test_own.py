@@ -200,6 +200,8 @@ def test_a_table_without_labels(tmp_path):
     assert with_them.labels == ["x", "y"] and without.labels is None
     numbered = tables.read_table(table(tmp_path / "c.csv", [[1, 2], [3, 4]]), "0", columns=2)
     assert numbered.labels is None and numbered.values.tolist() == [[1, 2], [3, 4]]
+    counted = tables.read_table(table(tmp_path / "d.csv", [[0, 1, 2], [1, 2, 3]]), columns=3)
+    assert counted.values.tolist() == [[1, 2, 3]]  # pandas' names
     with pytest.raises(DataError, match="2 columns, the network takes 3"):
         tables.read_table(tmp_path / "b.csv", "label", columns=3)
 

@@ -333,6 +333,13 @@ def maps(count):
     return torch.rand(count, 72, generator=torch.Generator().manual_seed(1)) + 1
 
 
+@pytest.mark.parametrize("image", [(1, 9, 1), (9, 1, 1)])
+def test_a_strip_is_moved_along_itself(image):
+    strip = torch.arange(1.0, 10).repeat(50, 1)
+    moved = shift_images(strip, 1, torch.Generator().manual_seed(0), image)
+    assert {tuple(row[:3].tolist()) for row in moved} == {(0, 1, 2), (1, 2, 3), (2, 3, 4)}
+
+
 def test_shifted_maps():
     """All channels of an image move together; the sides may differ."""
     rng = torch.Generator().manual_seed(0)
