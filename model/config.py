@@ -67,7 +67,7 @@ class Config:
 
     inputs          pixels of an image, or spikes of a step
     hidden          neurons of each hidden layer, or its word, see :mod:`qsnn.model.architecture`
-    classes         classes of the output layer
+    classes         classes of the output layer; 1: one output, whose sign tells two apart
     input_bits      bits of a pixel, 1 to 8; pixels are integers 0 .. 2**input_bits - 1
     time_steps      T, 1 to 64; the same image is shown at every step. In a stream: the steps of
                     a sample, 1 to 4096
@@ -115,7 +115,7 @@ class Config:
         object.__setattr__(self, "hidden", tuple(self.hidden))
         object.__setattr__(self, "steps", tuple(self.steps))
         _check_fields(self, {
-            "inputs": _within(1, 65536), "classes": _within(2, 1024), "input_bits": _within(1, 8),
+            "inputs": _within(1, 65536), "classes": _within(1, 1024), "input_bits": _within(1, 8),
             "time_steps": _within(1, MAX_STEPS if self.stream else MAX_TIME_STEPS),
             "membrane_bits": (lambda bits: bits in (0, *range(2, 9)), "2 to 8, or 0 for floats"),
             "rate_weight": _within(0, MAX_RATE_WEIGHT),
@@ -163,6 +163,11 @@ class Config:
         """Bits of all weights; a float counts as one."""
         hidden = sum(layer.weight_count * max(1, layer.weight_bits) for layer in self.layers)
         return hidden + math.prod(self.layers[-1].outputs) * self.classes * self.last_bits
+
+    @property
+    def labels(self):
+        """Classes that labels tell apart."""
+        return max(2, self.classes)
 
     @property
     def has_integers(self):
@@ -258,7 +263,8 @@ class Recipe:
             raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
 
 
-def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bits=None, **others):
+def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bits=None,
+               one_output=False, **others):
     """The :class:`Config` of a network for a data set, which sets its inputs and classes.
 
     dataset     a name, a path, or what :func:`qsnn.model.data.find` gave
@@ -266,6 +272,7 @@ def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bi
     arch        hidden layers as words, or a name, see :mod:`qsnn.model.architecture`
     bits        of a membrane
     time_steps, input_bits  of images; 4 and 8 if not given
+    one_output  whether the sign of one score tells two classes apart, in place of two scores
     others      fields of :class:`Config`
     Raises ``ValueError`` or :class:`qsnn.model.data.DataError`.
     """
@@ -273,7 +280,10 @@ def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bi
         raise ValueError("--arch takes the place of --hidden: give one of them")
     layers = NAMED.get(arch, arch).split("-") if arch else hidden or (256, 256)
     found = dataset if isinstance(dataset, Dataset) else find(dataset)
-    shape = dict(inputs=found.inputs, classes=len(found.classes))
+    if one_output and len(found.classes) != 2:
+        raise ValueError(f"{found.name} has {len(found.classes)} classes, and one output tells two "
+                         "apart: leave out --one-output")
+    shape = dict(inputs=found.inputs, classes=1 if one_output else len(found.classes))
     if found.stream:
         if time_steps or input_bits:
             raise ValueError(f"{found.name} has streams of spikes: leave out "

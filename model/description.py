@@ -45,7 +45,6 @@ __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionEr
            "FullyConnected", "Readout", "Skip", "load", "save"]
 
 VERSION = 1
-MIN_CLASSES = 2
 MAX_LAYERS = 64
 MAX_FILE = 1 << 27  # bytes
 MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known
@@ -94,8 +93,6 @@ class Description:
         window = Readout.window_of(self.time_steps)
         check(self.stream or self.readout.window == window, f"an image of {self.time_steps} time "
               f"steps has a readout with window {window}, not {self.readout.window}")
-        check(self.layers[-1].n_out >= MIN_CLASSES, f"a readout has at least {MIN_CLASSES} classes:"
-              " of one, nothing would be chosen; for yes or no give two")
         check(self.layers[0].skip is None, "layer 0 cannot have a skip: no layer is before it")
         check(self.weight_bits <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
         if self.meaning:
@@ -150,8 +147,14 @@ class Description:
                 else None)
 
     @property
-    def classes(self):
+    def outputs(self):
+        """Scores of a result."""
         return self.readout.n_out
+
+    @property
+    def classes(self):
+        """Classes that labels tell apart: one output has two, below and above 0."""
+        return max(2, self.outputs)
 
     @property
     def shape(self):
@@ -161,13 +164,13 @@ class Description:
         """
         if self.stream:
             words = [word for layer in self.hidden for word in layer_words(layer)]
-            return "-".join([str(self.n_in), *words, str(self.classes)])
+            return "-".join([str(self.n_in), *words, str(self.outputs)])
         if self.input_map is None:
             return "-".join(str(n) for n in (self.n_in, *(layer.n_out for layer in self.layers)))
         words = ["x".join(map(str, self.input_map))]
         for layer in self.hidden:
             words += layer_words(layer)
-        return "-".join([*words, str(self.classes)])
+        return "-".join([*words, str(self.outputs)])
 
     @property
     def weight_bits(self):

@@ -121,16 +121,16 @@ def _check_set(config, found):
                             f"{kinds[config.stream]}")
     if config.stream:
         has = *found.shape, len(found.classes)
-        takes = config.time_steps, config.inputs, config.classes
+        takes = config.time_steps, config.inputs, config.labels
         if has != takes:
             raise TrainingError("{} has {} steps of {} inputs and {} classes, the network {}, {} "
                                 "and {}".format(found.name, *has, *takes))
     elif found.inputs != config.inputs:
         raise TrainingError(f"images of {found.name} have {found.inputs} pixels, the network "
                             f"{config.inputs} inputs")
-    elif len(found.classes) > config.classes:
+    elif len(found.classes) > config.labels:
         raise TrainingError(f"{found.name} has {len(found.classes)} classes, the network "
-                            f"{config.classes}")
+                            f"{config.labels}")
 
 
 def _check_way(config, recipe, found):
@@ -176,6 +176,7 @@ def command(config, recipe, device="cpu"):
         if (value != getattr(type(where), name) or name in follow) and name not in given:
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
+             "one-output": config.classes == 1,
              "no-standardize": not config.standardize, "rectified": config.rectified,
              "device cuda": device != "cpu"}
     words += [f"--{name}" for name, on in flags.items() if on]

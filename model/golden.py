@@ -54,6 +54,10 @@ In a **stream** each step has inputs of its own and nothing ends: :mod:`qsnn.mod
     score = ((sum_t S_t) << frac) + bias         an integer of each class
     label = first class with the largest score   ties go to the lower class
 
+With one output there are two classes, as if that of class 0 were always 0::
+
+    label = 1 if score > 0 else 0                a tie goes to the lower class here too
+
 Why folding loses nothing: with batch norm ``gain * S + offset``, threshold 1 and membrane step
 ``gain * 2**(shift - frac)`` (all per channel, gain > 0 after flipping the channel's weights),
 dividing the float neuron by its gain gives ``acc + f >= 1/gain`` for an integer ``acc`` and a real
@@ -67,7 +71,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Result", "infer", "neuron_step", "synaptic_sum"]
+__all__ = ["Result", "infer", "labels_of", "neuron_step", "synaptic_sum"]
 
 BATCH = 1000  # images at once
 MAX_NUMBERS = 1 << 20  # that an array has: bounds the memory and stays in the cache
@@ -78,7 +82,7 @@ class Result:
     """What a network gives for N images.
 
     labels     [N] int64
-    scores     [N, classes] int64
+    scores     [N, outputs] int64
     rates      firing rate of each hidden layer: mean of its spikes
     spikes     per hidden layer [N, T, n_out] uint8, or None where no trace was asked for
     membranes  per hidden layer [N, T, n_out] int16, after the step, likewise
@@ -198,7 +202,7 @@ def infer(description, pixels, *, trace=False):
     pixels = check_pixels(description, pixels)
     count, steps, hidden = len(pixels), description.time_steps, description.hidden
     synapses = [synapses_of(layer) for layer in description.layers]
-    scores = np.empty((count, description.classes), np.int64)
+    scores = np.empty((count, description.outputs), np.int64)
     fired = np.zeros(len(hidden), np.int64)  # spikes of each layer, of all images and steps
     spikes, membranes = (
         tuple(np.empty((count, steps, layer.n_out), kind) for layer in hidden) if trace else None
@@ -213,8 +217,15 @@ def infer(description, pixels, *, trace=False):
         fired += found
     rates = tuple(int(number) / (count * steps * layer.n_out)
                   for number, layer in zip(fired, hidden, strict=True))
-    return Result(labels=scores.argmax(axis=1),  # numpy's argmax is the first maximum
-                  scores=scores, rates=rates, spikes=spikes, membranes=membranes)
+    return Result(labels=labels_of(scores), scores=scores, rates=rates, spikes=spikes,
+                  membranes=membranes)
+
+
+def labels_of(scores):
+    """Labels int64 [...] of scores [..., outputs]."""
+    if scores.shape[-1] == 1:
+        return (scores[..., 0] > 0).astype(np.int64)
+    return scores.argmax(axis=-1)  # numpy's argmax is the first maximum
 
 
 def check_pixels(description, pixels):
@@ -235,7 +246,7 @@ def check_pixels(description, pixels):
 
 
 def _infer(description, synapses, pixels, kept):
-    """Scores [N, classes] of some images, and how many spikes each hidden layer had.
+    """Scores [N, outputs] of some images, and how many spikes each hidden layer had.
 
     kept: of each hidden layer the spikes and the membranes [N, T, n_out] to fill in, or None.
     """

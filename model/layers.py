@@ -409,10 +409,11 @@ class Convolution(Spiking):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Readout(_Row, _Layer):
-    """The output layer: it does not fire, it adds its sums over time. One neuron is one class.
+    """The output layer: it does not fire, it adds its sums over time. One neuron is one class, or
+    the only one: then it tells two classes apart.
 
-    weights      [classes, n_in], as in :class:`qsnn.model.layers.Spiking`
-    bias         [classes], in units of 2**-frac synapses; at most the sums of ``window`` steps
+    weights      [outputs, n_in], as in :class:`qsnn.model.layers.Spiking`
+    bias         [outputs], in units of 2**-frac synapses; at most the sums of ``window`` steps
     frac         fraction bits of the scores, 0 .. 8
     input_bits, weight_bits  as in :class:`qsnn.model.layers.Spiking`
     window       steps whose sums always fit, see :meth:`window_of`; of a stream, where sums

@@ -17,6 +17,7 @@ from qsnn.model.export import fold
 from qsnn.model.files import write_whole
 from qsnn.model.inference import infer
 from qsnn.model.log import draw_curve
+from qsnn.model.qsnn import paired
 from qsnn.model.weights import load_net
 
 __all__ = ["by_class", "finish", "measure", "work"]
@@ -124,4 +125,5 @@ def by_class(found, labels, names):
 @torch.no_grad()
 def _float_labels(net, images):
     pixels = torch.tensor(data.input_values(net.config, images), dtype=torch.float64)
-    return torch.cat([net(batch)[0].mean(0).argmax(1) for batch in pixels.split(1000)]).numpy()
+    return torch.cat([paired(net(batch)[0].mean(0)).argmax(1)
+                      for batch in pixels.split(1000)]).numpy()

@@ -23,8 +23,8 @@ from torch import nn
 from qsnn.model.config import Config
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
 
-__all__ = ["QSNN", "Config", "binarize", "fire", "integrate", "lif_step", "quantize_by_maximum",
-           "quantize_membrane", "quantize_weight", "standardize"]
+__all__ = ["QSNN", "Config", "binarize", "fire", "integrate", "lif_step", "paired",
+           "quantize_by_maximum", "quantize_membrane", "quantize_weight", "standardize"]
 
 TAUGHT = 0.8  # part of the loss that follows a teacher
 TEMPERATURE = 4.0  # what logits are divided by where a teacher is followed
@@ -435,6 +435,11 @@ class SpikingConvolution(_Spiking):
         return maps.unflatten(0, spikes.shape[:2])
 
 
+def paired(logits):
+    """Logits of all classes: of one output [B, 1] those of two, of which the first is always 0."""
+    return F.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
+
+
 class QSNN(nn.Module):
     """Q-SNN: hidden layers that spike, an output layer that accumulates."""
 
@@ -490,7 +495,7 @@ class QSNN(nn.Module):
         what it says, both softened (Hinton, Vinyals and Dean, arXiv 1503.02531).
         """
         logits, rates = self(pixels)
-        mean = logits.mean(0)
+        mean = paired(logits.mean(0))
         task = F.cross_entropy(mean, labels, label_smoothing=label_smoothing)
         if taught is not None:
             softened = F.cross_entropy(mean / TEMPERATURE, F.softmax(taught / TEMPERATURE, 1))

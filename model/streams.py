@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.model.golden import Result, Synapses, neuron_step, synaptic_sum
+from qsnn.model.golden import Result, Synapses, labels_of, neuron_step, synaptic_sum
 
 __all__ = ["State", "StreamResult", "classify", "run"]
 
@@ -38,7 +38,7 @@ class State:
     membranes  per hidden layer [N, n_out] int64
     seen       per hidden layer [N, taps - 1, n_in] uint8: its inputs, the last step's first
     spikes     per hidden layer [N, n_out] uint8, of the last step
-    total      [N, classes] int64, of the readout
+    total      [N, outputs] int64, of the readout
     """
 
     membranes: tuple
@@ -57,7 +57,7 @@ class State:
         return cls(membranes=tuple(zeros(layer.n_out, dtype=np.int64) for layer in hidden),
                    seen=tuple(zeros(layer.taps - 1, layer.n_in) for layer in hidden),
                    spikes=tuple(zeros(layer.n_out) for layer in hidden),
-                   total=zeros(description.classes, dtype=np.int64))
+                   total=zeros(description.outputs, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class StreamResult:
     """What N streams give for T steps, E of which emit.
 
     labels     [N, E] int64
-    scores     [N, E, classes] int64
+    scores     [N, E, outputs] int64
     rates      firing rate of each hidden layer
     state      :class:`State` behind the last step
     spikes     per hidden layer [N, T, n_out] uint8, or None where no trace was asked for
@@ -116,7 +116,7 @@ def run(description, steps, *, emit=(), clear=(), state=None, trace=False):
     total, scores = _read(description.readout, x, state.total, emits, clears)
     spikes, membranes = zip(*traces, strict=True)
     return StreamResult(
-        labels=scores.argmax(axis=2), scores=scores,
+        labels=labels_of(scores), scores=scores,
         rates=tuple(float(layer.mean()) if layer.size else 0.0 for layer in spikes),
         state=State(*zip(*ends, strict=True), total),
         spikes=spikes if trace else None, membranes=membranes if trace else None)
@@ -142,7 +142,7 @@ def classify(description, samples, *, trace=False):
     def joined(name):
         return tuple(np.concatenate(layer) for layer in zip(
             *(getattr(part, name) for part in parts), strict=True)) if trace else None
-    return Result(labels=scores.argmax(axis=1), scores=scores, rates=rates,
+    return Result(labels=labels_of(scores), scores=scores, rates=rates,
                   spikes=joined("spikes"), membranes=joined("membranes"))
 
 
@@ -181,7 +181,7 @@ def _tapped(layer, x, seen, clears):
 
 
 def _read(readout, x, total, emits, clears):
-    """Total behind the last step, and scores [N, E, classes]."""
+    """Total behind the last step, and scores [N, E, outputs]."""
     sums = synaptic_sum(readout.weights, x)
     limit, scores = readout.total_limit, []
     for t in range(x.shape[1]):

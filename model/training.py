@@ -21,7 +21,7 @@ from safetensors.torch import save as to_safetensors
 from qsnn.model.augment import augment, draw_balanced
 from qsnn.model.config import Config, Recipe, TrainingError
 from qsnn.model.files import write_whole
-from qsnn.model.qsnn import QSNN
+from qsnn.model.qsnn import QSNN, paired
 
 __all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "fast_products"]
 
@@ -195,7 +195,7 @@ class Training:
             taught = None
             if self.teacher is not None:
                 with torch.no_grad():
-                    taught = self.teacher(x)[0].mean(0)
+                    taught = paired(self.teacher(x)[0].mean(0))
             loss, logits, rates = self.net.loss(x, y, self.recipe.smoothing, taught)
             self.optimizer.zero_grad()
             loss.backward()

@@ -116,7 +116,7 @@ def main(
 
     width = max(map(len, names), default=0)
     meaning = description and description.meaning
-    classes = meaning.classes if meaning else range(len(scores[0]))
+    classes = meaning.classes if meaning else range(max(2, len(scores[0])))
     for name, label, row in zip(names, (classes[label] for label in labels), scores, strict=True):
         print(f"{name:<{width}}  label {label}  scores {' '.join(map(str, row))}")
     print()

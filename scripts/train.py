@@ -131,6 +131,8 @@ def main(
         help="last part of the epochs, in which images are shown as they are")] = Recipe.plain,
     draws: Annotated[int, typer.Option(
         help="samples of an epoch, drawn at random; 0: as many as there are")] = 0,
+    one_output: Annotated[bool, typer.Option(
+        "--one-output", help="of two classes: one score, whose sign tells them apart")] = False,
     last_bits: Annotated[int, typer.Option(
         help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
     threads: Annotated[int, typer.Option(
@@ -177,7 +179,7 @@ def main(
         config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
                             signed=signed, standardize=standardize, rate_weight=rate_weight,
-                            rectified=rectified, leak=leak, reset=reset)
+                            rectified=rectified, leak=leak, reset=reset, one_output=one_output)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,

@@ -172,15 +172,15 @@ def simulate(folder, facts, description, pixels, *, waves=None, progress=lambda 
     program = compile_model(folder, facts, waves=waves)
     beats = len(pixels) * facts["ports"]["i_payload"]["beats_per_image"]
     measured, results = run_program(
-        program, folder, pack_images(facts, pixels), (len(pixels), beats, description.classes),
+        program, folder, pack_images(facts, pixels), (len(pixels), beats, description.outputs),
         progress, waves)
     scores, labels, framed = unpack_results(facts, results)
 
     expected, rates, checksums = _golden(description, pixels)
-    mismatches = {"labels": int((labels != expected.argmax(axis=1)).sum()),
+    mismatches = {"labels": int((labels != golden.labels_of(expected)).sum()),
                   "scores": int((scores != expected).sum()), "framing": int(not framed)}
     mismatches |= differing(measured, checksums)
-    return Outcome(labels=labels, scores=scores, expected=expected.argmax(axis=1),
+    return Outcome(labels=labels, scores=scores, expected=golden.labels_of(expected),
                    latency=measured["latency"], cycles=measured["cycles"], rates=rates,
                    mismatches=mismatches,
                    cycles_per_image=measured["after_first"] / max(1, len(pixels) - 1))

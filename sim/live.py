@@ -189,8 +189,8 @@ class LiveCore:
         if len(results):
             fields = self.facts["ports"]["o_payload"]["fields"]
             scores, label = (field_of(results, fields[name]) for name in ("score", "label"))
-            if not np.array_equal(field_of(results, fields["last"]), np.arange(classes) // (
-                    classes - 1)):
+            if not np.array_equal(field_of(results, fields["last"]), np.arange(classes)
+                                  == classes - 1):
                 raise SimulationError("the core ends a result where it must not")
             label = int(label[-1])
         return Step(cycle=int(answer["cycle"]), busy=int(answer["busy"]), span=int(answer["span"]),

@@ -104,9 +104,9 @@ def _spikes(description, pixels, labels, result, index=0):
         scores = result.scores[index]
         best = result.labels[index]
         ax.barh(range(len(scores)), scores,
-                color=["C3" if k == best else "C7" for k in range(len(scores))])
+                color=["C3" if k == best or len(scores) == 1 else "C7" for k in range(len(scores))])
         shown = range(len(scores) if len(scores) <= 12 else 0)
-        ax.set_yticks(shown, [names[label] for label in shown])
+        ax.set_yticks(shown, [names[label] for label in shown] if len(scores) > 1 else ["score"])
         ax.invert_yaxis()
         ax.tick_params(labelsize=7)
         ax.set_xticks([])  # only their order decides

@@ -175,7 +175,7 @@ def _contents(folder, facts, layout):
 def _compare(description, facts, result, expected, raw, images, stage, seconds):
     fields = facts["ports"]["o_payload"]["fields"].values()
     size = -(-sum(field["width"] for field in fields) // 8)
-    classes = description.classes
+    classes = description.outputs
     whole = len(raw) // (size * classes)  # images: a stage that stops early misses the others
     whole = min(whole, images)
     beats = np.zeros((whole * classes, 8), np.uint8)
@@ -225,7 +225,7 @@ def check(folder, board, facts, description, layout, workload, result, *, bitstr
         (place / "load.bin").write_bytes(load)
         (place / "beats.bin").write_bytes(signal)
         command = [str((place / "stages").resolve()), "load.bin", "beats.bin", "results.bin",
-                   str(images), str(beats), str(size * description.classes),
+                   str(images), str(beats), str(size * description.outputs),
                    str(DIGEST_BITS * len(expected)), str(most_idle(layout.latency)),
                    "+verilator+rand+reset+2",
                    "+verilator+seed+1"]

@@ -13,6 +13,7 @@ from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
 from qsnn.hw.plan.window import ceil_div
 from qsnn.model import streams
+from qsnn.model.golden import labels_of
 from qsnn.sim.beats import pack_steps, unpack_results
 from qsnn.sim.compiled import Checksums, compile_model, differing, run_program
 from qsnn.sim.tools import SimulationError
@@ -81,7 +82,7 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
         signal, arrivals = pack_steps(facts, x, emit, clear)
     size = ceil_div(facts["ports"]["i_payload"]["width"], 32) * 4
     measured, results = run_program(
-        program, folder, signal, (int(emit.sum()), len(signal) // size, description.classes),
+        program, folder, signal, (int(emit.sum()), len(signal) // size, description.outputs),
         progress, waves)
     scores, labels, framed = unpack_results(facts, results)
 
@@ -91,11 +92,11 @@ def simulate_steps(folder, facts, description, x, emit, clear, *, signal=None, w
         part = slice(start, start + CHUNK // (each or 1) * (each or 1))
         golden.go(x[part], emit[part], clear[part], each)
     expected, counts, planned = golden.result(arrivals)
-    mismatches = {"labels": int((labels != expected.argmax(axis=1)).sum()),
+    mismatches = {"labels": int((labels != labels_of(expected)).sum()),
                   "scores": int((scores != expected).sum()), "framing": int(not framed)}
     mismatches |= differing(measured, golden.checksums)
     # from the first beat to the last class: the readout's result waits for the score unit
-    return Steps(labels=labels, scores=scores, expected=expected.argmax(axis=1), steps=len(x),
+    return Steps(labels=labels, scores=scores, expected=labels_of(expected), steps=len(x),
                  cycles=measured["cycles"],
                  planned=planned, rates=tuple(rate / len(x) for rate in golden.rates),
                  reads=tuple((float(count.mean()), stage.words) for count, stage in zip(
@@ -130,7 +131,7 @@ class _Golden:
             found = streams.run(self.description, x[None], emit=np.flatnonzero(emit),
                                 clear=np.flatnonzero(clear), state=self.state, trace=True)
             self.state = found.state
-        self.scores.append(found.scores.reshape(-1, self.description.classes))
+        self.scores.append(found.scores.reshape(-1, self.description.outputs))
         self.x.append(x)
         self.clears.append(clear)
         self.checksums.add(found.spikes, found.membranes)
@@ -155,7 +156,7 @@ class _Golden:
             return np.concatenate(self.scores), counts, 0
         finish = finish_times(self.plan, counts, arrivals)
         # score and queue, then a class a cycle
-        classes = self.description.classes
+        classes = self.description.outputs
         stage = self.plan.stages[-1]
         planned = int(finish[-1, -1]) + 4 + 1 - (stage.neurons - classes)
         return np.concatenate(self.scores), counts, planned

@@ -28,7 +28,7 @@ PORTS = json.loads(Path("net.json").read_text())["ports"]
 FIELDS = PORTS["o_payload"]["fields"]
 LOAD = [name for name, port in PORTS.items()
         if name.startswith("load_") and port["direction"] == "input"]
-CLASSES = DESCRIPTION.classes
+CLASSES = DESCRIPTION.outputs
 RUSH, GAPS, LONG = (0,), (0, 0, 2, 0, 1), (0, 40, 3, 0, 0, 0, 0, 17)
 
 # ns that a test may take: its images one after the other, all their beats with the longest gaps

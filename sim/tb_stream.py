@@ -21,7 +21,7 @@ DESCRIPTION = load(Path("net.qsnn"))
 FACTS = json.loads(Path("net.json").read_text())
 with np.load("net.npz") as archive:
     X, EMIT, CLEAR = archive["x"], archive["emit"], archive["clear"]
-CLASSES = DESCRIPTION.classes
+CLASSES = DESCRIPTION.outputs
 RUSH, GAPS = (0,), (0, 0, 2, 0, 1, 9)
 
 # ns that the test may take: twice all steps, each through all layers and with gaps at its beats

@@ -94,7 +94,7 @@ def check(description, plan, trace):
     """
     assert len(trace.beats) % plan.stages[0].beats == 0, "the last image is not whole"
     pixels = _pixels(plan, trace.beats)
-    images, classes = len(pixels), description.classes
+    images, classes = len(pixels), description.outputs
     expected = golden.infer(description, pixels, trace=True)
 
     for index, (layer, stage) in enumerate(zip(description.hidden, plan.stages, strict=False)):
@@ -108,7 +108,8 @@ def check(description, plan, trace):
     outputs = np.array(trace.outputs).reshape(-1, classes, 3)
     _equal(outputs[:, :, 0], expected.scores, "scores")
     # the label of each beat is the best class so far
-    best = [[row[:end + 1].argmax() for end in range(classes)] for row in expected.scores]
+    best = [[golden.labels_of(row)] if classes == 1 else
+            [row[:end + 1].argmax() for end in range(classes)] for row in expected.scores]
     _equal(outputs[:, :, 1], np.array(best), "labels")
     _equal(outputs[:, -1, 1], expected.labels, "label")
     _equal(outputs[:, :, 2], np.broadcast_to(np.arange(classes) == classes - 1,

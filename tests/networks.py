@@ -35,12 +35,12 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
     A neuron's threshold is a value that its accumulator took on random images, so it fires at
     some of them and the boundary ``acc == theta`` occurs; about one in eight always or never
     fires, and about one in eight has a bias that drives its membrane into one end. Every second
-    readout has two equal classes.
+    readout has two equal classes, and one in eight a single output.
     """
     general = widths is None
     if widths is None:
         hidden = rng.integers(1, 17, size=rng.integers(1, 4))
-        widths = (rng.integers(1, 25), *hidden, rng.integers(2, 9))
+        widths = (rng.integers(1, 25), *hidden, rng.integers(1, 9))
     widths = [int(n) for n in widths]
     time_steps = random_steps(rng, 8) if time_steps is None else time_steps
     input_bits = int(rng.integers(1, 9)) if input_bits is None else input_bits
@@ -129,7 +129,7 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
         outputs.append(x)
         input_bits = layer.output_bits
     bits = 1 if classes else int(rng.choice([1, 1, 1, 2, 8]))
-    layers.append(_readout(rng, time_steps, x.shape[2], classes or int(rng.integers(2, 9)),
+    layers.append(_readout(rng, time_steps, x.shape[2], classes or int(rng.integers(1, 9)),
                            input_bits, bits))
     return Description(time_steps=time_steps, layers=layers)
 
@@ -278,7 +278,7 @@ def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1):
     bias = rng.integers(-limit, limit + 1, size=classes)
     most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window)
     bias = _some(rng, bias, (-most, most))
-    if rng.integers(2):  # twins, whose scores tie
+    if classes > 1 and rng.integers(2):  # twins, whose scores tie
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]
     return Readout(weights=weights, frac=frac, bias=bias, input_bits=input_bits,

@@ -54,7 +54,7 @@ def random_stream(rng, *, words=None):
         fired = np.clip(bias - threshold, *layer.bias_range) if subtracts else None
         layers.append(FullyConnected(threshold=threshold, bias=bias, bias_fired=fired, **fields))
         n_in = n_out
-    classes, window = int(rng.integers(2, 6)), int(rng.integers(8, 20))
+    classes, window = int(rng.integers(1, 6)), int(rng.integers(8, 20))
     weights = _weights(rng, (classes, n_in), bits)
     if rng.integers(2):
         weights[-1] = weights[0]  # ties

@@ -334,6 +334,7 @@ def test_config_for():
     heart = config_for("ecg", arch="fc8t2", bits=4)
     assert (heart.stream, heart.inputs, heart.classes, heart.time_steps) == (True, 30, 5, 40)
     for options, sentence in ((dict(arch="fc8", hidden=(8,)), "--arch takes the place of --hidden"),
+                              (dict(one_output=True), "ecg has 5 classes, and one output tells"),
                               (dict(time_steps=4), "leave out --time-steps"),
                               (dict(input_bits=4), "leave out --input-bits")):
         with pytest.raises(ValueError, match=sentence):

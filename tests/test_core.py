@@ -151,7 +151,7 @@ def test_board():
 
     async def receive(ctx):
         nonlocal asleep
-        while len(received) < int(emit.sum()) * description.classes * count:
+        while len(received) < int(emit.sum()) * description.outputs * count:
             *_, tx, busy = await ctx.tick().sample(dut.tx, dut.busy)
             asleep += not busy
             if not tx:
@@ -183,7 +183,7 @@ def test_a_board_whose_record_was_lost_stays_lit(asked):
     dut = StreamBoard(description, [SerialFolding(3, 32), SerialFolding(1, 6)],
                       clock_hz=DIVISOR * 1_000_000, baud=1_000_000)
     raw = sum(records([1 | int(asked) << 32] * 30, 34), [])
-    assert description.classes * len(records([0], len(dut.network.o.payload.as_value()))[0]) > 5
+    assert description.outputs * len(records([0], len(dut.network.o.payload.as_value()))[0]) > 5
 
     async def bench(ctx):
         for byte in raw:

@@ -324,8 +324,6 @@ def square(**changes):
     (dict(layers=[hidden(), hidden(), readout()]), "layer 0 has 2 neurons but layer 1 3 inputs"),
     (dict(layers=[square(), square(input_bits=2), readout()]),
      "layer 1 must take spikes of 1 bit"),
-    (dict(layers=[hidden(), readout(weights=ARRAY([[1, 1]]), bias=ARRAY([0]))]),
-     "a readout has at least 2 classes: of one, nothing would be chosen; for yes or no give two"),
 ])
 def test_wrong_network(changes, sentence):
     with pytest.raises(DescriptionError) as caught:

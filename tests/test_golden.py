@@ -86,13 +86,15 @@ def naive(net, image):
             kept.append(after)
             x = pooled(layer, out)
             outputs.append(x)
-        for k in range(net.classes):
+        for k in range(net.outputs):
             total = sum(int(net.readout.weights[k, i]) * x[i] for i in range(len(x)))
             scores[k] += total * 2 ** net.readout.frac
     label = 0
-    for k in range(net.classes):
+    for k in range(net.outputs):
         if scores[k] > scores[label]:
             label = k
+    if net.outputs == 1:
+        label = 1 if scores[0] > 0 else 0
     return scores, label, spikes, [kept[1:] for kept in membranes]
 
 
@@ -276,6 +278,20 @@ def test_ties_go_to_the_first_class():
             ([[-1, 1], [1, 1], [1, -1]], [1, 0, 1], 2),
             ([[-1, 1], [-1, 1], [-1, -1]], [-5, -4, -4], 1)]:
         assert golden.infer(readout_of(weights, bias), image).labels.tolist() == [label]
+
+
+def test_one_output():
+    """Above 0 is class 1; 0 is a tie, which the lower class has."""
+    images = np.array([[1, 0], [0, 1]])
+    for bias, labels in ((0, [0, 1]), (1, [0, 1]), (2, [1, 1]), (-1, [0, 0])):
+        net = readout_of([[-1, 1]], [bias])
+        result = golden.infer(net, images)
+        assert result.scores.tolist() == [[bias - 1], [bias + 1]]
+        assert result.labels.tolist() == labels
+        # as of a pair whose first score is always 0
+        pair = np.pad(result.scores, ((0, 0), (1, 0)))
+        assert pair.argmax(axis=1).tolist() == labels
+        assert (net.outputs, net.classes, net.shape) == (1, 2, "2-2-1")
 
 
 def test_scores_add_up_over_time():

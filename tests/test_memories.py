@@ -34,7 +34,7 @@ class Device:
         sizes = [memory[2:] for memory in network.memories]
         self.hello = Hello(
             input_bits=stage.bits, score_bytes=-(-len(network.o.p.score) // 8), window=1,
-            classes=description.classes, pixels=stage.simd, beats=stage.words,
+            classes=description.outputs, pixels=stage.simd, beats=stage.words,
             n_in=description.n_in, memories=len(sizes), clock_khz=1000, hash=bytes(16),
             word_bytes=max(word_bytes(width) for width, _ in sizes))
         depth = inbox_depth(self.hello, latency=network.plan.latency, byte_cycles=SPACING)

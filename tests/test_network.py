@@ -32,6 +32,7 @@ CORNERS = {
     "slow-buffer": ((6, 8, 3), 4, 2, 5, [(8, 2), (1, 8)]),
     "slow-scores": ((2, 4, 6), 1, 2, 4, [(2, 2), (6, 1)]),
     "25-steps": ((5, 4, 3, 2), 25, 3, 3, [(4, 2), (2, 3), (1, 1)]),
+    "one-output": ((4, 3, 1), 2, 2, 2, [(3, 4), (1, 3)]),
     "an-image-a-cycle": ((4, 3, 2), 1, 2, 2, [(3, 4), (1, 3)]),
 }
 
@@ -133,7 +134,7 @@ class Bench:
         sent, received = 0, 0
         i_gaps, o_gaps = cycle(i_gaps), cycle(o_gaps)
         i_gap, o_gap = next(i_gaps), next(o_gaps)
-        while received < len(pixels) * self.description.classes and self.cycles != cycles:
+        while received < len(pixels) * self.description.outputs and self.cycles != cycles:
             offer = sent < len(beats) and not i_gap
             accepted, given = await self.cycle(ctx, beats[sent] if offer else None, not o_gap)
             sent, received = sent + accepted, received + given
@@ -184,7 +185,7 @@ def test_rate(name):
 
     async def testbench(ctx):
         await bench.check(ctx, images)
-        ends = bench.trace.output_cycles[description.classes - 1::description.classes]
+        ends = bench.trace.output_cycles[description.outputs - 1::description.outputs]
         assert ends[-1] - ends[-1 - measured] == measured * bench.plan.cycles
 
     bench.run(testbench)

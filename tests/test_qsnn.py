@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from qsnn.model.qsnn import (
     QSNN,
@@ -139,6 +140,17 @@ def test_spike_half_of_wsdr(weight):
     assert not rates.requires_grad
 
 
+def test_one_output():
+    """The loss is the binary cross-entropy, and the sign is what is counted as right."""
+    torch.manual_seed(1)
+    net = QSNN(Config(inputs=12, hidden=(9,), classes=1)).eval()
+    x, y = torch.randint(0, 256, (32, 12)).float(), torch.arange(32) % 2
+    logit = net(x)[0].mean(0)[:, 0]
+    loss, logits, _ = net.loss(x, y)
+    torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(logit, y.float()))
+    assert logits.argmax(1).tolist() == (logit > 0).tolist()
+
+
 def test_rate_term_pulls_rates_to_one_half():
     rates = {}
     for weight in (0.0, 30.0):
@@ -215,7 +227,7 @@ def test_images_are_computed_once_and_shown_at_every_step():
     (dict(input_bits=9), "^input_bits must be 1 to 8, not 9$"),
     (dict(time_steps=0), "^time_steps must be 1 to 64, not 0$"),
     (dict(membrane_bits=1), "^membrane_bits must be 2 to 8, or 0 for floats, not 1$"),
-    (dict(classes=1), "^classes must be 2 to 1024, not 1$"),
+    (dict(classes=0), "^classes must be 1 to 1024, not 0$"),
     (dict(inputs=0), "^inputs must be 1 to 65536, not 0$"),
     (dict(hidden=()), "^hidden must name at least one layer: spikes come from hidden layers$"),
     (dict(hidden=(0,)), "^layer 0 \\(0\\): 1 to 65536 neurons or channels, not 0$"),

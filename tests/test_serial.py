@@ -48,7 +48,7 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
     layers = network.layers
     outputs, spikes, membranes = [], [[] for _ in layers[1:]], [[] for _ in layers[1:]]
     finished = [[] for _ in layers]
-    classes = network.description.classes
+    classes = network.description.outputs
     cycle, start = 0, None
 
     async def feed(ctx):

@@ -20,7 +20,7 @@ def by_hand(description, x, emit, clear):
     """Every spike, membrane and score of one stream, neuron by neuron as the page says it."""
     hidden = description.hidden
     seen, q, fired = {}, [[0] * layer.n_out for layer in hidden], {}
-    total = [0] * description.classes
+    total = [0] * description.outputs
     spikes, membranes = [[] for _ in hidden], [[] for _ in hidden]
     scores, begin = [], 0
     for t in range(len(x)):
@@ -51,14 +51,14 @@ def by_hand(description, x, emit, clear):
             membranes[index].append(state)
             now = row
         readout = description.readout
-        for c in range(description.classes):
+        for c in range(description.outputs):
             total[c] += sum(int(w) * s for w, s in zip(readout.weights[c], now, strict=True))
             total[c] = min(max(total[c], -readout.total_limit), readout.total_limit)
         if emit[t]:
             scores.append([(total[c] << readout.frac) + int(readout.bias[c])
-                           for c in range(description.classes)])
+                           for c in range(description.outputs)])
         if emit[t] or clear[t]:
-            total = [0] * description.classes
+            total = [0] * description.outputs
         if clear[t]:
             q, begin = [[0] * layer.n_out for layer in hidden], t + 1
     return spikes, membranes, scores

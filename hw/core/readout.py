@@ -13,7 +13,8 @@ __all__ = ["ScoreUnit"]
 class ScoreUnit(wiring.Component):
     """Turns the sums of a readout, one a cycle, into class scores and the label.
 
-    score = (sum << frac) + bias; the label is the first class with the largest score.
+    score = (sum << frac) + bias; the label is the first class with the largest score, or of a
+    single score whether it is above 0.
 
     Members
     -------
@@ -37,7 +38,7 @@ class ScoreUnit(wiring.Component):
             "room": Out(1), "take": In(1),
             "o": Out(stream.Signature(data.StructLayout({
                 "score": parameters.score_shape,
-                "label": range(classes),
+                "label": range(max(2, classes)),
                 "last": 1,
             }))),
         })
@@ -59,7 +60,10 @@ class ScoreUnit(wiring.Component):
         # carry chain everywhere, a comparison has not
         difference = Signal(signed(len(score) + 1))
         m.d.comb += difference.eq(best - score)
-        m.d.comb += better.eq((index == 0) | difference[-1])
+        if self.classes == 1:  # as if it came behind a class whose score is 0
+            m.d.comb += better.eq((index == 0) & (score > 0))
+        else:
+            m.d.comb += better.eq((index == 0) | difference[-1])
         m.d.sync += push.eq(valid & (index < self.classes))
         with m.If(valid):
             m.d.sync += index.eq(Mux(index == self.neurons - 1, 0, index + 1))
@@ -69,8 +73,9 @@ class ScoreUnit(wiring.Component):
 
         # the queue keeps one bit, from which the label follows as the classes leave: words of at
         # most 16 bits, one block RAM, for all but very wide readouts
+        depth = max(self.IMAGES * self.classes, 4)  # one of two takes no beats in cycles on end
         m.submodules.queue = queue = SyncFIFOBuffered(
-            width=Shape.cast(kept.shape()).width, depth=self.IMAGES * self.classes)
+            width=Shape.cast(kept.shape()).width, depth=depth)
         m.d.comb += [
             queue.w_en.eq(push), queue.w_data.eq(kept),
             self.o.valid.eq(queue.r_rdy), queue.r_en.eq(self.o.ready),
@@ -80,7 +85,8 @@ class ScoreUnit(wiring.Component):
         last, label = Signal(init=self.classes == 1), Signal(range(self.classes))
         m.d.comb += [
             self.o.p.score.eq(leaving.score), self.o.p.last.eq(last),
-            self.o.p.label.eq(Mux(leaving.better, position, label)),
+            self.o.p.label.eq(leaving.better if self.classes == 1
+                              else Mux(leaving.better, position, label)),
         ]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [position.eq(Mux(last, 0, position + 1)), label.eq(self.o.p.label)]

@@ -72,7 +72,7 @@ def _facts(description, network, top, encoder):
             "i_valid": {"width": 1, "direction": "input"},
             "i_ready": {"width": 1, "direction": "output"},
             "o_payload": {"width": width, "direction": "output", "fields": fields,
-                           "beats_per_result": description.classes},
+                           "beats_per_result": description.outputs},
             "o_valid": {"width": 1, "direction": "output"},
             "o_ready": {"width": 1, "direction": "input"},
             **({"busy": {"width": 1, "direction": "output"}} if hasattr(network, "busy") else {}),

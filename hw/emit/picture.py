@@ -65,7 +65,7 @@ def _text(description, index, facts):
     layer, fact = description.layers[index], facts["layers"][index]
     bits = f"{layer.weight_bits}-bit weights"
     if layer.kind == "readout":
-        title, gives = "readout", f"{layer.n_out} classes"
+        title, gives = "readout", f"{layer.n_out} classes" if layer.n_out > 1 else "yes or no"
     elif layer.kind == "fully_connected":
         title, gives = "fully connected", f"{layer.n_out} neurons"
     else:

@@ -61,7 +61,7 @@ class AcceleratorCore(wiring.Component):
         self.transport = Spi() if link == "spi" else Uart(divisor(clock_hz, baud))
         first = network.plan.stages[0]
         facts = dict(input_bits=first.bits, score_bytes=score_bytes(network.plan),
-                     classes=description.classes, pixels=first.simd, beats=first.beats,
+                     classes=description.outputs, pixels=first.simd, beats=first.beats,
                      n_in=description.n_in, memories=len(memories),
                      word_bytes=max((word_bytes(width) for width, _ in memories), default=0),
                      clock_khz=round(clock_hz / 1000),

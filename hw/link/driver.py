@@ -35,6 +35,7 @@ from qsnn.hw.link.protocol import (
     pack_images,
     unpack_result,
 )
+from qsnn.model.golden import labels_of
 
 __all__ = ["BAUD", "Accelerator", "LinkError"]
 
@@ -144,7 +145,7 @@ class Accelerator:
         for done, (index, payload) in enumerate(answers, 1):
             labels[index], scores[index] = self._unpack(
                 hello.result_bytes, payload, lambda raw: unpack_result(hello, raw))
-            best = scores[index].argmax()  # of equal ones the first
+            best = labels_of(scores[index])
             if labels[index] != best:
                 raise LinkError(f"{self._name}: a reply with the label {labels[index]}, where "
                                 f"class {best} of {hello.classes} has the largest score: the "

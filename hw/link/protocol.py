@@ -94,7 +94,7 @@ class Hello:
     input_bits   bits of a pixel
     score_bytes  bytes of a class score in a result
     window       INFER requests that may be unanswered at once
-    classes      class scores of a result
+    classes      class scores of a result; one of two classes
     pixels       pixels of a beat
     beats        beats of an image
     n_in         pixels of an image; what the last beat has beyond them is ignored
