@@ -7,12 +7,17 @@ graph       nodes in a line, as plain dataclasses, and their float interpreter
 torch_net   models of PyTorch, as graphs
 frameworks  neurons of snnTorch, SpikingJelly, Norse and Sinabs
 nir         files of the Neuromorphic Intermediate Representation, as graphs
+blocks      a graph as layers that a description can have
+integers    weights, leaks and thresholds as integers
+quantizing  descriptions of graphs, without training
+report      what became of each layer
 hdf5        such files taken apart with h5py, in a process of its own
 """
 
 from importlib import import_module
 
-_HOMES = {"Graph": "graph", "GraphError": "graph", "from_torch": "torch_net", "read": "nir"}
+_HOMES = {"Bits": "quantizing", "Graph": "graph", "GraphError": "graph",
+          "from_torch": "torch_net", "quantize": "quantizing", "read": "nir"}
 __all__ = list(_HOMES)
 
 

@@ -209,8 +209,9 @@ class Run:
 
     @property
     def labels(self):
-        """The first class with the largest score, [N]."""
-        return self.scores.argmax(axis=1)
+        """The first class with the largest score, [N]; of one score, whether it is above 0."""
+        scores = self.scores
+        return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(int)
 
 
 @dataclass(frozen=True, eq=False)

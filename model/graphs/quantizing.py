@@ -1,0 +1,343 @@
+"""From a graph of floats to a description of integers, layer by layer, with a report.
+
+Of each layer the weights become odd numbers with a scale for each channel, thresholds and biases
+follow exactly, and what is free, the step of a membrane, whether it may be negative, and how
+exactly its leak is kept, is what gives most of the float network's spikes on some samples.
+Nothing is trained.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from qsnn.model.description import Convolution, Description, FullyConnected, Readout
+from qsnn.model.golden import layer_sums, neuron_step, per_neuron, pooled, synapses_of
+from qsnn.model.graphs.blocks import blocks_of
+from qsnn.model.graphs.graph import GraphError, check
+from qsnn.model.graphs.integers import is_binary, leaks, odd_numbers, steps_of, thresholds
+from qsnn.model.graphs.report import LayerReport, Report
+from qsnn.model.inference import infer
+from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
+
+__all__ = ["Bits", "Quantized", "quantize"]
+
+READOUT_FRAC = 2  # fraction bits of the scores
+MAX_TRACED = 1 << 25  # spikes of a layer that choices are compared on
+WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see _Trial
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bits of an import.
+
+    weights   of hidden layers, 1, 2, 4 or 8
+    first     of the first layer's weights; None: as the others, 8 where those have 1 or 2
+    last      of the last layer's, likewise
+    membranes 2 to 8
+    signed    whether membranes may be negative; None: where that gives more of the float's spikes
+    leak      (m, k) for all layers; None: chosen for each
+    """
+
+    weights: int = 4
+    first: int | None = None
+    last: int | None = None
+    membranes: int = 4
+    signed: bool | None = None
+    leak: tuple | None = None
+
+    def __post_init__(self):
+        for name in ("weights", "first", "last"):
+            value = getattr(self, name)
+            check(value in WEIGHT_BITS or (name != "weights" and value is None),
+                  f"{name}: weights have 1, 2, 4 or 8 bits, not {value!r}")
+        check(self.membranes in range(2, 9), f"membranes have 2 to 8 bits, not {self.membranes!r}")
+
+    def of(self, index, count):
+        """Bits of the weights of a layer among so many."""
+        edge = self.weights if self.weights >= 4 else 8
+        if index == 0:
+            return self.first or edge
+        return (self.last or edge) if index == count - 1 else self.weights
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """description, and the :class:`~qsnn.model.graphs.report.Report` of how it came."""
+
+    description: Description
+    report: Report
+
+
+def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8, scale=None,
+             offset=0.0):
+    """A :class:`Quantized` of a :class:`~qsnn.model.graphs.graph.Graph`.
+
+    time_steps  T, 1 .. 64: how often an image is shown; 0: a stream of spikes
+    inputs      samples to choose by, as :func:`qsnn.model.data.load` gives them: pixels
+                0 .. 2**input_bits - 1 [N, n]; of a stream spikes [N, steps * n]. Some hundred
+    labels      [N], for the accuracy in the report, or None
+    scale, offset  an input of the graph is ``pixel * scale + offset``; without, the largest pixel
+                is 1
+    Raises :class:`~qsnn.model.graphs.graph.GraphError`: one sentence on what cannot be, and where.
+    """
+    bits = bits or Bits()
+    check(type(time_steps) is int and 0 <= time_steps <= MAX_TIME_STEPS, "time steps must be 1 to "
+          f"{MAX_TIME_STEPS}, or 0 for a stream, not {time_steps!r}")
+    stream = time_steps == 0
+    check(type(input_bits) is int and 1 <= input_bits <= 8, f"input_bits must be 1 to 8, not "
+          f"{input_bits!r}")
+    input_bits = 1 if stream else input_bits
+    scale = 1 / ((1 << input_bits) - 1) if scale is None else scale
+    check(0 < scale < float("inf") and np.isfinite(offset), "scale must be above 0, and offset a "
+          "number")
+    check(not stream or (scale, offset) == (1, 0), "spikes of a stream are 0 and 1: they have no "
+          "scale")
+    blocks = blocks_of(graph)
+    inputs = _samples(graph, inputs, stream, input_bits)
+    spiking = blocks[-1].neuron is not None
+    floats = graph.run(_floats(graph, inputs, scale, offset), time_steps or None)
+    reports, layers, x = [], [], inputs
+    for index, block in enumerate(blocks if spiking else blocks[:-1]):
+        first = index == 0
+        layer, report, x = _hidden(
+            block, bits.of(index, len(blocks)), bits, x, floats.spikes[block.neuron.name],
+            steps=inputs.shape[1] if stream else time_steps, stream=stream,
+            scale=scale if first else block.unit, offset=offset if first else 0.0,
+            input_bits=input_bits if first else layers[-1].output_bits)
+        layers.append(layer)
+        reports.append(report)
+    steps = inputs.shape[1] if stream else time_steps
+    layers.append(_count(blocks[-1], stream, steps) if spiking else _readout(
+        blocks[-1], bits.of(len(blocks) - 1, len(blocks)), layers[-1].output_bits, steps, stream))
+    try:
+        description = Description(time_steps=time_steps, layers=layers)
+    except DescriptionError as error:
+        raise GraphError(f"the network cannot be built: {error}") from None
+    result = infer(description, inputs.reshape(len(inputs), -1))
+    return Quantized(description, Report(
+        layers=tuple(reports), notes=graph.notes, samples=len(inputs), steps=steps,
+        same_labels=int((result.labels == floats.labels).sum()),
+        correct=None if labels is None else (int((floats.labels == labels).sum()),
+                                             int((result.labels == labels).sum()))))
+
+
+def _samples(graph, inputs, stream, input_bits):
+    """Integers [N, n] of images, [N, T, n] of a stream."""
+    inputs, size = np.asarray(inputs), int(np.prod(graph.inputs))
+    check(inputs.dtype.kind in "iub", f"inputs must be integers, not {inputs.dtype}")
+    inputs = inputs.astype(np.int64)
+    check(inputs.ndim >= 2 and len(inputs) and inputs[0].size % size == 0 and (
+        stream or inputs[0].size == size), f"the network takes {size} numbers"
+        f"{' a step' * stream}, samples have {inputs[0].size if len(inputs) else 'none'}")
+    high = (1 << input_bits) - 1
+    check(inputs.min() >= 0 and inputs.max() <= high, f"inputs must lie in 0 .. {high}")
+    return inputs.reshape(len(inputs), -1, size) if stream else inputs.reshape(len(inputs), size)
+
+
+def _floats(graph, inputs, scale, offset):
+    """What the graph takes: maps have their channels first there, and last in data sets."""
+    x = inputs * scale + offset
+    if len(graph.inputs) == 1:
+        return x
+    channels, height, width = graph.inputs
+    return np.moveaxis(x.reshape(*x.shape[:-1], height, width, channels), -1, -3)
+
+
+def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset, input_bits):
+    """(layer, report, what the next layer takes) of a block; x: what it takes itself."""
+    neuron = block.neuron
+    check(neuron.leak_in is None, f"{neuron.name}: a current that decays (CubaLIF, Synaptic) "
+          "cannot be built yet: train it without one")
+    check(neuron.recurrent is None or stream, f"{neuron.name}: spikes that return to their layer "
+          "need a stream: time steps 0")
+    floats, best = _Floats(block, scale, offset), None
+    for width in [1, weight_bits] if weight_bits > 1 and is_binary(floats.joined) \
+            else [weight_bits]:
+        for leak in [bits.leak] if bits.leak else leaks(float(np.mean(floats.leak))):
+            found = min((_Trial(layer, x, wanted, steps) for layer in floats.layers(
+                width, leak, input_bits, bits.membranes, bits.signed)), key=lambda one: one.cost)
+            best = found if best is None or found.cost < WORTH * best.cost else best
+    layer, spikes = best.layer, best.spikes
+    rates = spikes.mean(axis=(0, 1)).reshape(-1, layer.channels).mean(axis=0)
+    outputs = pooled(layer, spikes.reshape(-1, layer.n_out)).reshape(*spikes.shape[:2], -1)
+    scales, error = floats.lost(layer.weight_bits)
+    return layer, LayerReport(
+        name=neuron.name, leak=float(np.mean(floats.leak)), spread=float(np.ptp(floats.leak)),
+        taken=layer.leak, reset=layer.reset, weight_bits=layer.weight_bits,
+        membrane_bits=layer.membrane_bits, signed=layer.signed, shift=layer.shift, frac=layer.frac,
+        scales=(float(scales.min()), float(scales.max())), error=error,
+        theta=(int(layer.threshold.min()), int(layer.threshold.max())), clipped=best.clipped,
+        differ=best.differ, spikes=spikes.size, rate=float(rates.mean()),
+        float_rate=float(best.wanted.mean()), silent=int((rates == 0).sum()),
+        always=int((rates == 1).sum()), channels=layer.channels), outputs
+
+
+class _Floats:
+    """The floats of a block, one a channel, and the layers of integers that they can be.
+
+    joined  weights [channels, synapses], those of the layer's own spikes behind the others
+    """
+
+    def __init__(self, block, scale, offset):
+        self.block, self.own = block, block.neuron.recurrent
+        self.joined = block.weight.reshape(len(block.weight), -1)
+        bias = block.bias + _constant(block, offset)
+        if self.own is not None:
+            self.joined = np.concatenate([self.joined, self.own.weight], axis=1)
+            bias = bias + self.own.bias
+        gain, self.leak, v_leak, v_reset, level = (
+            block.of_channels(name, getattr(block.neuron, name))
+            for name in ("gain", "leak", "v_leak", "v_reset", "threshold"))
+        drop = block.neuron.drop
+        self.drop = None if drop is None else block.of_channels("drop", drop)
+        self.gain, self.level = gain * scale, level - v_reset
+        self.constant = gain * bias + (1 - self.leak) * (v_leak - v_reset)
+        self.numbers = cache(lambda width: odd_numbers(self.joined, width))
+
+    def lost(self, width):
+        """Scales of the weights, and what is lost of them, as a part of their norm."""
+        numbers, scales = self.numbers(width)
+        lost = ((self.joined - scales[:, None] * numbers) ** 2).sum()
+        return scales, float(np.sqrt(lost / max((self.joined ** 2).sum(), 1e-300)))
+
+    def layers(self, width, leak, input_bits, membranes, signed):
+        """A layer for each step of the membranes, unsigned and signed if that is free."""
+        block, (numbers, scales) = self.block, self.numbers(width)
+        split, kind = block.weight[0].size, FullyConnected
+        shared = dict(weights=numbers[:, :split].reshape(block.weight.shape), leak=leak,
+                      input_bits=input_bits, membrane_bits=membranes, weight_bits=width,
+                      reset="zero" if self.drop is None else "subtract")
+        if self.own is not None:
+            shared["recurrent"] = numbers[:, split:]
+        if block.conv is not None:
+            kind = Convolution
+            shared |= _map_fields(block)
+        # a channel without weights: its bias decides, and fires at every step or never
+        dead = abs(self.joined).max(axis=1) == 0
+        gain = np.where(dead, self.level, self.gain * scales)
+        for below in (False, True) if signed is None else (signed,):
+            for shift, frac in steps_of(gain, self.level, membranes, below, leak):
+                theta, beta, fired = thresholds(gain, self.constant / gain, self.level, self.drop,
+                                                block.neuron.inclusive, shift, frac)
+                never = np.where(self.constant > self.level, -np.inf, np.inf)
+                yield _made(kind, block.neuron.name, (np.where(dead, never, theta), beta, fired),
+                            shared | dict(signed=below, shift=shift, frac=frac))
+
+
+def _constant(block, offset):
+    """What an offset of all inputs adds to the sums of each channel."""
+    if not offset:
+        return 0.0
+    check(block.conv is None or block.conv.padding == (0, 0), f"{block.name}: zeros around a map "
+          "whose pixels have an offset: train without the offset, or without padding")
+    return offset * block.weight.reshape(len(block.weight), -1).sum(axis=1)
+
+
+def _map_fields(block):
+    conv, (kind, size) = block.conv, block.pool
+    pairs = {"kernel": block.weight.shape[1:3], "stride": conv.stride, "padding": conv.padding,
+             "pools": size}
+    for name, pair in pairs.items():
+        check(pair[0] == pair[1], f"{block.name}: {name} of {pair[0]} x {pair[1]}; only squares "
+              "can be built")
+    return dict(height=block.inputs[1], width=block.inputs[2], stride=conv.stride[0],
+                padding=conv.padding[0], pool=kind, pool_size=size[0])
+
+
+def _made(kind, name, found, shared):
+    """The layer, its numbers within the ranges that its shape allows."""
+    zeros = np.zeros(len(shared["weights"]), np.int64)
+    names = ("threshold", "bias", "bias_fired")
+    try:
+        ranges = kind(**shared, **{field: zeros for field, values in zip(names, found, strict=True)
+                                   if values is not None})
+        limits = ranges.threshold_range, ranges.bias_range, ranges.bias_range
+        return replace(ranges, **{
+            field: np.clip(values, *limit).astype(np.int64)
+            for field, values, limit in zip(names, found, limits, strict=True)
+            if values is not None})
+    except DescriptionError as error:
+        raise GraphError(f"{name}: {error}") from None
+
+
+class _Trial:
+    """A layer run on samples: its spikes [N, T, n], how many are not the float network's.
+
+    cost: by how many spikes a neuron's count for a sample is off, which decides; a spike that
+    comes at another step counts a tenth.
+    """
+
+    def __init__(self, layer, x, wanted, steps):
+        self.layer, synapses = layer, synapses_of(layer)
+        self.spikes, clipped = np.empty((len(x), steps, layer.n_out), bool), 0
+        own = getattr(layer, "recurrent", None)
+        count = max(1, min(len(x), MAX_TRACED // (steps * layer.n_out)))
+        for start in range(0, len(x), count):
+            part = slice(start, start + count)
+            batch, q = x[part], np.zeros((len(x[part]), layer.n_out), np.int64)
+            sums = layer_sums(layer, batch, synapses) if x.ndim == 2 else None
+            for t in range(steps):
+                now = sums if x.ndim == 2 else layer_sums(layer, batch[:, t], synapses)
+                if own is not None and t:
+                    now = now + self.spikes[part, t - 1].astype(np.int64) @ own.T.astype(np.int64)
+                before = q
+                q, self.spikes[part, t] = neuron_step(layer, q, now)
+                clipped += self._clipped(before, now, self.spikes[part, t])
+        self.clipped, self.wanted = clipped / self.spikes.size, _rows(layer, wanted)
+        self.differ = int((self.spikes != self.wanted).sum())
+        counts = (found.sum(axis=1, dtype=np.int64) for found in (self.spikes, self.wanted))
+        self.cost = int(abs(next(counts) - next(counts)).sum()) + self.differ / 10
+
+    def _clipped(self, q, sums, fired):
+        """How many membranes the range has changed."""
+        layer = self.layer
+        acc = (q * layer.leak[0] << (layer.shift - layer.leak[1])) + (sums << layer.frac)
+        q = acc + per_neuron(layer, layer.bias) >> layer.shift
+        after = 0 if layer.bias_fired is None else (
+            acc + per_neuron(layer, layer.bias_fired) >> layer.shift)
+        q = np.where(fired, after, q)
+        return int(((q < layer.q_range[0]) | (q > layer.q_range[1])).sum())
+
+
+def _rows(layer, spikes):
+    """Spikes [N, T, ...] of a graph in the order, and of the neurons, of the layer."""
+    if spikes.ndim == 3:
+        return spikes
+    spikes = np.moveaxis(spikes, 2, -1)[:, :, :layer.out_height, :layer.out_width]
+    return spikes.reshape(*spikes.shape[:2], -1)
+
+
+def _count(block, stream, steps):
+    """A readout that counts the spikes of the last neurons: 2 * count - all of them.
+
+    Of one neuron alone there are two classes: 1 where it fires.
+    """
+    classes = block.outputs[0]
+    check(block.outputs == (classes,), f"{block.neuron.name}: classes are a row of neurons")
+    weights = 2 * np.eye(classes, dtype=np.int8) - 1
+    if classes == 1:
+        weights = np.array([[-1], [1]], np.int8)
+    window = max(8, 2 * steps) if stream else Readout.window_of(steps)
+    return Readout(weights=weights, window=window, frac=0, bias=np.zeros(len(weights), np.int64))
+
+
+def _readout(block, weight_bits, input_bits, steps, stream):
+    """A last layer that only adds; one scale for all classes, so that scores compare.
+
+    Of one number alone there are two classes: 1 where it is above 0.
+    """
+    if len(block.weight) == 1:
+        block = replace(block, weight=np.concatenate([-block.weight, block.weight]),
+                        bias=np.concatenate([-block.bias, block.bias]))
+    weight_bits = 1 if is_binary(block.weight.reshape(1, -1)) else weight_bits
+    numbers, scale = odd_numbers(block.weight.reshape(1, -1), weight_bits)
+    window = max(8, 2 * steps) if stream else Readout.window_of(steps)
+    bias = np.rint(block.bias * steps / (scale[0] * block.unit) * 2 ** READOUT_FRAC)
+    limit = Readout.bias_limit(block.weight.shape[1], READOUT_FRAC, input_bits, weight_bits, window)
+    try:
+        return Readout(weights=numbers.reshape(block.weight.shape), weight_bits=weight_bits,
+                       window=window, input_bits=input_bits, frac=READOUT_FRAC,
+                       bias=np.clip(bias, -limit, limit).astype(np.int64))
+    except DescriptionError as error:
+        raise GraphError(f"{block.name}: {error}") from None
