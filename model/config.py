@@ -217,6 +217,8 @@ class Recipe:
     start        folder or checkpoint of a training with the same layers, whose network is the
                  first one here; other bits, time steps or images are what it is for
     like         the network or build folder whose membrane steps the network has, as it was named
+    lean         what is added behind the training to the score of each class, whole numbers with
+                 commas, in quarters of a spike; empty: nothing. It is free in hardware
     seed         of everything random
     reading      the :class:`~qsnn.model.reading.Reading` of an own set
     """
@@ -240,6 +242,7 @@ class Recipe:
     teacher: str = ""
     start: str = ""
     like: str = ""
+    lean: str = ""
     seed: int = 0
     reading: Reading = Reading()
 
@@ -261,6 +264,16 @@ class Recipe:
                              f"{self.dataset} has streams of spikes")
         if self.dataset in IMAGES and self.drop:
             raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")
+        self.offsets  # noqa: B018  which says what is wrong with it
+
+    @property
+    def offsets(self):
+        """The whole numbers of ``lean``, one a class, or none."""
+        try:
+            return tuple(int(number) for number in self.lean.split(",")) if self.lean else ()
+        except ValueError:
+            raise ValueError("lean must be whole numbers with commas, one a class, not "
+                             f"{self.lean!r}") from None
 
 
 def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bits=None,

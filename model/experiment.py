@@ -48,6 +48,9 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
     _check_way(config, recipe, found)
     images, labels = found.load("train")
     test = found.load("test") if measured else None
+    if recipe.lean and len(recipe.offsets) != config.classes:
+        raise TrainingError(f"lean has {len(recipe.offsets)} numbers, and there are "
+                            f"{config.classes} classes: give one to each")
     if recipe.validation >= len(images):
         raise TrainingError(f"only {len(images)} images to train on, {recipe.validation} of them "
                             "cannot be held out: choose a smaller --validation")
@@ -87,6 +90,9 @@ def _run(training, out, found, images, labels, test, report, limit):
         (out / name).unlink(missing_ok=True)
     # in float64 torch and the integers agree to the last spike
     net = training.net.run_on("cpu").double().eval()
+    if recipe.lean:
+        from qsnn.model.export import lean
+        lean(net, recipe.offsets)
     if config.has_integers:
         save_net(net, out / NET)
         if test is None:  # what is measured elsewhere shall be this network
@@ -168,7 +174,8 @@ def command(config, recipe, device="cpu"):
                "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
                "balance": recipe, "draws": recipe, "leak": config, "reset": config,
-               "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe}
+               "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe,
+               "lean": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
     follow = {"batch_size", "warmup", "shift"} if data.follows_size(recipe.dataset) else set()
     for name, where in options.items():

@@ -20,7 +20,7 @@ from qsnn.model.description import (
 )
 from qsnn.model.qsnn import QSNN, SpikingConvolution, SpikingTemporal
 
-__all__ = ["fold", "pinned"]
+__all__ = ["fold", "lean", "pinned"]
 
 READOUT_FRAC = 2  # fraction bits of the scores: breaks ties between classes as the floats would
 
@@ -37,6 +37,16 @@ def fold(net):
     layers = [_fold_hidden(layer, b) for layer, b in zip(net.hidden, bits, strict=False)]
     return Description(time_steps=0 if net.config.stream else net.config.time_steps,
                        layers=(*layers, _fold_readout(net, bits[-1])))
+
+
+@torch.no_grad()
+def lean(net, offsets):
+    """Add whole numbers to the scores of the classes, which have ``READOUT_FRAC`` fraction bits.
+
+    What is rare is found more often then, or less: a bias is what a threshold would be.
+    """
+    unit = net.log_scale.exp() / 2 ** READOUT_FRAC / net.config.time_steps
+    net.bias += torch.tensor(offsets) * unit
 
 
 def pinned(config, description, name):

@@ -161,6 +161,9 @@ def main(
     like: Annotated[str, typer.Option(
         help="build folder or network whose circuit the new weights shall fit: the membrane steps "
              "are its own")] = "",
+    lean: Annotated[str, typer.Option(
+        help="whole numbers with commas, one a class: added to their scores behind the training, "
+             "in quarters of a spike; choose them on data that is held out")] = "",
     validation: Annotated[int, typer.Option(
         help="the last so many training images are held out and measured too")] = 0,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -185,7 +188,7 @@ def main(
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,
             compiled=compiled, balance=balance, draws=draws, drop=drop, plain=plain,
             teacher=teacher and str(Path(teacher)), start=start and str(Path(start)),
-            like=like and str(Path(like)), seed=seed)
+            like=like and str(Path(like)), lean=lean, seed=seed)
         out = out or default_folder(dataset, config)
         import torch  # seconds, which --help and wrong options do not take
 

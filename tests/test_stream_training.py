@@ -129,6 +129,23 @@ def test_experiment(tmp_path, folder):
     json.dumps(result)
 
 
+def test_lean(tmp_path, folder):
+    """It moves the scores by whole numbers, and nothing else; torch has it too."""
+    offsets = 0, 9, -31, 400, 0, 1, 0, 0, -2, 7
+    text = ",".join(map(str, offsets))
+    result = experiment.run(CONFIG, replace(RECIPE, epochs=1, lean=text), tmp_path / "lean", folder)
+    experiment.run(CONFIG, replace(RECIPE, epochs=1), tmp_path / "plain", folder)
+    lean, plain = (load_description(tmp_path / name / "network.qsnn") for name in ("lean", "plain"))
+    assert (lean.readout.bias - plain.readout.bias).tolist() == list(offsets)
+    for one, other in zip(lean.hidden, plain.hidden, strict=True):
+        for name in ("weights", "threshold", "bias"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert result["equality"]["equal"] and result["command"].endswith(f" --lean {text}")
+    with pytest.raises(TrainingError, match="^lean has 2 numbers, and there are 10 classes: give "
+                                            "one to each$"):
+        experiment.run(CONFIG, replace(RECIPE, lean="0,1"), tmp_path / "wrong", folder)
+
+
 def test_by_class():
     found, labels = np.array([0, 0, 1, 1, 1, 0]), np.array([0, 0, 0, 1, 1, 1])
     assert by_class(found, labels, "abc") == {
@@ -156,6 +173,7 @@ def test_other_networks(tmp_path, folder, config, recipe, sentence):
     (dict(dataset="ecg", flip=True), "warp, flip and erase change images, and ecg has streams of "
                                      "spikes"),
     (dict(balance=1.5), "balance must be 0 to 1, not 1.5"),
+    (dict(lean="0,x"), "lean must be whole numbers with commas, one a class, not '0,x'"),
     (dict(draws=-1), "draws must be 0 to 100000000, not -1"),
     (dict(dataset="ecg", drop=1.0), "drop must be at least 0 and below 1, not 1.0")])
 def test_wrong_recipes(fields, sentence):
