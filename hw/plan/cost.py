@@ -104,7 +104,18 @@ def neuron_logic(family, stage, parameters):
     biased = Shape.cast(range(p.bias_low, largest + p.bias_high + 1)).width
     fixed, bit = family.neuron
     lane = family.add(below - p.frac) + family.add(biased - p.frac) + fixed + bit * p.bits
-    return stage.lanes * lane
+    return stage.lanes * (lane + _leak_logic(family, p)
+                          + p.subtracts * (family.add(biased - p.frac) + p.bits + p.leak[1]))
+
+
+def _leak_logic(family, p):
+    """What a leak takes beside that of 1/2, and a neuron whose reset subtracts beside one whose
+    does not, as docs/neuron.md has it."""
+    m, k = p.leak
+    total = 5.4 * (k - 1)  # bits of the loop
+    if p.bits > 4:  # sums in place of a table: the additions of its signed digits
+        total += (bin(m ^ 3 * m).count("1") - 1) * family.add(p.bits + k)
+    return total
 
 
 def memory_logic(family, name, memory):
