@@ -11,10 +11,13 @@ from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.parallel import consumers
 from qsnn.hw.serial.encoders import make_encoder
 from qsnn.hw.serial.layer import connect_layers, serial_layer
+from qsnn.hw.serial.maps import map_layer
 from qsnn.hw.serial.unroll import Unroll
-from qsnn.hw.serial.words import StepInput
+from qsnn.hw.serial.words import MapInput, MapPacker, StepInput
 
 __all__ = ["Network"]
+
+LAYERS = {"parallel": parallel_layer, "map": map_layer, "serial": serial_layer}
 
 
 class Network(wiring.Component):
@@ -22,7 +25,7 @@ class Network(wiring.Component):
     :mod:`qsnn.model.streams`.
 
     Layers work on consecutive images, or steps, at once; the slowest one sets the rate. Time-serial
-    layers come behind time-parallel ones; of a stream all are serial.
+    layers come behind time-parallel ones, and in a stream behind convolutions.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class Network(wiring.Component):
         serial layers.
     events : bool
         Of a stream: whether :py:`i` takes events, else frames. Events are for a first layer that is
-        sparse.
+        serial and sparse.
     encoder : str
         Of a stream: name in :data:`qsnn.hw.serial.encoders.ENCODERS` of what stands before the
         network and takes its place at :py:`i`; or "", and steps come from outside.
@@ -55,7 +58,8 @@ class Network(wiring.Component):
     i : In(stream)
         Of images SIMD * input_bits bits: pixels in order, SIMD of the first layer a beat, pixel 0
         in the lowest bits. Beats of an image follow each other; what the last one has beyond the
-        image is ignored. Of a stream :class:`qsnn.hw.serial.words.StepInput`'s, or the encoder's.
+        image is ignored. Of a stream :class:`qsnn.hw.serial.words.StepInput`'s, the encoder's, or
+        :class:`qsnn.hw.serial.words.MapInput`'s.
     o : Out(stream of {score, label, last})
         One beat a class for each image, or each step that emits, see
         :class:`qsnn.hw.core.readout.ScoreUnit`.
@@ -71,26 +75,32 @@ class Network(wiring.Component):
         self.plan = plan(description, foldings)
         if self.plan.parallel and (events or encoder):
             raise FoldingError("--events and --encoder are for networks of streams, "
-                               f"{description.shape} takes images")
+                               f"{description.shape} takes "
+                               + ("images" if self.plan.time_steps else "maps, as frames"))
         if loadable and self.plan.at_most:
             raise FoldingError("memories of serial layers cannot be loaded: leave out --loadable, "
                                "and single-port RAM")
-        self.layers = [(serial_layer if planned.serial else parallel_layer)(
+        self.layers = [LAYERS[planned.schedule](
             self.plan, index, files=files, loadable=loadable)
             for index, planned in enumerate(self.plan.layers)]
         self.memories = [(index, name, *size) for index, layer in enumerate(self.layers)
                          for name, size in layer.loads.items()]
         stages, parallel = self.plan.stages, self.plan.parallel
         # what gives steps to the first serial layer
-        self.steps = self.encoder = None
-        if parallel:
+        self.steps = self.encoder = self.input = None
+        if self.plan.time_steps:
             members = {"i": In(stream.Signature(stages[0].simd * stages[0].bits))}
             if parallel < len(stages):
                 self.steps = Unroll(stages[parallel - 1], stages[parallel])
         else:
-            self.encoder = make_encoder(encoder, description, stages[0].simd, events)
-            self.steps = StepInput(stages[0], events=events, padded=self.encoder is not None)
-            members = {"i": In((self.encoder or self.steps).i.signature.flip()), "busy": Out(1)}
+            if parallel:
+                self.input = MapInput(stages[0])
+                self.steps = MapPacker(stages[parallel - 1], stages[parallel])
+            else:
+                self.encoder = make_encoder(encoder, description, stages[0].simd, events)
+                self.input = self.steps = StepInput(stages[0], events=events,
+                                                    padded=self.encoder is not None)
+            members = {"i": In((self.encoder or self.input).i.signature.flip()), "busy": Out(1)}
         members["o"] = Out(self.layers[-1].o.signature)
         if self.memories:
             members["load"] = In(LoadPort([memory[2:] for memory in self.memories]))
@@ -99,10 +109,11 @@ class Network(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         parallel = self.plan.parallel
-        if self.steps is not None:
-            m.submodules["unroll" if parallel else "input"] = self.steps
-        if not parallel:
+        if self.input is not None:
+            m.submodules.input = self.input
             self._connect_input(m)
+        if parallel and self.steps is not None:
+            m.submodules["unroll" if self.plan.time_steps else "packer"] = self.steps
         for index, layer in enumerate(self.layers):
             m.submodules[f"layer{index}"] = layer
         if parallel:
@@ -117,8 +128,12 @@ class Network(wiring.Component):
 
     def _connect_parallel(self, m):
         """Pixels to the first layer, and spikes with their credits from each to those it feeds."""
-        wiring.connect(m, wiring.flipped(self.i), self.layers[0].i)
-        parallel = self.plan.parallel
+        first, parallel = self.layers[0], self.plan.parallel
+        if self.input is None:
+            wiring.connect(m, wiring.flipped(self.i), first.i)
+        else:
+            wiring.connect(m, self.input.o, first.i)
+            self._connect_commands(m, self.input, first)
         for index, source in enumerate(self.layers[:parallel]):
             if index == len(self.layers) - 1:
                 break  # the readout: its scores go out
@@ -129,16 +144,23 @@ class Network(wiring.Component):
                 m.d.comb += [beats.valid.eq(source.o.valid), beats.payload.eq(source.o.payload),
                              (sink.skip_take if skip else sink.take).eq(source.o_take)]
                 room = room & (sink.skip_room if skip else sink.room)
+                if self.input is not None:
+                    self._connect_commands(m, source, sink)
             m.d.comb += source.o_room.eq(room)
+
+    def _connect_commands(self, m, source, sink):
+        """Of a stream: what comes with the last beat of a step."""
+        m.d.comb += [getattr(sink, name).eq(getattr(source, f"o_{name}"))
+                     for name in ("done", "emit", "clear")]
 
     def _connect_input(self, m):
         """Steps from outside, or from the encoder that makes them of a signal."""
-        busy = [self.steps.busy, *(layer.busy for layer in self.layers), self.o.valid]
+        busy = [self.input.busy, *(layer.busy for layer in self.layers), self.o.valid]
         if self.encoder is None:
-            wiring.connect(m, wiring.flipped(self.i), self.steps.i)
+            wiring.connect(m, wiring.flipped(self.i), self.input.i)
         else:
             m.submodules.encoder = encoder = self.encoder
             wiring.connect(m, wiring.flipped(self.i), encoder.i)
-            wiring.connect(m, encoder.o, self.steps.i)
+            wiring.connect(m, encoder.o, self.input.i)
             busy.append(encoder.busy)
         m.d.comb += self.busy.eq(Cat(busy).any())

@@ -153,10 +153,10 @@ class Config:
         for index, layer in enumerate(layers):
             if not self.stream and (layer.taps > 1 or layer.recurrent):
                 raise ValueError(f"layer {index} sees earlier steps: only a stream has those")
-            if self.stream and layer.kernel:
-                raise ValueError(f"layer {index}: a stream has fully connected layers")
-        if self.stream and (self.image or self.input_bits > 1):
-            raise ValueError("a stream has inputs of 1 bit, and no image")
+            if self.stream and layer.skip is not None:
+                raise ValueError(f"layer {index} has a skip: only a network for images has those")
+        if self.stream and self.input_bits > 1:
+            raise ValueError("a stream has inputs of 1 bit")
 
     @property
     def weight_bits(self):
@@ -301,7 +301,9 @@ def config_for(dataset, *, hidden=(), arch="", bits=2, time_steps=None, input_bi
         if time_steps or input_bits:
             raise ValueError(f"{found.name} has streams of spikes: leave out "
                              f"{'--time-steps' if time_steps else '--input-bits'}")
-        shape |= dict(stream=True, input_bits=1, time_steps=found.shape[0])
+        task = TASKS.get(found.name)
+        shape |= dict(stream=True, input_bits=1, time_steps=found.shape[0],
+                      image=task.map if task and str(layers[0])[0] in "cr" else None)
     else:
         square = found.image and found.image[0] == found.image[1] and found.image[2] == 1
         shape |= dict(image=found.image if arch or not square else None, input_bits=input_bits or 8,

@@ -66,7 +66,7 @@ class Description:
     what a convolution gives, and any other layer takes it as a row, see :mod:`qsnn.model.layers`.
 
     ``time_steps`` 0 is a stream: each step has inputs of its own, spikes, and there is no last
-    one. Its layers are fully connected, and may see earlier steps, their own spikes among them.
+    one. Its fully connected layers may see earlier steps, their own spikes among them.
 
     ``meaning`` says what inputs and labels stand for, of a network of somebody's own data.
     """
@@ -162,12 +162,9 @@ class Description:
 
         The words are those of :mod:`qsnn.model.architecture`.
         """
-        if self.stream:
-            words = [word for layer in self.hidden for word in layer_words(layer)]
-            return "-".join([str(self.n_in), *words, str(self.outputs)])
-        if self.input_map is None:
+        if self.input_map is None and not self.stream:
             return "-".join(str(n) for n in (self.n_in, *(layer.n_out for layer in self.layers)))
-        words = ["x".join(map(str, self.input_map))]
+        words = ["x".join(map(str, self.input_map or (self.n_in,)))]
         for layer in self.hidden:
             words += layer_words(layer)
         return "-".join([*words, str(self.outputs)])
@@ -179,7 +176,7 @@ class Description:
             layer.skip.weights.size for layer in self.layers
             if layer.skip and layer.skip.weights is not None) + sum(
             layer.recurrent.size * layer.weight_bits for layer in self.layers
-            if recurrent(layer) is not None)
+            if layer.recurrent is not None)
 
     def tobytes(self):
         """The file's bytes: the same for the same integers, on every machine."""
@@ -193,7 +190,7 @@ class Description:
                 tensors[f"{index}.{name}"] = getattr(layer, name)
             if layer.skip and layer.skip.weights is not None:
                 tensors[f"{index}.skip"] = _packed(layer.skip.weights)
-            if recurrent(layer) is not None:
+            if layer.recurrent is not None:
                 tensors[f"{index}.recurrent"] = _packed(layer.recurrent, layer.weight_bits)
         # one metadata key: safetensors keeps no order between several
         return to_safetensors(tensors, metadata={
@@ -212,18 +209,13 @@ def parameter_names(layer):
     return "bias", "threshold", *(["bias_fired"] if layer.reset == "subtract" else [])
 
 
-def recurrent(layer):
-    """The weights of a layer for its own spikes, or None."""
-    return getattr(layer, "recurrent", None)
-
-
 def _check_stream(index, layer):
-    check(layer.kind != "convolution", f"layer {index} is a convolution: a stream has none")
-    check(layer.input_bits == 1, f"layer {index}: inputs have 1 bit in a stream")
+    check(index or layer.input_bits == 1, "a stream has inputs of 1 bit")
+    check(layer.skip is None, f"layer {index} has a skip: only a network for images has those")
 
 
 def _check_image(index, layer):
-    check(getattr(layer, "taps", 1) == 1 and recurrent(layer) is None,
+    check(layer.taps == 1 and layer.recurrent is None,
           f"layer {index} sees earlier steps: only a stream, with time_steps 0, has those")
 
 

@@ -246,7 +246,6 @@ class FullyConnected(_Row, Spiking):
             object.__setattr__(self, "recurrent", _weights(self.recurrent, self.weight_bits))
             check(self.recurrent.shape == (self.n_out,) * 2, "recurrent weights of "
                   f"{self.n_out} neurons have shape {self.recurrent.shape}")
-            check(self.input_bits == 1, "inputs beside recurrent weights must have 1 bit")
 
     @property
     def n_in(self):
@@ -326,6 +325,7 @@ class Convolution(Spiking):
 
     kind = "convolution"
     dimensions = 4
+    taps, recurrent = 1, None
 
     def _check_shape(self):
         channels, kernel, other, _ = self.weights.shape
@@ -428,6 +428,7 @@ class Readout(_Row, _Layer):
     window: int = 8
 
     kind = "readout"
+    taps, recurrent = 1, None
 
     def __post_init__(self):
         check_choice("frac", self.frac, range(MAX_FRAC + 1))

@@ -371,7 +371,7 @@ class SpikingTemporal(_Spiking):
         self.own = BinaryLinear(n_out, n_out, config.standardize, bits) if layer.recurrent else None
 
     def forward(self, x):
-        steps = len(x)
+        steps, x = len(x), rows(x)
         if self.taps > 1:
             padded = F.pad(x, (0, 0, 0, 0, self.taps - 1, 0))
             x = torch.cat([padded[self.taps - 1 - tap:][:steps] for tap in range(self.taps)], 2)
@@ -447,8 +447,8 @@ class QSNN(nn.Module):
         super().__init__()
         self.config = config
         self.hidden = nn.ModuleList(
-            SpikingTemporal(layer, config) if config.stream else
             SpikingConvolution(layer, config) if layer.kernel else
+            SpikingTemporal(layer, config) if config.stream else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
         for layer, leak in zip(self.hidden, config.leaks, strict=True):

@@ -5,7 +5,8 @@ step. The sums of a layer see some earlier steps too, and its own spikes of the 
 
     S_t = sum_d sum_i w[d, i] x_(t-d)[i]  +  sum_j r[j] spike_(t-1)[j]          d = 0 .. taps - 1
 
-``r`` has as many bits as ``w``.
+``r`` has as many bits as ``w``. A convolution sees this step alone, with the sums and the pooling
+of :mod:`qsnn.model.golden`; the inputs of a layer behind a sum pooling have several bits.
 
 The neurons are those of :mod:`qsnn.model.golden`; nothing is cleared from one step to the next. The
 readout adds what it gets, and saturates where a window of steps could not have come to more::
@@ -24,7 +25,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.model.golden import Result, Synapses, labels_of, neuron_step, synaptic_sum
+from qsnn.model.golden import (
+    Result,
+    Synapses,
+    labels_of,
+    layer_sums,
+    neuron_step,
+    pooled,
+    synaptic_sum,
+)
 
 __all__ = ["State", "StreamResult", "classify", "run"]
 
@@ -100,7 +109,7 @@ def run(description, steps, *, emit=(), clear=(), state=None, trace=False):
     for layer, q, seen, last in zip(description.hidden, state.membranes, state.seen, state.spikes,
                                     strict=True):
         inputs, seen = _tapped(layer, x, seen, clears)
-        sums = synaptic_sum(layer.weights, inputs)
+        sums = layer_sums(layer, inputs.reshape(count * length, -1)).reshape(count, length, -1)
         own = Synapses(layer.recurrent, 1) if layer.recurrent is not None else None
         spikes = np.empty((count, length, layer.n_out), np.uint8)
         membranes = np.empty((count, length, layer.n_out), np.int16)
@@ -113,6 +122,8 @@ def run(description, steps, *, emit=(), clear=(), state=None, trace=False):
         traces.append((spikes, membranes))
         ends.append((q, seen, last.astype(np.uint8)))
         x = spikes
+        if layer.kind == "convolution":
+            x = pooled(layer, x.reshape(-1, layer.n_out)).reshape(count, length, -1)
     total, scores = _read(description.readout, x, state.total, emits, clears)
     spikes, membranes = zip(*traces, strict=True)
     return StreamResult(
@@ -130,7 +141,7 @@ def classify(description, samples, *, trace=False):
     length = samples.shape[1]
     if not len(samples) or not length:
         raise ValueError("there must be at least one sample of one step")
-    widest = max(layer.weights.shape[1] for layer in description.hidden)
+    widest = max(max(layer.taps * layer.n_in, layer.n_out) for layer in description.hidden)
     batch = max(1, MAX_NUMBERS // (length * widest))
     parts = [run(description, samples[start:start + batch], emit=[length - 1],
                  clear=[length - 1], trace=trace) for start in range(0, len(samples), batch)]

@@ -145,7 +145,7 @@ def _compile(work, family, stage, memory, loaded, cycles):
 
 def _pins(facts, layout, workload):
     """Bytes of a workload as the harness's pins take them, and beats of a sample."""
-    if layout.parallel:
+    if layout.time_steps:
         lanes, beats = input_beats(layout)
         bits = layout.stages[0].bits
         port = {"width": lanes * bits, "pixel_bits": bits, "pixels": lanes,

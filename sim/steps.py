@@ -13,7 +13,7 @@ from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
 from qsnn.hw.plan.window import ceil_div
 from qsnn.model import streams
-from qsnn.model.golden import labels_of
+from qsnn.model.golden import labels_of, pooled
 from qsnn.sim.beats import pack_steps, unpack_results
 from qsnn.sim.compiled import Checksums, compile_model, differing, run_program
 from qsnn.sim.tools import SimulationError
@@ -151,7 +151,7 @@ class _Golden:
             if fired is not None:
                 spikes = np.unpackbits(np.concatenate(fired), axis=1, count=layer.n_out)
             counts.append(word_counts(stage, x, spikes, clears))
-            x = spikes
+            x = pooled(layer, spikes) if layer.kind == "convolution" else spikes
         if arrivals is None:
             return np.concatenate(self.scores), counts, 0
         finish = finish_times(self.plan, counts, arrivals)

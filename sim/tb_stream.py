@@ -12,15 +12,19 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, gather
 
+from qsnn.hw.emit.build import foldings_of
+from qsnn.hw.plan.network import plan
 from qsnn.model import streams
 from qsnn.model.description import load
 from qsnn.sim.beats import pack_steps
 from qsnn.sim.streams import Stream
+from qsnn.sim.trace import in_order
 
 DESCRIPTION = load(Path("net.qsnn"))
 FACTS = json.loads(Path("net.json").read_text())
 with np.load("net.npz") as archive:
     X, EMIT, CLEAR = archive["x"], archive["emit"], archive["clear"]
+STAGES = plan(DESCRIPTION, foldings_of(FACTS)).stages
 CLASSES = DESCRIPTION.outputs
 RUSH, GAPS = (0,), (0, 0, 2, 0, 1, 9)
 
@@ -72,7 +76,9 @@ class Monitor:
                 mask = (1 << bits) - 1
                 rows = [word >> lane * bits & mask for word in found
                         for lane in range(facts["lanes"])]
-                rows = np.array(rows).reshape(-1, facts["padded_neurons"])[:, :layer.n_out]
+                rows = np.array(rows).reshape(1, -1, facts["positions"], facts["padded_neurons"])
+                rows = in_order(STAGES[index], rows)[..., :facts["channels"]]
+                rows = rows.reshape(-1, layer.n_out)
                 assert (rows[:steps] == (values[0, :steps].astype(int) & mask)).all(), index
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from qsnn.hw.emit.build import NETWORKS, build, open_build
 from qsnn.hw.plan.choice import choose_folding
-from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.folding import Folding, SerialFolding
+from qsnn.hw.plan.window import window_of
 from qsnn.model import audio, streams
 from qsnn.model.description import Description, load
 from qsnn.model.layers import FullyConnected
@@ -16,7 +17,14 @@ from qsnn.sim.beats import pack_heartbeats, pack_sounds
 from qsnn.sim.runner import simulate_stream
 from qsnn.sim.steps import simulate_steps
 from qsnn.sim.tools import SimulationError
-from tests.streams import random_serial, random_steps, random_stream, recorded
+from tests.streams import (
+    random_folded,
+    random_map_stream,
+    random_serial,
+    random_steps,
+    random_stream,
+    recorded,
+)
 from tests.whole import parts
 
 COCOTB = 6
@@ -34,6 +42,32 @@ def test_random(folder, waves, seed):
     x, emit, clear = random_steps(rng, description, 25)
     simulate_stream(folder, description, foldings, x, emit, clear,
                     events=foldings[0].sparse and seed % 2 == 1, waves=waves)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_maps(folder, waves, seed):
+    """The same with convolutions."""
+    rng = np.random.default_rng(seed)
+    description = random_map_stream(rng)
+    foldings = random_folded(rng, description)
+    x, emit, clear = random_steps(rng, description, 8, clears=0.2)
+    simulate_stream(folder, description, foldings, x, emit, clear, waves=waves)
+
+
+@pytest.mark.parametrize("words, choice", [("c4k3w2-a2-c6k2p0-12w2t2r", 0), ("c8k3s2-c4k3-p2", -1)])
+def test_maps(tmp_path, words, choice):
+    """3,000 steps: spikes, membranes, scores, and the planned cycles."""
+    rng = np.random.default_rng(len(words))
+    description = random_map_stream(rng, words, (7, 6, 2))
+    foldings = [SerialFolding(2, 5, bool(index % 2)) for index in range(len(description.layers))]
+    foldings[:2] = [Folding(layer.channels, 2, pixels=window_of(layer).pixel_choices[choice])
+                    for layer in description.layers[:2]]
+    facts, description = built(tmp_path, description, foldings)
+    x, emit, clear = random_steps(rng, description, 3000)
+    outcome = simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles == outcome.planned
+    assert all(0.01 < rate < 0.99 for rate in outcome.rates)
 
 
 def built(folder, description, foldings, **options):

@@ -9,7 +9,7 @@ import numpy as np
 
 from qsnn.model import golden
 
-__all__ = ["Trace", "beats_of", "check"]
+__all__ = ["Trace", "beats_of", "check", "in_order"]
 
 
 @dataclass

@@ -1,19 +1,23 @@
 """Random small networks for streams whose neurons are neither silent nor always on."""
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 
-from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.folding import Folding, SerialFolding
+from qsnn.hw.plan.window import window_of
 from qsnn.model import data
+from qsnn.model.architecture import ArchitectureError, layers_of
 from qsnn.model.description import Description
-from qsnn.model.golden import synaptic_sum
-from qsnn.model.layers import FullyConnected, Readout
+from qsnn.model.golden import layer_sums, synaptic_sum
+from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.recordings import TASKS
 from tests.networks import random_neuron
 
-__all__ = ["random_serial", "random_steps", "random_stream", "recorded"]
+__all__ = ["random_folded", "random_map_stream", "random_serial", "random_steps", "random_stream",
+           "recorded"]
 
 PROBES = 200  # steps that the thresholds are fitted to
 
@@ -67,10 +71,81 @@ def _weights(rng, shape, bits):
     return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
+def random_map_stream(rng, words=None, image=None):
+    """The same with convolutions first; words as in :mod:`qsnn.model.architecture`."""
+    while words is None:
+        image = *(int(side) for side in rng.integers(2, 9, size=2)), int(rng.integers(1, 4))
+        words = [_convolution(rng) for _ in range(rng.integers(1, 3))]
+        words += [f"fc{rng.integers(1, 9)}" + rng.choice(["", "w4", "t2", "w2t2r"])
+                  for _ in range(rng.integers(0, 3))]
+        words = "-".join(words)
+        try:
+            layers_of(words, image)
+        except ArchitectureError:
+            words = None  # a map that is too small: drawn again
+    layers, bits, high = [], 1, 1  # of the inputs
+    for spec in layers_of(words, image):
+        kernel, taps = (spec.kernel, spec.kernel), spec.taps
+        shape = (*kernel, spec.inputs[2]) if spec.kernel else (taps * spec.inputs[0],)
+        fields = dict(weights=_weights(rng, (spec.channels, *shape), spec.weight_bits),
+                      weight_bits=spec.weight_bits, input_bits=bits,
+                      membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
+                      shift=int(rng.integers(1, 4)) + spec.weight_bits - 1,
+                      frac=int(rng.integers(0, 3)))
+        if spec.kernel:
+            kind = partial(Convolution, height=spec.inputs[0], width=spec.inputs[1],
+                           stride=spec.stride, padding=spec.padding, pool=spec.pool,
+                           pool_size=spec.pool_size)
+        else:
+            own = _weights(rng, (spec.channels,) * 2, spec.weight_bits) if spec.recurrent else None
+            kind = partial(FullyConnected, taps=taps, recurrent=own)
+        blank = np.zeros(spec.channels, int)
+        layer = kind(threshold=blank, bias=blank, **fields)
+        # about what sums come to, at a third of all inputs
+        x = rng.integers(0, high + 1, (PROBES, taps * layer.n_in))
+        x = (x * (rng.random(x.shape) < 0.3)).astype(np.uint8)
+        sums = layer_sums(layer, x).reshape(-1, spec.channels) << layer.frac
+        seen = sums[rng.integers(len(sums), size=spec.channels), np.arange(spec.channels)]
+        threshold = np.clip(seen + rng.integers(0, 3, spec.channels), *layer.threshold_range)
+        bias = np.clip(rng.integers(-4, 8, spec.channels) << spec.weight_bits, *layer.bias_range)
+        layers.append(kind(threshold=threshold, bias=bias, **fields))
+        bits, high = layer.output_bits, spec.pool_size ** 2 if spec.pool == "sum" else 1
+    classes, weight_bits = int(rng.integers(2, 5)), int(rng.choice([1, 4]))
+    layers.append(Readout(weights=_weights(rng, (classes, layer.n_outputs), weight_bits),
+                          bias=np.arange(classes), frac=int(rng.integers(0, 3)), input_bits=bits,
+                          weight_bits=weight_bits, window=int(rng.integers(8, 20))))
+    return Description(time_steps=0, layers=layers)
+
+
+def _convolution(rng):
+    """Words of a small convolution."""
+    kernel = int(rng.integers(1, 4))
+    word = f"c{rng.integers(1, 6)}k{kernel}" + rng.choice(["", "", "s2"])
+    word += f"p{rng.integers(kernel)}" * bool(rng.integers(2)) + rng.choice(["", "", "w2", "w4"])
+    return word + rng.choice(["", "", "-p2", "-a2", "-a3"])
+
+
 def random_serial(rng, description):
     """Any PE and SIMD, sparse and dense."""
     return [SerialFolding(int(rng.integers(1, layer.n_out + 1)), int(rng.integers(1, 10)),
                           bool(rng.random() < 0.6)) for layer in description.layers]
+
+
+def random_folded(rng, description):
+    """The same, with any folding of convolutions before them."""
+    foldings, channels = random_serial(rng, description), None  # of the input, with padding
+    for index, layer in enumerate(description.layers):
+        if layer.kind == "convolution":
+            pe = int(rng.integers(1, layer.channels + 1))
+            simd = int(rng.integers(1, (channels or layer.channels_in) + 1))
+            while not index and layer.channels_in % simd:
+                simd -= 1
+            pixels = 1
+            if rng.random() < 0.3:  # several pixels, of all channels
+                pe, pixels = layer.channels, int(rng.choice(window_of(layer).pixel_choices))
+            foldings[index] = Folding(pe, simd, pixels=pixels)
+            channels = -(-layer.channels // pe) * pe
+    return foldings
 
 
 def random_steps(rng, description, count, *, clears=0.05):

@@ -66,7 +66,7 @@ def test_dense_and_events(work):
 @pytest.mark.parametrize("arguments, sentence", [
     (["--model", "images.qsnn", "--dense"], "--dense is for layers that are serial"),
     (["--model", "images.qsnn", "--encoder", "ecg"], "are for networks of streams"),
-    (["--model", "stream.qsnn", "--pixels", "1,1,1"], "--pixels is for networks of images"),
+    (["--model", "stream.qsnn", "--pixels", "1,1,1"], "--pixels is for convolutions"),
     (["--model", "stream.qsnn", "--serial", "1"], "all layers of a stream are serial"),
     (["--model", "stream.qsnn", "--loadable"], "memories of serial layers cannot be loaded"),
     (["--model", "stream.qsnn", "--pe", "9,1,1"], "layer 0 has 8 neurons: PE 9 is more"),

@@ -11,6 +11,8 @@ from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.steps import finish_times, word_counts
 from qsnn.hw.serial.words import StepInput
 from qsnn.model import streams
+from qsnn.model.golden import pooled
+from qsnn.sim.trace import in_order
 from tests.networks import random_description
 from tests.streams import random_serial, random_steps, random_stream
 
@@ -71,21 +73,22 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
             _, _, arrives, ready, valid, score, label, last, *rest = await ctx.tick().sample(
                 network.i.valid & network.i.ready, network.o.ready, network.o.valid,
                 network.o.p.score, network.o.p.label, network.o.p.last, *watched,
-                *(layer.schedule.finished for layer in layers))
+                *(layer.o_done if layer.stage.window else layer.schedule.finished
+                  for layer in layers))
             if start is None and arrives:
                 start = cycle
             if valid and ready:
                 outputs.append((score, label, last))
             for index, layer in enumerate(layers[:-1]):
                 fired, row, stepped, state = rest[4 * index:4 * index + 4]
-                lanes, bits = layer.stage.lanes, layer.parameters.bits
+                lanes, p = layer.stage.lanes, layer.neurons.parameters
                 if fired:
                     spikes[index] += [row >> lane & 1 for lane in range(lanes)]
                 if stepped:
                     for lane in range(lanes):
-                        q = state >> lane * bits & (1 << bits) - 1
-                        signed = layer.parameters.signed and q >> bits - 1
-                        membranes[index].append(q - (signed << bits))
+                        q = state >> lane * p.bits & (1 << p.bits) - 1
+                        signed = p.signed and q >> p.bits - 1
+                        membranes[index].append(q - (signed << p.bits))
             for index, done in enumerate(rest[4 * (len(layers) - 1):]):
                 if done:
                     finished[index].append(cycle - start)
@@ -97,9 +100,12 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
     simulator.add_testbench(watch)
     simulator.add_testbench(feed, background=True)
     simulator.run()
-    rows = [np.array(values).reshape(-1, layer.stage.neurons)[:, :layer.stage.n_out]
-            for group in (spikes, membranes)
-            for values, layer in zip(group, layers, strict=False)]
+    rows = []
+    for group in spikes, membranes:
+        for values, stage in zip(group, network.plan.stages, strict=False):
+            values = np.array(values).reshape(1, -1, len(stage.places), stage.neurons)
+            values = in_order(stage, values)[0, :, :, :stage.n_out]
+            rows.append(values.reshape(len(values), -1))
     table = np.array([output[0] for output in outputs]).reshape(-1, classes)
     labels = [output[1] for output in outputs[classes - 1::classes]]
     assert [output[2] for output in outputs] == ([0] * (classes - 1) + [1]) * len(labels)
@@ -124,6 +130,20 @@ def check(network, x, emit, clear, **pace):
     return expected, finished
 
 
+def check_cycles(network, x, emit, clear):
+    """Integers, and the cycle in which each step is through each layer."""
+    expected, finished = check(network, x, emit, clear)
+    inputs, counts = x, []
+    for layer, stage, fired in zip(network.description.layers, network.plan.stages,
+                                   [*expected.spikes, [None]], strict=True):
+        counts.append(word_counts(stage, inputs, fired[0], clear))
+        inputs = pooled(layer, fired[0]) if layer.kind == "convolution" else fired[0]
+    arrivals = [len(step) for step in beats(network, x, emit, clear)]
+    planned = finish_times(network.plan, counts, arrivals)
+    for index, cycles in enumerate(finished):
+        assert cycles == planned[index].tolist(), index
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_random(seed):
     """Integers and cycles, where the source never waits and the sink is never slow."""
@@ -135,15 +155,7 @@ def test_random(seed):
     x, emit, clear = random_steps(rng, description, length(network))
     # a result that waits for the one before would hold up the readout
     emit[:-1] &= np.arange(len(emit) - 1) % 3 == 0
-    expected, finished = check(network, x, emit, clear)
-    inputs, counts = x, []
-    for stage, fired in zip(network.plan.stages, [*expected.spikes, [None]], strict=True):
-        counts.append(word_counts(stage, inputs, fired[0], clear))
-        inputs = fired[0]
-    arrivals = [len(step) for step in beats(network, x, emit, clear)]
-    planned = finish_times(network.plan, counts, arrivals)
-    for index, cycles in enumerate(finished):
-        assert cycles == planned[index].tolist(), index
+    check_cycles(network, x, emit, clear)
 
 
 @pytest.mark.parametrize("seed", range(24, 32))

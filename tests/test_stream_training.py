@@ -12,6 +12,7 @@ import torch
 
 from qsnn.model import experiment
 from qsnn.model.augment import augment, draw_balanced, shift_steps
+from qsnn.model.config import config_for
 from qsnn.model.data import load
 from qsnn.model.description import load as load_description
 from qsnn.model.equality import compare
@@ -214,3 +215,10 @@ def test_command(tmp_path, folder, monkeypatch, capsys, main):
     result = json.loads((tmp_path / "runs/pendigits-fc12t3-fc8r-b3/result.json").read_text())
     assert Config(**result["config"]) == CONFIG and Recipe(**result["recipe"]) == RECIPE
     assert "  9: sensitivity 0.00 %, precision 0.00 %" in capsys.readouterr().out
+
+
+def test_maps_of_a_data_set():
+    """Words that begin with a convolution take its steps as pictures, others as rows."""
+    config = config_for("n-mnist", arch="c4k5s2p1w4-a2-12t2")
+    assert config.image == (34, 34, 2) and config.layers[1].inputs == (8 * 8 * 4,)
+    assert config_for("n-mnist", arch="fc12t2").image is None

@@ -9,11 +9,11 @@ from qsnn.model.description import Description, DescriptionError, load, save
 from qsnn.model.equality import compare
 from qsnn.model.export import fold
 from qsnn.model.inference import infer
-from qsnn.model.layers import Convolution, FullyConnected, Readout
+from qsnn.model.layers import Convolution, FullyConnected, Readout, Skip
 from qsnn.model.qsnn import QSNN, Config
 from qsnn.model.weights import load_net, save_net
 from tests.networks import random_description
-from tests.streams import random_steps, random_stream
+from tests.streams import random_map_stream, random_steps, random_stream
 
 
 def by_hand(description, x, emit, clear):
@@ -29,9 +29,12 @@ def by_hand(description, x, emit, clear):
             seen[index, t] = now
             row, state = [], []
             for neuron in range(layer.n_out):
+                at, channel = divmod(neuron, layer.channels)
                 total_in = 0
                 for tap in range(layer.taps):
-                    if t - tap >= begin:
+                    if layer.kind == "convolution":
+                        total_in += window_sum(layer, now, at, channel)
+                    elif t - tap >= begin:
                         for i, spike in enumerate(seen[index, t - tap]):
                             total_in += int(layer.weights[neuron, tap * layer.n_in + i]) * spike
                 if layer.recurrent is not None and t - 1 >= begin:
@@ -39,17 +42,17 @@ def by_hand(description, x, emit, clear):
                         total_in += int(layer.recurrent[neuron, other]) * spike
                 acc = (q[index][neuron] * layer.leak[0] << layer.shift - layer.leak[1]) + (
                     total_in << layer.frac)
-                fire = acc >= int(layer.threshold[neuron])
+                fire = acc >= int(layer.threshold[channel])
                 low, high = layer.q_range
                 subtracts = layer.reset == "subtract"
                 bias = layer.bias_fired if fire and subtracts else layer.bias
-                kept = min(max((acc + int(bias[neuron])) >> layer.shift, low), high)
+                kept = min(max((acc + int(bias[channel])) >> layer.shift, low), high)
                 row.append(int(fire))
                 state.append(0 if fire and not subtracts else kept)
             q[index], fired[index] = state, row
             spikes[index].append(row)
             membranes[index].append(state)
-            now = row
+            now = squares(layer, row) if layer.kind == "convolution" else row
         readout = description.readout
         for c in range(description.outputs):
             total[c] += sum(int(w) * s for w, s in zip(readout.weights[c], now, strict=True))
@@ -64,11 +67,41 @@ def by_hand(description, x, emit, clear):
     return spikes, membranes, scores
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_by_hand(seed):
+def window_sum(layer, now, at, channel):
+    """S of a neuron of a convolution."""
+    row, column = divmod(at, layer.out_width)
+    total = 0
+    for i in range(layer.kernel):
+        for j in range(layer.kernel):
+            y = row * layer.stride + i - layer.padding
+            x = column * layer.stride + j - layer.padding
+            if 0 <= y < layer.height and 0 <= x < layer.width:
+                for k in range(layer.channels_in):
+                    number = now[(y * layer.width + x) * layer.channels_in + k]
+                    total += int(layer.weights[channel, i, j, k]) * number
+    return total
+
+
+def squares(layer, row):
+    """What a pooling gives."""
+    size, (height, width, channels) = layer.pool_size, layer.output_map
+    found = []
+    for y in range(height):
+        for x in range(width):
+            for k in range(channels):
+                fired = [row[((y * size + i) * layer.out_width + x * size + j) * channels + k]
+                         for i in range(size) for j in range(size)]
+                found.append(sum(fired) if layer.pool == "sum" else int(any(fired)))
+    return found
+
+
+@pytest.mark.parametrize("draw, seed", [
+    *((random_stream, seed) for seed in range(12)),
+    *((random_map_stream, seed) for seed in range(12))])
+def test_by_hand(draw, seed):
     rng = np.random.default_rng(seed)
-    description = random_stream(rng)
-    x, emit, clear = random_steps(rng, description, 60)
+    description = draw(rng)
+    x, emit, clear = random_steps(rng, description, 60 if draw is random_stream else 12)
     found = streams.run(description, x[None], emit=np.flatnonzero(emit),
                         clear=np.flatnonzero(clear), trace=True)
     spikes, membranes, scores = by_hand(description, x, emit, clear)
@@ -79,11 +112,12 @@ def test_by_hand(seed):
     assert found.labels[0].tolist() == [row.index(max(row)) for row in scores]
 
 
-def test_random_streams_are_lively():
+@pytest.mark.parametrize("draw", [random_stream, random_map_stream])
+def test_random_streams_are_lively(draw):
     rates = []
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        description = random_stream(rng)
+        description = draw(rng)
         x, _, _ = random_steps(rng, description, 200)
         rates += streams.run(description, x[None]).rates
     assert 0.1 < np.mean(rates) < 0.6 and np.mean(np.array(rates) > 0.02) > 0.7
@@ -120,7 +154,7 @@ def test_classify(monkeypatch, count, at_once, batches):
     rng = np.random.default_rng(4)
     description = random_stream(rng, words=[(5, 3, True), (6, 1, False)])
     samples = np.stack([random_steps(rng, description, 8)[0] for _ in range(count)])
-    widest = max(layer.fan_in for layer in description.hidden)
+    widest = max(max(layer.fan_in, layer.n_out) for layer in description.hidden)
     monkeypatch.setattr(streams, "MAX_NUMBERS", 8 * widest * at_once)
     sizes, run = [], streams.run
     monkeypatch.setattr(streams, "run", lambda net, steps, **options: (
@@ -174,23 +208,37 @@ def test_total_saturates():
     assert found.scores[0].tolist() == [[36, -31], [54, -49]]  # six steps; then 27, the limit
 
 
+@pytest.mark.parametrize("image, words, last_bits", [
+    ((5, 5, 2), ("c6k3w4", "a2", "c4k3p1", "12w2t2r"), 8), ((6, 4, 1), ("c8k3s2",), 1),
+    ((6, 6, 1), ("c4k3", "a3"), 4)])
+def test_torch_maps(tmp_path, image, words, last_bits):
+    check_torch(tmp_path, Config(
+        inputs=int(np.prod(image)), image=image, hidden=words, classes=4, input_bits=1,
+        time_steps=9, membrane_bits=3, stream=True, last_bits=last_bits))
+
+
 @pytest.mark.parametrize("words, last_bits", [
     (("24t4", "16r"), 1), (("fc20r", "12t3r"), 1), (("30",), 1), (("20w8t2r", "12w2"), 4),
     (("fc16w4r",), 8)])
 def test_torch(tmp_path, words, last_bits):
+    check_torch(tmp_path, Config(
+        inputs=10, hidden=words, classes=4, input_bits=1, time_steps=15, membrane_bits=3,
+        stream=True, last_bits=last_bits))
+
+
+def check_torch(tmp_path, config):
     """A network that trained a little: torch and the integers agree in every spike."""
     torch.manual_seed(0)
-    config = Config(inputs=10, hidden=words, classes=4, input_bits=1, time_steps=15,
-                    membrane_bits=3, stream=True, last_bits=last_bits)
     net = QSNN(config)
-    x, y = (torch.rand(64, 150) < 0.3).float(), torch.randint(0, 4, (64,))
+    x = (torch.rand(64, config.time_steps * config.inputs) < 0.3).float()
+    y = torch.randint(0, 4, (64,))
     optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
     for _ in range(20):
         loss, _, _ = net.loss(x, y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    if net.hidden[0].own is not None:
+    if getattr(net.hidden[0], "own", None):
         assert net.hidden[0].own.weight.grad.abs().sum() > 0
     net.double().eval()
     description, samples = fold(net), x.numpy().astype(np.uint8)
@@ -200,7 +248,7 @@ def test_torch(tmp_path, words, last_bits):
     save_net(net, tmp_path / "net.safetensors")
     assert compare(load_net(tmp_path / "net.safetensors"), description, samples).equal
     result = infer(description, samples, trace=True)
-    assert result.spikes[0].shape == (64, 15, description.hidden[0].n_out)
+    assert result.spikes[0].shape == (64, config.time_steps, description.hidden[0].n_out)
     assert all(0 < rate < 1 for rate in result.rates)
 
 
@@ -226,6 +274,11 @@ def layer(**changes):
     return FullyConnected(**dict(weights=np.ones((3, 4), np.int8), **NEURONS) | changes)
 
 
+def convolution(**changes):
+    return Convolution(**dict(weights=np.ones((3, 1, 1, 3), np.int8), height=1, width=1, **NEURONS)
+                       | changes)
+
+
 READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
 
 
@@ -235,17 +288,19 @@ READOUT = dict(weights=np.ones((2, 3), np.int8), bias=np.zeros(2, int), frac=0)
     (lambda: layer(recurrent=np.ones((3, 2), np.int8)),
      "recurrent weights of 3 neurons have shape (3, 2)"),
     (lambda: layer(recurrent=np.zeros((3, 3), np.int8)), "weights must be -1 or +1"),
-    (lambda: layer(recurrent=np.ones((3, 3), np.int8), input_bits=2), "must have 1 bit"),
     (lambda: Readout(window=7, **READOUT), "window must be 8 .. 65536, not 7"),
     (lambda: Description(time_steps=4, layers=(layer(taps=2), Readout(**READOUT))),
      "layer 0 sees earlier steps"),
     (lambda: Description(time_steps=4, layers=(layer(), Readout(window=9, **READOUT))),
      "an image of 4 time steps has a readout with window 8, not 9"),
     (lambda: Description(time_steps=0, layers=(layer(input_bits=2), Readout(**READOUT))),
-     "layer 0: inputs have 1 bit in a stream"),
+     "a stream has inputs of 1 bit"),
     (lambda: Description(time_steps=0, layers=(
-        Convolution(weights=np.ones((3, 1, 1, 1), np.int8), height=1, width=1, **NEURONS),
-        Readout(**READOUT))), "layer 0 is a convolution: a stream has none"),
+        layer(), Convolution(weights=np.ones((3, 1, 1, 1), np.int8), height=1, width=1, **NEURONS),
+        Readout(**READOUT))), "layer 1 is a convolution and cannot follow a fully connected layer"),
+    (lambda: Description(time_steps=0, layers=(
+        convolution(), convolution(), convolution(skip=Skip(source=0, stride=1, shift=0)),
+        Readout(**READOUT))), "layer 2 has a skip: only a network for images has those"),
 ])
 def test_wrong_networks(make, sentence):
     with pytest.raises(DescriptionError) as caught:
@@ -275,7 +330,9 @@ def test_wrong_configs():
     for changes, sentence in (
             (dict(stream=False, hidden=("fc8r",)), "only a stream"),
             (dict(hidden=("fc8w3",)), "weights have 1, 2, 4 or 8 bits, not 3"),
-            (dict(input_bits=2), "inputs of 1 bit"),
+            (dict(input_bits=2), "a stream has inputs of 1 bit"),
+            (dict(image=(2, 2, 1), hidden=("r4", "r4")), "a residual block adds"),
+            (dict(image=(2, 2, 1), hidden=("c4k1", "r4")), "layer 2 has a skip: only"),
             (dict(time_steps=4097), "time_steps must be 1 to 4096"),
             (dict(hidden=("fc8t257",)), "1 to 256 taps"),
             (dict(hidden=("c8k3",)), "needs images")):

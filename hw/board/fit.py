@@ -81,7 +81,7 @@ def choose_for_board(description, board, *, hz, fps=None, serial=None, **options
     found = _at(description, board, options, cycles)
     if found:
         return found
-    unit = "image" if options["serial"] else "step"
+    unit = "image" if description.time_steps else "step"
     wanted = (f"{fps:,} {unit}s/s at {hz / 1e6:g} MHz leave {cycles:,} cycles for {_a(unit)}, "
               f"which no folding has on the {board.title}")
     best = _fastest(description, board, options)
@@ -111,7 +111,7 @@ def _smallest(description, *, serial, **_):
 
 def _check_classes(whole, *, bare=False, **_):
     """Raise :class:`FitError` where a host link cannot answer; a stream has records, no replies."""
-    problem = not bare and whole.parallel and too_many_classes(whole)
+    problem = not bare and whole.time_steps and too_many_classes(whole)
     if problem:
         raise FitError(problem)
 
@@ -133,7 +133,8 @@ def _folding_text(found: Found):
 def _serial_text(found):
     """The first layer that is serial, where that must be said."""
     first = found.plan.parallel
-    return f" --serial {first}" if 0 < first < len(found.foldings) else ""
+    said = found.plan.time_steps and 0 < first < len(found.foldings)
+    return f" --serial {first}" if said else ""
 
 
 def _problem(board, needs):

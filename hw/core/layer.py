@@ -16,16 +16,17 @@ from qsnn.hw.core.window import WindowSchedule
 __all__ = ["Readout", "SpikingLayer", "parallel_layer"]
 
 
-def parallel_layer(plan, index, *, files, loadable):
+def parallel_layer(plan, index, *, files, loadable, hidden=None):
     """The gateware of a time-parallel layer of a :class:`qsnn.hw.plan.network.Plan`.
 
-    files, loadable: as for :class:`qsnn.hw.network.Network`.
+    files, loadable: as for :class:`qsnn.hw.network.Network`. hidden: a class in the place of
+    :class:`SpikingLayer`.
     """
     planned, stages = plan.layers[index], plan.stages
     stage = planned.stage
     following = plan.layers[index + 1:index + 2]
     skip = {"skip_lanes": stages[stage.skip.source].lanes} if stage.skip else {}
-    return (Readout if stage.readout else SpikingLayer)(
+    return (Readout if stage.readout else hidden or SpikingLayer)(
         stage, planned.parameters, source_lanes=stages[index - 1].lanes if index else stage.simd,
         reserved=index > 0,
         every_unit=bool(following and following[0].stage.window), **skip,
@@ -209,9 +210,9 @@ class SpikingLayer(_Layer):
         Spikes before pooling, and membranes after each step: what the tests watch.
     """
 
-    def __init__(self, stage, parameters, **kwargs):
+    def __init__(self, stage, parameters, *, members=None, **kwargs):
         self.neurons = NeuronUnit(lanes=stage.lanes, parameters=parameters,
-                                  time_steps=stage.sequence)
+                                  time_steps=stage.sequence, stored=stage.stored)
         window, bits = stage.window, 1
         self.pool = None
         if window and window.pool_size > 1:
@@ -224,7 +225,7 @@ class SpikingLayer(_Layer):
             "o_room": In(1), "o_take": Out(1),
             "spikes_valid": Out(1), "spikes": Out(stage.lanes * stage.sequence),
             "membrane_valid": Out(1),
-            "membrane": Out(stage.lanes * parameters.bits),
+            "membrane": Out(stage.lanes * parameters.bits), **(members or {}),
         }, **kwargs)
 
     def elaborate(self, platform):

@@ -88,7 +88,7 @@ def _facts(description, network, top, encoder):
 def _input(network):
     """What a beat of the input has."""
     first = network.plan.stages[0]
-    if network.plan.parallel:
+    if network.plan.time_steps:
         return {"width": first.simd * first.bits, "pixel_bits": first.bits, "pixels": first.simd,
                 "beats_per_image": first.beats}
     fields, width = fields_of(network.i.p)

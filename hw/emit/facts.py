@@ -41,7 +41,7 @@ class _Layer(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    schedule: Literal["parallel", "serial"]
+    schedule: Literal["parallel", "map", "serial"]
     pe: Count
     simd: Count
     spram: bool

@@ -10,10 +10,11 @@ SHARED = (("layer", 7, lambda index, layer: index),
           ("neurons", 9, lambda index, layer: layer["neurons"]),
           ("PE", 6, lambda index, layer: layer["pe"]),
           ("SIMD", 6, lambda index, layer: layer["simd"]))
+PARALLEL = (*SHARED, ("pixels", 8, lambda index, layer: layer["pixels"]),
+            ("cycles", 9, lambda index, layer: layer["cycles"]),
+            ("in use", 8, lambda index, layer: f"{layer['utilisation']:.0%}"))
 COLUMNS = {
-    "parallel": (*SHARED, ("pixels", 8, lambda index, layer: layer["pixels"]),
-                 ("cycles", 9, lambda index, layer: layer["cycles"]),
-                 ("in use", 8, lambda index, layer: f"{layer['utilisation']:.0%}")),
+    "parallel": PARALLEL, "map": PARALLEL,
     "serial": (*SHARED, ("taps", 6, lambda index, layer: layer["taps"]),
                ("own", 5, lambda index, layer: "yes" if layer["recurrent"] else "-"),
                ("sparse", 8, lambda index, layer: "yes" if layer["sparse"] else "no"),
@@ -22,6 +23,7 @@ COLUMNS = {
 TITLES = {
     "parallel": "memory in bits; in use: share of the PE x SIMD x pixels x cycles that meet a "
                 "synapse",
+    "map": "convolutions: a map of each time step after the other, membranes in memory",
     "serial": "one time step after the other; a sparse layer reads the words of inputs that have "
               "a spike",
 }

@@ -6,7 +6,7 @@ the firing rate, and on how spikes lie beside each other. So the words of record
 
 import numpy as np
 
-from qsnn.hw.plan.folding import SerialFolding
+from qsnn.hw.plan.folding import FoldingError, SerialFolding
 from qsnn.hw.plan.serial import serial_stages
 from qsnn.hw.plan.steps import word_counts
 from qsnn.model import streams
@@ -36,8 +36,12 @@ def step_counts(stages, rows, clears):
 def choose_for_activity(description, samples, units):
     """The foldings with PE * SIMD of at most ``units`` in each layer that need the fewest cycles.
 
-    A layer is sparse where that leaves out at least :data:`SPARED_WORDS` of its words.
+    A layer is sparse where that leaves out at least :data:`SPARED_WORDS` of its words. Raises
+    :class:`qsnn.hw.plan.folding.FoldingError` for a network with convolutions.
     """
+    if description.input_map:
+        raise FoldingError("activity says nothing of convolutions, which read every word: leave "
+                           "out --activity, and say --cycles")
     rows, clears = activity(description, samples)
     chosen = []  # from the last layer to the first: lanes depend on what takes the spikes
     for index in reversed(range(len(description.layers))):

@@ -21,11 +21,13 @@ DEFAULT_SYNAPSES = 256  # at once, where that many cycles would need more
 
 
 def first_serial(description, serial=None):
-    """Index of the first time-serial layer: 0 in a stream, by default none in images."""
+    """Index of the first time-serial layer: behind a stream's convolutions; by default none in
+    images.
+    """
     if description.stream:
         if serial:
             raise FoldingError("all layers of a stream are serial: leave out --serial")
-        return 0
+        return sum(layer.kind == "convolution" for layer in description.layers)
     return len(description.layers) if serial is None else serial
 
 
@@ -55,9 +57,9 @@ def choose_folding(description, *, pe=None, simd=None, pixels=None, dense=False,
         if pe or simd or pixels or dense or serial is not None:
             raise FoldingError("a folding file takes the place of --pe, --simd, --pixels, --dense "
                                "and --serial: give one of them")
-        return _read(file, serial=begin == 0)
+        return _read(file, begin)
     if pixels and begin == 0:
-        raise FoldingError("--pixels is for networks of images: leave it out")
+        raise FoldingError("--pixels is for convolutions: leave it out")
     if dense and begin == len(description.layers):
         raise FoldingError("--dense is for layers that are serial: leave it out, or say --serial")
     default = _default(description, begin, cycles)
@@ -83,7 +85,8 @@ def _default(description, begin, cycles):
         return default_serial(layers, cycles)
     cycles = cycles or default_cycles(description)
     parallel = default_folding(description, cycles)[:begin]
-    return [*parallel, *default_serial(layers[begin:], max(1, cycles // description.time_steps))]
+    steps = max(1, description.time_steps)
+    return [*parallel, *default_serial(layers[begin:], max(1, cycles // steps))]
 
 
 def _numbers(option, text, count):
@@ -96,8 +99,8 @@ def _numbers(option, text, count):
     return numbers
 
 
-def _read(file, serial):
-    """The foldings of a file; ``serial``: what a layer is that does not say it."""
+def _read(file, begin):
+    """The foldings of a file; layers from ``begin`` on are serial where they do not say it."""
     sentence = f'{file}: not a folding, a list of {{"pe": 16, "simd": 16}} for each layer'
     try:
         with Path(file).open() as source:
@@ -111,7 +114,7 @@ def _read(file, serial):
     foldings = []
     for index, row in enumerate(rows):
         try:
-            foldings.append(from_row(row, serial))
+            foldings.append(from_row(row, index >= begin))
         except FoldingError as error:
             raise FoldingError(f"{sentence} (layer {index}: {error})") from None
     return foldings

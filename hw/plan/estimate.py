@@ -10,11 +10,13 @@ from math import ceil
 from amaranth.utils import ceil_log2
 
 from qsnn.hw.plan.blocks import SPRAM_WIDTH, Memory, place
-from qsnn.hw.plan.cost import FAMILIES, memory_logic
+from qsnn.hw.plan.cost import FAMILIES, memory_logic, writer_logic
 from qsnn.hw.plan.line import CHECK, SCK_CYCLES, USE, input_beats
 from qsnn.hw.plan.parallel_cost import parallel_memories, parallel_parts
 from qsnn.hw.plan.serial_cost import (
     encoder_estimate,
+    map_memories,
+    map_parts,
     serial_memories,
     serial_parts,
     unroll_logic,
@@ -27,6 +29,7 @@ SPI_SAVES = 36  # cells of the serial line's; counted on an iCE40
 RECORDS = 112  # cells of a serial line without a protocol; a record waits behind another
 PINS = 8  # of a stream's harness
 COSTS = {"parallel": (parallel_parts, parallel_memories),
+         "map": (map_parts, map_memories),
          "serial": (serial_parts, serial_memories)}
 
 
@@ -48,7 +51,9 @@ def layer_estimate(name, layers, loadable=False, patchable=False):
     skip_lanes = layers[stage.skip.source].stage.lanes if stage.skip else 1
     parts = parts_of(family, planned, lanes, skip_lanes)
     memories = memories_of(planned, loadable, patchable)
-    if planned.serial and before and not before.serial:
+    if stage.window is None and before and before.schedule == "map":
+        parts["packer"] = writer_logic(family, stage, lanes)
+    elif planned.serial and before and not before.serial:
         parts["unroll"] = unroll_logic(family, before.stage, stage)
         memories["unroll buffer"] = unroll_memory(before.stage, stage)
     blocks = 0
@@ -84,10 +89,10 @@ def core_estimate(board, plan, *, bare=False, loadable=False, patchable=False, l
         cells, rams = encoder_estimate(encoder, board.family)
         logic, blocks = logic + cells, blocks + rams
     if bare:
-        pins = input_beats(plan)[0] * plan.stages[0].bits if plan.parallel else PINS
+        pins = input_beats(plan)[0] * plan.stages[0].bits if plan.time_steps else PINS
         logic += 45 + family.register(pins) + pins  # two beats wait
         return logic + sum(_digest(family, planned) for planned in plan.layers[:-1]), blocks
-    if not plan.parallel:
+    if not plan.time_steps:
         return logic + RECORDS + 3 * beat, blocks
     queues = [Memory(8, 1 << ceil_log2(inbox_bytes(plan, link)), written=True),
               Memory(8, 256, written=True, block=patchable)]  # a reply

@@ -95,7 +95,7 @@ def default_folding(description, cycles):
     # one. SIMD -> (cost, foldings) of the best folding from that layer on
     best = {1: ((0, 0, 0, 0), [])}
     for layer in reversed(description.layers):
-        sequence = 1 if layer.kind == "readout" else description.time_steps
+        sequence = 1 if layer.kind == "readout" else description.time_steps or 1
         # SIMD divides the channels of a pixel, and is gone through once for each pixel and plane
         channels, positions, pixels = layer.n_in, 1, layer.weight_bits
         if layer.kind == "convolution":
@@ -151,10 +151,9 @@ def default_serial(layers, cycles=None):
     foldings = []
     for layer in layers:
         simd = min(8, layer.n_in)
-        pe, readout = 1, layer.kind == "readout"
-        taps = 1 if readout else layer.taps
-        words = taps * ceil_div(layer.n_in, simd)
-        if not readout and layer.recurrent is not None:
+        pe = 1
+        words = layer.taps * ceil_div(layer.n_in, simd)
+        if layer.recurrent is not None:
             words += ceil_div(layer.n_out, simd)
         words *= layer.weight_bits
         while cycles and pe < min(layer.n_out, 64) and ceil_div(layer.n_out, pe) * words > cycles:

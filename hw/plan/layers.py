@@ -8,7 +8,7 @@ from qsnn.hw.plan import images
 from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters, TotalParameters
 from qsnn.model.leak import leak_text
 
-__all__ = ["ParallelLayer", "PlannedLayer", "SerialLayer"]
+__all__ = ["MapLayer", "ParallelLayer", "PlannedLayer", "SerialLayer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +108,17 @@ class ParallelLayer(PlannedLayer):
     def facts(self, top):
         stage = self.stage
         return super().facts(top) | {"padded_inputs": stage.words * stage.simd}
+
+
+class MapLayer(ParallelLayer):
+    """Of a convolution of a stream: a step is its image, and membranes stay in a memory."""
+
+    schedule, steps = "map", 1
+
+    def facts(self, top):
+        state = self.stage.neuron_beats * self.stage.lanes * self.layer.membrane_bits
+        return super().facts(top) | {"cycles": self.cycles, "state_bits": state,
+                                     "utilisation": round(self.utilisation, 4)}
 
 
 class SerialLayer(PlannedLayer):

@@ -1,7 +1,8 @@
 """The plan of a network: its layers with their schedules, and the pace that follows from them.
 
 A network is a line of planned layers: time-parallel ones, which take all time steps of an image at
-once, then time-serial ones. A stream has no end to wait for: all its layers are serial.
+once, then time-serial ones. A stream has no end to wait for: all its layers take one step after the
+other, first its convolutions, a map of each step, then serial ones.
 """
 
 from dataclasses import dataclass
@@ -11,15 +12,18 @@ from math import ceil, prod
 import numpy as np
 
 from qsnn.hw.plan.folding import Folding, FoldingError
-from qsnn.hw.plan.layers import ParallelLayer, SerialLayer
+from qsnn.hw.plan.layers import MapLayer, ParallelLayer, SerialLayer
 from qsnn.hw.plan.parallel import parallel_stages
 from qsnn.hw.plan.serial import serial_stages
+from qsnn.hw.plan.steps import finish_times
 from qsnn.hw.plan.timing import timing
+from qsnn.hw.plan.window import ceil_div
 from qsnn.model.description import Description
 from qsnn.model.layers import Readout
 
 __all__ = ["UNROLL_CYCLES", "Plan", "plan"]
 
+DENSE_STEPS = 24  # of a stream with convolutions, whose pace is measured
 MAX_SYNAPSES = 1 << 20  # bits of inputs that meet weights in a cycle: two LUTs or so for each
 UNROLL_CYCLES = 4  # of a step between the two schedules, beside a cycle a word
 
@@ -47,7 +51,7 @@ class Plan:
 
     @property
     def parallel(self):
-        """How many layers are time-parallel; they come first."""
+        """How many layers are time-parallel, or convolutions of a stream; they come first."""
         return sum(not planned.serial for planned in self.layers)
 
     @property
@@ -58,7 +62,7 @@ class Plan:
     @property
     def unit(self):
         """What it takes one after the other: an ``image``, or a ``step`` of a stream."""
-        return "image" if self.parallel else "step"
+        return "image" if self.time_steps else "step"
 
     @property
     def at_most(self):
@@ -74,6 +78,11 @@ class Plan:
         steps = [stage.step_cycles(stage.words) for stage in serial]
         if not self.parallel:
             return int(sum(steps)), int(max(steps))
+        if not self.time_steps:
+            counts = [np.full(DENSE_STEPS, stage.words) for stage in self.stages]
+            ends = finish_times(self, counts, [self.stages[0].beats] * DENSE_STEPS)[-1]
+            half = DENSE_STEPS // 2
+            return int(ends[0]) + 1, ceil_div(int(ends[-1] - ends[-1 - half]), half)
         unroll = serial[0].in_words + UNROLL_CYCLES
         pace = self.time_steps * max(int(max(steps)) + 1, unroll)
         return (self.begin.latency + self.time_steps * (unroll + sum(
@@ -120,11 +129,16 @@ def plan(description, foldings):
     parallel = next((index for index, folding in enumerate(foldings) if folding.serial),
                     len(layers))
     begin = None
+    first = ParallelLayer
     if description.stream:
-        if parallel:
-            raise FoldingError("layer 0 must be serial: a stream has no image whose time steps "
-                               "could go at once")
-        stages = serial_stages(layers, foldings)
+        maps, first = sum(layer.kind == "convolution" for layer in layers), MapLayer
+        if parallel > maps:
+            raise FoldingError(f"layer {maps} must be serial: a stream has no image whose time "
+                               "steps could go at once")
+        if parallel < maps:
+            raise FoldingError(f"layer {parallel} is a convolution: its folding is not serial")
+        begun = parallel_stages(description, foldings, maps)
+        stages = (*begun, *serial_stages(layers[maps:], foldings[maps:], maps, *begun[-1:]))
     elif parallel == len(layers):
         stages = parallel_stages(description, foldings)
     else:
@@ -133,7 +147,7 @@ def plan(description, foldings):
         begin = _beginning(description, foldings, parallel)
         stages = (*begin.stages[:parallel], *serial)
     _check_size(stages)
-    return Plan(tuple((SerialLayer if folding.serial else ParallelLayer)(
+    return Plan(tuple((SerialLayer if folding.serial else first)(
         index, layer, stage, description.time_steps) for index, (layer, stage, folding)
         in enumerate(zip(layers, stages, foldings, strict=True))), begin)
 

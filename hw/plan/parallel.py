@@ -27,7 +27,8 @@ def stage_plan(description, index, folding, before, width):
     their greatest common divisor where several layers take them.
     """
     layer, readout = description.layers[index], index == len(description.layers) - 1
-    sequence = 1 if readout else description.time_steps
+    steps = description.time_steps or 1  # in a stream, one after the other
+    sequence = 1 if readout else steps
     pixel = input_pixel(description, before[-1] if before else None)
     n_in = pixel[1] * (layer.n_in // pixel[0])
     window, skip, words = None, None, ceil_div(n_in, folding.simd)
@@ -39,11 +40,11 @@ def stage_plan(description, index, folding, before, width):
         words += skip.words
     return StagePlan(
         pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
-        bits=layer.input_bits, steps=1 if index == 0 else description.time_steps,
+        bits=layer.input_bits, steps=1 if index == 0 else steps,
         readout=readout, sequence=sequence,
         lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
         spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip,
-        pixels=folding.pixels)
+        pixels=folding.pixels, stored=not description.time_steps)
 
 
 def _skip_plan(description, index, folding, source):
@@ -98,13 +99,15 @@ def word_width(description, foldings, index):
     return gcd(*widths)
 
 
-def parallel_stages(description, foldings):
-    """The :class:`qsnn.hw.plan.stages.StagePlan` of each layer, all of which are time-parallel.
+def parallel_stages(description, foldings, count=None):
+    """The :class:`qsnn.hw.plan.stages.StagePlan` of each layer, or of the first ``count``; the rest
+    is time-serial.
 
     Raises :class:`qsnn.hw.plan.folding.FoldingError` with a sentence.
     """
     stages = []
-    for index, (layer, folding) in enumerate(zip(description.layers, foldings, strict=True)):
+    pairs = list(zip(description.layers, foldings, strict=True))[:count]
+    for index, (layer, folding) in enumerate(pairs):
         source = stages[-1] if stages else None
         map_in = layer.kind == "convolution"
         neurons, n_in = layer.channels, input_pixel(description, source)[1]

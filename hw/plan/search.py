@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2
 from qsnn.hw.plan.blocks import SPRAM_DEPTH, SPRAM_WIDTH, Memory, place
 from qsnn.hw.plan.estimate import core_estimate, estimate, layer_estimate
 from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, Folding, SerialFolding
-from qsnn.hw.plan.layers import ParallelLayer, SerialLayer
+from qsnn.hw.plan.layers import MapLayer, ParallelLayer, SerialLayer
 from qsnn.hw.plan.line import MAX_WORDS
 from qsnn.hw.plan.network import Plan, plan
 from qsnn.hw.plan.parallel import input_pixel, stage_plan, word_width
@@ -130,14 +130,16 @@ class Search:
         """A layer behind those before it; as many neuron units as it would like, if it is last."""
         layer, folding = self.description.layers[index], foldings[index]
         if folding.serial:
-            stage = serial_stage(layer, folding, next(iter(foldings[index + 1:]), None))
+            source = before[-1].stage if before and before[-1].stage.window else None
+            stage = serial_stage(layer, folding, next(iter(foldings[index + 1:]), None), source)
             return SerialLayer(index, layer, stage, self.description.time_steps)
         width = folding.pe
         if index + 1 < len(foldings):
             width = word_width(self.description, foldings, index)
         stage = stage_plan(self.description, index, folding,
                            [planned.stage for planned in before], width)
-        return ParallelLayer(index, layer, stage, self.description.time_steps)
+        kind = ParallelLayer if self.description.time_steps else MapLayer
+        return kind(index, layer, stage, self.description.time_steps)
 
     def _cost(self, index, layers):
         """Logic and block RAMs of the last of the layers."""
@@ -154,11 +156,10 @@ class Search:
         """Foldings of a time-serial layer that are fast enough where every word has a spike."""
         layer, source = self.description.layers[index], before[-1] if before else None
         cycles = cycles // max(1, self.description.time_steps) - bool(source)
-        taps = 1 if layer.kind == "readout" else layer.taps
-        own = layer.kind != "readout" and layer.recurrent is not None
+        own = layer.recurrent is not None
         found = set()
         for simd in range(1, min(layer.n_in, MAX_WORD) + 1):
-            words = taps * ceil_div(layer.n_in, simd) + own * ceil_div(layer.n_out, simd)
+            words = layer.taps * ceil_div(layer.n_in, simd) + own * ceil_div(layer.n_out, simd)
             groups = min(cycles // (words * layer.weight_bits), layer.n_out)
             if groups:
                 least = ceil_div(layer.n_out, groups)
@@ -184,7 +185,7 @@ class Search:
         layer, spram, source = self.description.layers[index], index == self.spram, index > 0
         # SIMD goes through a pixel, and so often through the pixels of a window or of a map
         positions, pixels, pixels_kept, several = 1, layer.weight_bits, 0, ()
-        bits = layer.input_bits * (self.description.time_steps if source else 1)
+        bits = layer.input_bits * (self.description.time_steps or 1 if source else 1)
         if layer.kind == "convolution":
             positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
             pixels_kept = window_of(layer).rows * layer.width

@@ -30,6 +30,9 @@ class SerialStage:
               take its spikes
     readout   whether it is the output layer, whose lanes are 1
     planes    bits of a weight
+    bits      of an input: more than 1 where it is a sum of pooled spikes
+    pixel     channels of a pixel of the inputs that mean something, and those with padding; a row
+              of numbers is one pixel
     """
 
     n_in: int
@@ -42,9 +45,11 @@ class SerialStage:
     lanes: int
     readout: bool
     planes: int = 1
+    bits: int = 1
+    pixel: tuple = (1, 1)
 
     # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, one bit
-    pixels = steps = sequence = bits = 1
+    pixels = steps = sequence = 1
     places = np.zeros(1, int)
     spram = False
     window = skip = None
@@ -52,7 +57,13 @@ class SerialStage:
     @property
     def in_words(self):
         """Words of the inputs of one step."""
-        return ceil_div(self.n_in, self.simd)
+        real, padded = self.pixel
+        return ceil_div(self.n_in // real * padded, self.simd)
+
+    @property
+    def word_bits(self):
+        """Of a word of inputs."""
+        return self.simd * self.bits
 
     @property
     def own_words(self):
@@ -82,14 +93,17 @@ class SerialStage:
     @property
     def largest(self):
         """Largest value of S."""
-        return self.synapses * ((1 << self.planes) - 1)
+        inputs = self.taps * self.n_in * ((1 << self.bits) - 1)
+        return (inputs + self.n_out * self.recurrent) * ((1 << self.planes) - 1)
 
     @cached_property
     def fan_in(self):
         """Which synapse of a neuron each input of its words is, or -1: [words * SIMD] int64."""
-        place = np.arange(self.in_words * self.simd)
+        real, padded = self.pixel
+        pixel, channel = np.divmod(np.arange(self.in_words * self.simd), padded)
+        place = np.where((channel < real) & (pixel < self.n_in // real), pixel * real + channel, -1)
         taps = self.n_in * np.arange(self.taps)[:, None]
-        order = np.where(place < self.n_in, place + taps, -1).ravel()
+        order = np.where(place >= 0, place + taps, -1).ravel()
         own = np.arange(self.own_words * self.simd)
         return np.concatenate([order, np.where(own < self.n_out, own + self.taps * self.n_in, -1)])
 
@@ -122,12 +136,13 @@ class SerialStage:
         Three from begin to the first word; six from the last one to the synapses, their tree, two
         to the first sum, the beats, and what neurons (or totals, one less) take.
         """
-        return 3 + 6 + tree_latency(self.simd) + 2 + self.beats + (2 if self.readout else 3)
+        tree = tree_latency(self.simd, self.bits)
+        return 3 + 6 + tree + 2 + self.beats + (2 if self.readout else 3)
 
     @property
     def entry_bits(self):
         """Of a word in the lists of a step, with its index."""
-        return self.simd + max(1, (self.words - 1).bit_length())
+        return self.word_bits + max(1, (self.words - 1).bit_length())
 
     def step_cycles(self, words):
         """Cycles of a step in which so many words are read, or of each of many steps: exact."""
@@ -135,8 +150,11 @@ class SerialStage:
         return (self.groups - 1) * np.maximum(read, self.beats) + read + self.depth
 
 
-def serial_stages(layers, foldings, first=0):
-    """The :class:`SerialStage` of each of these layers, the first of which counts as ``first``."""
+def serial_stages(layers, foldings, first=0, source=None):
+    """The :class:`SerialStage` of each of these layers, the first of which counts as ``first``.
+
+    source: :class:`qsnn.hw.plan.stages.StagePlan` of the convolution before them, if there is one.
+    """
     for index, (layer, folding) in enumerate(zip(layers, foldings, strict=True), first):
         for name, value, most in (("PE", folding.pe, MAX_PE), ("SIMD", folding.simd, MAX_SIMD)):
             if type(value) is not int or not 1 <= value <= most:
@@ -145,19 +163,24 @@ def serial_stages(layers, foldings, first=0):
             raise FoldingError(f"layer {index}: sparse is true or false, not {folding.sparse!r}")
         if folding.pe > layer.n_out:
             raise FoldingError(f"layer {index} has {layer.n_out} neurons: PE {folding.pe} is more")
-    return tuple(serial_stage(layer, folding, following) for layer, folding, following in
-                 zip(layers, foldings, [*foldings[1:], None], strict=True))
+    sources = [source, *[None] * (len(layers) - 1)]
+    return tuple(serial_stage(layer, folding, following, before)
+                 for layer, folding, following, before in
+                 zip(layers, foldings, [*foldings[1:], None], sources, strict=True))
 
 
-def serial_stage(layer, folding, following):
-    """The :class:`SerialStage` of a layer; following: the folding of the one after it, or None."""
-    readout = layer.kind == "readout"
-    own = not readout and layer.recurrent is not None
+def serial_stage(layer, folding, following, source=None):
+    """The :class:`SerialStage` of a layer; following: the folding of the one after it, or None.
+
+    source: as in :func:`serial_stages`.
+    """
+    readout, own = layer.kind == "readout", layer.recurrent is not None
     takers = [folding.simd] * own + ([following.simd] if following else [])
     stage = SerialStage(
-        n_in=layer.n_in, n_out=layer.n_out, taps=1 if readout else layer.taps, recurrent=own,
+        n_in=layer.n_in, n_out=layer.n_out, taps=layer.taps, recurrent=own,
         pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1,
-        planes=layer.weight_bits)
+        planes=layer.weight_bits, bits=layer.input_bits,
+        pixel=(source.n_out, source.neurons) if source else (layer.n_in,) * 2)
     if readout:
         return stage
     most = gcd(folding.pe, *takers)

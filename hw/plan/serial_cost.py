@@ -12,9 +12,10 @@ from qsnn.hw.plan.cost import (
     writer_logic,
 )
 from qsnn.hw.plan.folding import FoldingError
+from qsnn.hw.plan.parallel_cost import parallel_memories, parallel_parts
 
-__all__ = ["encoder_estimate", "serial_memories", "serial_parts", "unroll_logic",
-           "unroll_memory"]
+__all__ = ["encoder_estimate", "map_memories", "map_parts", "serial_memories", "serial_parts",
+           "unroll_logic", "unroll_memory"]
 
 FIXED = 35  # cells of a layer's control, beside those of a parallel one's
 FAMILY_LIKE = {"gowin": "ecp5"}  # a guess
@@ -86,6 +87,24 @@ def serial_memories(planned, loadable=False, patchable=False):
         memories["membranes"] = Memory(stage.lanes * parameters.bits, max(2, beats),
                                        written=True, block=True)
     return memories | parameter_memories(planned, patchable=patchable)
+
+
+def map_parts(family, planned, source_lanes, skip_lanes=1):
+    """{part: cells} of a convolution of a stream beside its memories."""
+    stage, bits = planned.stage, planned.layer.membrane_bits
+    at = ceil_log2(max(2, stage.neuron_beats))
+    # the place of a membrane, on its way to be written too; commands, and units begun
+    return parallel_parts(family, planned, source_lanes, skip_lanes) | {
+        "membranes' places": 2 * at + family.register(3 * at + stage.lanes * bits),
+        "commands": 24 + 2 * ceil_log2(stage.units + 1)}
+
+
+def map_memories(planned, loadable=False, patchable=False):
+    """name -> :class:`qsnn.hw.plan.blocks.Memory` of a convolution of a stream."""
+    stage = planned.stage
+    membranes = Memory(stage.lanes * planned.layer.membrane_bits, max(2, stage.neuron_beats),
+                       written=True, block=True)
+    return parallel_memories(planned, patchable=patchable) | {"membranes": membranes}
 
 
 def unroll_logic(family, source, stage):

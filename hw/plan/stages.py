@@ -40,6 +40,8 @@ class StagePlan:
     skip      :class:`qsnn.hw.plan.window.SkipPlan` of one that has a skip
     pixels    positions of a convolution that are computed at once; more than one only where PE is
               all its channels. The neuron units still take one after the other
+    stored    whether membranes stay in a memory: the layer is of a stream, and a step is what an
+              image is else. A step is begun when all results of the one before are there
     """
 
     pe: int
@@ -57,6 +59,7 @@ class StagePlan:
     window: Window | None = None
     skip: SkipPlan | None = None
     pixels: int = 1
+    stored: bool = False
 
     @property
     def output_pixels(self):
@@ -141,6 +144,11 @@ class StagePlan:
         return self.words
 
     @property
+    def in_words(self):
+        """The same, as :class:`qsnn.hw.plan.serial.SerialStage` has it."""
+        return self.beats
+
+    @property
     def buffer_words(self):
         """Words that its input buffer holds: two images, or some rows of one.
 
@@ -163,6 +171,11 @@ class StagePlan:
     def neurons(self):
         """Neurons, or channels, with the padding of the last group, which never fires."""
         return self.groups * self.pe
+
+    @property
+    def neuron_beats(self):
+        """Beats of the neuron units, at all positions: words of the memory of membranes."""
+        return len(self.places) * self.neurons // self.lanes
 
     @property
     def sequence_cycles(self):

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from qsnn.hw.plan.window import CREDIT_CYCLES
 
-__all__ = ["timing"]
+__all__ = ["map_times", "timing"]
 
 IMAGES = 24  # of the longest stream that is looked at
 READOUT_IMAGES = 2  # whose scores wait in the queue of a score unit
@@ -74,14 +74,18 @@ class _Stage:
         return self.begins[index] + 1 + self.stage.written
 
 
-def _simulate(plans, images):
-    """First beats and last classes of so many images in a stream."""
+def _simulate(plans, images, sink=None):
+    """First beats of so many images in a stream, and last beats that each layer gives.
+
+    sink: what takes the steps of the last layer where that is no readout, see :func:`map_times`.
+    """
     stages = [_Stage(index, plan) for index, plan in enumerate(plans)]
     sinks = [[] for _ in stages]  # buffers that each layer writes
     for stage in stages:
         for buffer, source in stage.inputs:
             if source >= 0:
                 sinks[source].append(buffer)
+    sinks[-1] += [sink] if sink else []
     first, beats = stages[0].inputs[0][0], plans[0].unit_beats
     wait = max(0, CREDIT_CYCLES - beats) if first.late else 0  # behind a short row
     arrived = []  # cycle in which the last beat of each row of the input is written
@@ -104,9 +108,10 @@ def _simulate(plans, images):
                     break
                 stage.begins.append(when)
                 moving = True
-    last = stages[-1]
+                if sink and stage is stages[-1] and len(stage.begins) % stage.stage.units == 0:
+                    sink.arrive(stage.written(len(stage.begins) // stage.stage.units - 1, True) + 1)
     return ([arrived[image * first.rows] - beats for image in range(images)],
-            [last.written(image, True) for image in range(images)])
+            [[stage.written(image, True) for image in range(images)] for stage in stages])
 
 
 def _begin(stages, index, sinks, arrived):
@@ -126,6 +131,8 @@ def _begin(stages, index, sinks, arrived):
             times.append(buffer.free(unit))
         elif place == 0:
             times.append(buffer.free(image))
+    if stage.stage.stored and image and place == 0:
+        times.append(stage.written(image - 1, True) + 1)
     old = image - READOUT_IMAGES  # whose place the scores take
     if stage.stage.readout and old >= 0:
         times.append(stage.written(old, True) + 1)
@@ -138,6 +145,17 @@ def timing(stages):
     The latter of a stream without gaps whose output is never stalled, once it has filled.
     """
     starts, ends = _simulate(stages, 1)
-    _, stream = _simulate(stages, IMAGES)
+    stream = _simulate(stages, IMAGES)[1][-1]
     half = IMAGES // 2
-    return ends[0] - starts[0] + 1, Fraction(stream[-1] - stream[-1 - half], half)
+    return ends[-1][0] - starts[0] + 1, Fraction(stream[-1] - stream[-1 - half], half)
+
+
+def map_times(stages, steps, sink):
+    """When each step of a stream is through each of its convolutions, where the source never waits.
+
+    [layers][T], in cycles after the first beat. sink: the layers behind them. ``free(step)`` is the
+    cycle from which they take a step, or None; ``arrive(cycle)`` says when the next one is there.
+    Both count from the same cycle, some before the first beat, which comes third.
+    """
+    starts, ends = _simulate(stages, steps, sink)
+    return [[end - starts[0] for end in layer] for layer in ends], starts[0]

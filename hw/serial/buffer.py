@@ -45,12 +45,12 @@ class StepBuffer(wiring.Component):
     def __init__(self, stage):
         self.stage = stage
         self.index_shape = Shape.cast(range(max(2, stage.words)))
-        self.entry_shape = data.StructLayout({"word": stage.simd, "index": self.index_shape})
+        self.entry_shape = data.StructLayout({"word": stage.word_bits, "index": self.index_shape})
         super().__init__({
             "room": Out(1), "take": In(1),
-            "write": In(1), "word": In(stage.simd), "index": In(self.index_shape),
+            "write": In(1), "word": In(stage.word_bits), "index": In(self.index_shape),
             "done": In(1), "emit": In(1), "clear": In(1),
-            "keep": In(1), "kept_word": In(stage.simd), "kept_index": In(self.index_shape),
+            "keep": In(1), "kept_word": In(stage.word_bits), "kept_index": In(self.index_shape),
             "available": Out(1), "begin": In(1),
             "count": Out(range(stage.words + 1)), "emits": Out(1), "clears": Out(1),
             "address": In(self.index_shape), "entry": Out(self.entry_shape),

@@ -58,11 +58,12 @@ class _Serial(wiring.Component):
                      for name, (width, words) in tables.items()}
         self.buffer = StepBuffer(stage)
         self.schedule = StepSchedule(stage)
-        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, largest=stage.largest,
-                                       planes=stage.planes, emit=files is not None)
+        self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, bits=stage.bits,
+                                       largest=stage.largest, planes=stage.planes,
+                                       emit=files is not None)
         self.sequencer = Sequencer(stage, stage.largest)
         super().__init__({
-            "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.simd),
+            "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.word_bits),
             "index": In(self.buffer.index_shape), "done": In(1), "emit": In(1), "clear": In(1),
             "busy": Out(1), **members,
         })
@@ -90,7 +91,7 @@ class _Serial(wiring.Component):
             m, Cat(schedule.valid, schedule.first, schedule.blank, schedule.initial,
                    *([schedule.scale] if stage.planes > 1 else [])), at_entry, "flags")
         base = delayed(m, schedule.base, at_entry, "base")
-        address, word = Signal.like(schedule.base), Signal(stage.simd)
+        address, word = Signal.like(schedule.base), Signal(stage.word_bits)
         m.d.sync += [address.eq(base + buffer.entry.index),
                      word.eq(Mux(blank, 0, buffer.entry.word))]
         m.d.comb += self.roms["weights"].address.eq(address)
@@ -215,7 +216,10 @@ class SerialLayer(_Serial):
             if stage.neurons > stage.own_words * stage.simd:  # padding neurons are no words
                 write = write & (own.index < stage.own_words)
             with m.If(write):
-                m.d.comb += [buffer.keep.eq(~buffer.clears), buffer.kept_word.eq(own.word),
+                spikes = own.word
+                if stage.bits > 1:
+                    spikes = Cat(Cat(spike, C(0, stage.bits - 1)) for spike in own.word)
+                m.d.comb += [buffer.keep.eq(~buffer.clears), buffer.kept_word.eq(spikes),
                              buffer.kept_index.eq(own.index + stage.taps * stage.in_words)]
         return m
 

@@ -25,7 +25,8 @@ class ActiveSynapses(wiring.Component):
 
     Over the words of a group. The sum of synapses is twice the one less the other, whatever words
     without a spike are left out. With ``planes`` bits a weight the words come once for each, those
-    of the highest bit first, and both counts are doubled behind each.
+    of the highest bit first, and both counts are doubled behind each. Inputs of several bits count
+    as many spikes as they are.
 
     Members
     -------
@@ -39,13 +40,13 @@ class ActiveSynapses(wiring.Component):
     spikes : Out
     """
 
-    def __init__(self, *, pe, simd, largest, planes, emit):
-        self.pe, self.simd, self.planes, self.emit = pe, simd, planes, emit
-        self.latency = tree_latency(simd) + 1
+    def __init__(self, *, pe, simd, bits, largest, planes, emit):
+        self.pe, self.simd, self.bits, self.planes, self.emit = pe, simd, bits, planes, emit
+        self.latency = tree_latency(simd, bits) + 1
         self.count = Shape.cast(range(largest + 1))
         super().__init__({
             "valid": In(1), "first": In(1), **({"scale": In(1)} if planes > 1 else {}),
-            "x": In(simd), "w": In(pe * simd),
+            "x": In(simd * bits), "w": In(pe * simd),
             "met": Out(data.ArrayLayout(self.count, pe)), "spikes": Out(self.count),
         })
 
@@ -59,8 +60,11 @@ class ActiveSynapses(wiring.Component):
             name = f"{index}" if index < self.pe else "spikes"
             bits = self.x
             if index < self.pe:
-                bits = bits & self.w.word_select(index, self.simd)
-            tree = m.submodules[f"tree_{name}"] = AdderTree(self.simd)
+                weights = self.w.word_select(index, self.simd)
+                if self.bits > 1:
+                    weights = Cat(weight.replicate(self.bits) for weight in weights)
+                bits = bits & weights
+            tree = m.submodules[f"tree_{name}"] = AdderTree(self.simd, self.bits)
             total = m.submodules[f"sum_{name}"] = Accumulator(self.count.width, emit=self.emit,
                                                               shift=int(several))
             m.d.comb += [Cat(tree.i[lane] for lane in range(self.simd)).eq(bits),

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Packer", "StepInput"]
+__all__ = ["MapInput", "MapPacker", "Packer", "StepInput"]
 
 
 class Packer(wiring.Component):
@@ -107,3 +107,86 @@ class StepInput(wiring.Component):
             return word
         real = C((1 << self.stage.simd - self.beyond) - 1, self.stage.simd)
         return Mux(self.o_index == self.stage.in_words - 1, word & real, word)
+
+
+class MapInput(wiring.Component):
+    """Takes steps from outside for a convolution: frames of all words in order.
+
+    Parameters
+    ----------
+    stage : :class:`qsnn.hw.plan.stages.StagePlan`
+        Of the layer that takes them.
+
+    Members
+    -------
+    i : In(stream)
+        A word as :class:`StepInput` has it, of a pixel.
+    o : Out(stream)
+        The word.
+    o_done, o_emit, o_clear : Out(1)
+        It is the last one of its step; the step's commands.
+    busy : Out(1)
+        A step has come in part.
+    """
+
+    def __init__(self, stage):
+        self.beats = stage.beats
+        super().__init__({
+            "i": In(stream.Signature(data.StructLayout({
+                "word": stage.simd, "emit": 1, "clear": 1}))),
+            "o": Out(stream.Signature(stage.simd)),
+            "o_done": Out(1), "o_emit": Out(1), "o_clear": Out(1), "busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        at, last, inside = Signal(range(max(2, self.beats))), Signal(), Signal()
+        m.d.comb += [
+            self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.p.word),
+            self.i.ready.eq(self.o.ready), last.eq(at == self.beats - 1),
+            self.o_done.eq(self.i.valid & self.i.ready & last), self.o_emit.eq(self.i.p.emit),
+            self.o_clear.eq(self.i.p.clear), self.busy.eq(inside),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [at.eq(Mux(last, 0, at + 1)), inside.eq(~last)]
+        return m
+
+
+class MapPacker(wiring.Component):
+    """From a convolution to a serial layer: beats of its map become the words of a step.
+
+    Parameters
+    ----------
+    source : :class:`qsnn.hw.plan.stages.StagePlan`
+    stage : :class:`qsnn.hw.plan.serial.SerialStage`
+
+    Members
+    -------
+    i, done, emit, clear, room, take :
+        What :class:`qsnn.hw.serial.maps.MapConvolution` gives.
+    o_room, o_take, o_write, o_word, o_index, o_done, o_emit, o_clear :
+        The writing side of a :class:`qsnn.hw.serial.buffer.StepBuffer`.
+    """
+
+    def __init__(self, source, stage):
+        self.packer = Packer(lanes=source.lanes * stage.bits, simd=stage.word_bits,
+                             words=stage.in_words)
+        super().__init__({
+            "i": In(stream.Signature(source.lanes * stage.bits, always_ready=True)),
+            "done": In(1), "emit": In(1), "clear": In(1), "room": Out(1), "take": In(1),
+            "o_room": In(1), "o_take": Out(1), "o_write": Out(1), "o_word": Out(stage.word_bits),
+            "o_index": Out(self.packer.index.shape()), "o_done": Out(1), "o_emit": Out(1),
+            "o_clear": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.packer = packer = self.packer
+        m.d.comb += [
+            packer.valid.eq(self.i.valid), packer.spikes.eq(self.i.payload),
+            packer.last.eq(self.done), self.room.eq(self.o_room), self.o_take.eq(self.take),
+            self.o_write.eq(packer.write), self.o_word.eq(packer.word),
+            self.o_index.eq(packer.index), self.o_done.eq(packer.done),
+            self.o_emit.eq(self.emit), self.o_clear.eq(self.clear),
+        ]
+        return m
