@@ -115,6 +115,12 @@ class MapLayer(ParallelLayer):
 
     schedule, steps = "map", 1
 
+    @property
+    def cycles(self):
+        """From one step to the next, where nothing else limits: results are waited for."""
+        stage = self.stage
+        return stage.image_cycles - stage.unit_cycles + stage.written + 2
+
     def facts(self, top):
         state = self.stage.neuron_beats * self.stage.lanes * self.layer.membrane_bits
         return super().facts(top) | {"cycles": self.cycles, "state_bits": state,
