@@ -319,17 +319,17 @@ def recipe_for(found, **given):
     moved. Of a large named set they are the defaults of :class:`Recipe`.
     """
     given = {name: value for name, value in given.items() if value is not None}
+    given |= dict(dataset=found.name, reading=found.reading)
     count = found.count - given.get("validation", 0)
     if count < 2 or not found.count:
-        return Recipe(dataset=found.name, **given)
+        return Recipe(**given)
     batch = min(max(SMALLEST, 1 << (count // STEPS).bit_length() - 1 if count >= STEPS else 0),
                 Recipe.batch_size, count)
     batch = given.get("batch_size", batch)
     epochs = given.get("epochs", min(max(Recipe.epochs, SHOWN // count), MOST))
     steps = epochs * ((given.get("draws") or count) // batch)
-    return Recipe(**dict(
-        dataset=found.name, batch_size=batch, epochs=epochs, shift=1 if found.image else 0,
-        warmup=min(Recipe.warmup, steps // 10)) | given)
+    return Recipe(**dict(batch_size=batch, epochs=epochs, shift=1 if found.image else 0,
+                         warmup=min(Recipe.warmup, steps // 10)) | given)
 
 
 def default_folder(dataset, config):

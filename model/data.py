@@ -47,7 +47,7 @@ import numpy as np
 from qsnn.model.arrays import Arrays, DataError
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
 from qsnn.model.files import said, write_whole
-from qsnn.model.reading import is_own
+from qsnn.model.reading import Reading, is_own
 from qsnn.model.recordings import (
     TASKS,
     RecordingError,
@@ -108,6 +108,7 @@ class Dataset:
     load     ``train`` or ``test`` -> samples and labels, see :func:`load`
     count    samples to train on, where the way of a training follows it; else 0
     meaning  :class:`qsnn.model.meaning.Meaning` of an own set, or None
+    reading  :class:`qsnn.model.reading.Reading` that it was read with
     said     how it was taken, in lines for people
     """
 
@@ -117,6 +118,7 @@ class Dataset:
     load: Callable
     count: int = 0
     meaning: object = None
+    reading: Reading = Reading()
     said: tuple = ()
 
     @property
@@ -157,7 +159,7 @@ def find(dataset, data_dir=None, reading=None, meaning=None):
     means = own.meaning
     shape = (means.shape[0], means.inputs) if means.stream else means.shape
     return Dataset(name, shape, means.classes, own.load, len(own.parts["train"][1]), means,
-                   tuple(own.said))
+                   reading or Reading(), tuple(own.said))
 
 
 def follows_size(dataset):

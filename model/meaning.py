@@ -5,7 +5,7 @@ into the other come from the training part of the set, once, and are kept in the
 description: whatever is given later goes the same way, here, and is integers from here on.
 
 **Scale.** A value ``v`` becomes 8 bits, a pixel, between two numbers that nearly all values of the
-training part lie between (:data:`QUANTILE`)::
+training part lie between (all but 0.1 % on each side)::
 
     pixel = rint((min(max(v, low), high) - low) * 255 / (high - low))      0 where low = high
 
@@ -49,15 +49,15 @@ _Side = Annotated[int, Field(ge=1, le=1 << 16)]
 class Meaning(BaseModel):
     """The facts of a data set.
 
-    classes   their names, in the order of the labels
-    shape     of a sample: (n,) a row, (height, width, channels) an image, (steps, n) a stream
-    low, high of the scale: none, one, or one a column; see the top of this page
-    inverted  whether pixels are turned
-    ground    whether images have a dark border, once they are turned: one with a bright border is
-              then not what the network has learned
-    levels    of the thermometer of a stream
-    label     the column of a table that has the labels
-    split     seed of the test part, of a set that has none of its own
+    classes    their names, in the order of the labels
+    shape      of a sample: (n,) a row, (height, width, channels) an image, (steps, n) a stream
+    low, high  of the scale: none, one, or one a column; see the top of this page
+    inverted   whether pixels are turned
+    ground     whether images have a dark border, once they are turned: one with a bright border
+               is then not what the network has learned
+    levels     of the thermometer of a stream
+    label      the column of a table that has the labels
+    split      seed of the test part, of a set that has none of its own
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -101,7 +101,7 @@ class Meaning(BaseModel):
         return self.shape[1] * max(1, len(self.levels)) if self.stream else prod(self.shape)
 
     def pixels(self, values):
-        """8-bit pixels uint8 [N, *shape] of values [N, *shape], before they are turned."""
+        """8-bit pixels uint8 of values ``[N, *shape]``, before they are turned."""
         if not self.low:
             return np.asarray(values).astype(np.uint8)
         low, high = np.array(self.low), np.array(self.high)
@@ -113,7 +113,8 @@ class Meaning(BaseModel):
         return pixels
 
     def samples(self, values):
-        """What :func:`qsnn.model.data.load` gives, uint8 [N, n], of values [N, *shape]."""
+        """What :func:`qsnn.model.data.load` gives, uint8 [N, n], of values
+        ``[N, *shape]``."""
         pixels = self.pixels(values)
         if self.inverted:
             pixels = 255 - pixels

@@ -16,11 +16,11 @@ import numpy as np
 
 from qsnn.model.arrays import DataError
 from qsnn.model.meaning import MAX_CLASSES, MAX_NAME, MAX_SCALES, Meaning, even_levels, scale_of
-from qsnn.model.pictures import bright_borders, dark_borders
+from qsnn.model.pictures import as_pixels, bright_borders, dark_borders, read_pictures
 from qsnn.model.reading import MAX_STEPS, Reading, read_parts, sides
-from qsnn.model.tables import read_table
+from qsnn.model.tables import SUFFIXES, read_table
 
-__all__ = ["Own", "read_own", "read_rows"]
+__all__ = ["Own", "read_asked", "read_own"]
 
 MAX_INPUTS = 65536
 PICTURE = 6  # pixels: a row of so many squared may be one
@@ -31,8 +31,8 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
 
 @dataclass(frozen=True, eq=False)
 class Own:
-    """values of ``train`` and ``test``, [N, *shape], labels int64 [N], what they mean, and what is
-    to be said of how they were taken."""
+    """values ``[N, *shape]`` and labels int64 [N] of ``train`` and ``test``, what they mean, and
+    what is to be said of how they were taken."""
 
     parts: dict
     meaning: Meaning
@@ -81,13 +81,23 @@ def read_own(path, reading=None, meaning=None):
     return Own(parts, meaning, [said[0], *(f"  {text}" for text in said[1:])])
 
 
-def read_rows(path, n_in, meaning=None):
-    """Values [N, n_in] of a table that a network is asked about, and labels [N], or None where the
-    table has none that the network knows. Raises :class:`qsnn.model.data.DataError`."""
+def read_asked(path, n_in, image=None, meaning=None, *, invert=None, say=print):
+    """Pixels uint8 [N, n_in] of a file that a network is asked about, a table or what
+    :func:`qsnn.model.pictures.read_pictures` takes, and labels [N], or None where nobody says them.
+
+    A table need not have labels; those that it has are known to a network of an own set alone.
+    Raises :class:`qsnn.model.data.DataError`.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        return read_pictures(path, n_in, image, invert=invert, say=say, meaning=meaning), None
     table = read_table(path, meaning.label if meaning else "", columns=n_in)
+    values = table.values
+    if not meaning and (values == np.rint(values)).all():
+        values = values.astype(np.int64)  # as pixels are
+    pixels = as_pixels(values, n_in, image, invert=invert, say=say, name=str(path), meaning=meaning)
     if table.labels is None or meaning is None:
-        return table.values, None
-    return table.values, _indices(path, "it", _texts(path, table.labels), list(meaning.classes))
+        return pixels, None
+    return pixels, _indices(path, "it", _texts(path, table.labels), list(meaning.classes))
 
 
 def _texts(path, labels):

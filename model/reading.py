@@ -11,12 +11,12 @@ a folder                with a folder of pictures for each class, :mod:`qsnn.mod
 
 What samples are is said by their dimensions, and by a :class:`Reading` where those do not:
 
-==================  ============================  ================================================
-``[N, n]``          rows                          as ``image``: images; as ``stream``: n steps
-``[N, H, W]``       grey images                   as ``stream``: H steps of W channels
-``[N, H, W, C]``    images, also ``[N, C, H, W]`` as ``stream``: steps of W * C channels
+==================  ===============================  =============================================
+``[N, n]``          rows                             as ``image``: images; as ``stream``: n steps
+``[N, H, W]``       grey images                      as ``stream``: H steps of W channels
+``[N, H, W, C]``    images, also ``[N, C, H, W]``    as ``stream``: steps of W * C channels
                     of 1 or 3 channels
-==================  ============================  ================================================
+==================  ===============================  =============================================
 """
 
 import shlex

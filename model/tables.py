@@ -18,6 +18,7 @@ from qsnn.model.files import said
 
 __all__ = ["LABELS", "MAX_FILE", "SUFFIXES", "Table", "read_table"]
 
+#: Names of a column of labels.
 LABELS = ("label", "class", "target", "y")
 SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_FILE = 1 << 30  # bytes

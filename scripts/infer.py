@@ -40,9 +40,8 @@ from qsnn.hw.plan.folding import FoldingError
 from qsnn.model.data import DATASETS, DataError, find, load_images, quantize_pixels
 from qsnn.model.description import DescriptionError
 from qsnn.model.golden import infer
-from qsnn.model.own import read_rows
-from qsnn.model.pictures import as_pixels, read_pictures
-from qsnn.model.tables import SUFFIXES
+from qsnn.model.own import read_asked
+from qsnn.model.pictures import as_pixels
 from qsnn.scripts._app import App
 from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from qsnn.sim.report import Bar
@@ -173,25 +172,12 @@ def _samples(files, dataset, count, invert, data_dir, n_in, image, description=N
         pixels = as_pixels(pixels[:count], n_in, image, invert=False, name=dataset)
     if dataset:
         return [f"{dataset} {index}" for index in range(len(pixels))], pixels, truth[:count]
-    names, parts, labels = [], [], []
-    for path in files:
-        if path.suffix in SUFFIXES:
-            values, truth = read_rows(path, n_in, meaning)
-            part = as_pixels(values if meaning else whole(values), n_in, image, invert=invert,
-                             name=str(path), meaning=meaning)
-        else:
-            part, truth = read_pictures(path, n_in, image, invert=invert, meaning=meaning), None
-        names += [path.name if len(part) == 1 else f"{path.name}[{index}]"
-                  for index in range(len(part))]
-        parts.append(part)
-        labels.append(truth)
-    known = all(truth is not None for truth in labels)
-    return names, np.concatenate(parts), np.concatenate(labels) if known else None
-
-
-def whole(values):
-    """Floats of a table that are whole numbers as integers."""
-    return values.astype(int) if (values == np.rint(values)).all() else values
+    parts = [read_asked(path, n_in, image, meaning, invert=invert) for path in files]
+    names = [path.name if len(part) == 1 else f"{path.name}[{index}]"
+             for path, (part, _) in zip(files, parts, strict=True) for index in range(len(part))]
+    known = all(truth is not None for _, truth in parts)
+    return (names, np.concatenate([part for part, _ in parts]),
+            np.concatenate([truth for _, truth in parts]) if known else None)
 
 
 if __name__ == "__main__":

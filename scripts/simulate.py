@@ -31,7 +31,7 @@ app = App()
 @app.command(help=__doc__)
 def main(
     folder: Path,
-    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}, or an own file; "
                                                 "if not given, that of a network that comes "
                                                 "along, or of the folder's name")] = "",
     images: Annotated[int, typer.Option(min=0, help="the first so many; 0: all")] = 0,

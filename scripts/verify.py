@@ -48,7 +48,7 @@ def main(
     images: Annotated[int, typer.Option(min=1, help="how many; all classes alike")] = 200,
     stages: Annotated[str, typer.Option(help="some of rtl,synth,routed,bitstream; empty: all that "
                                              "the board's family has")] = "",
-    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}; "
+    dataset: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)} or {RANDOM}, or an own file; "
                                                 "if not given, that of a network that comes "
                                                 "along, or of the folder's name")] = "",
     seed: Annotated[int, typer.Option(help="for random images")] = 0,

@@ -19,10 +19,12 @@ from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.folding import Folding, SerialFolding, default_serial
 from qsnn.hw.plan.network import plan
-from qsnn.model import golden, streams
-from qsnn.model.config import TrainingError, config_for
-from qsnn.model.data import DataError
+from qsnn.model import experiment, golden, streams
+from qsnn.model.config import Config, Recipe, TrainingError, config_for
+from qsnn.model.data import DataError, find
 from qsnn.model.description import save
+from qsnn.model.measure import finish
+from qsnn.model.reading import Reading
 from qsnn.network import Network
 from qsnn.sim.workload import chosen
 from tests.networks import random_description
@@ -339,3 +341,43 @@ def test_config_for():
                               (dict(input_bits=4), "leave out --input-bits")):
         with pytest.raises(ValueError, match=sentence):
             config_for("ecg", **options)
+
+
+def three_kinds(count=60):
+    """Rows that are easy to tell apart."""
+    labels = np.arange(count) % 3
+    return np.random.default_rng(0).normal(size=(count, 6)) + 4 * np.eye(6)[labels], labels
+
+
+def test_own_data(tmp_path, monkeypatch):
+    """From a file to labels by name; what is not measured at once is so later, all the same."""
+    monkeypatch.chdir(tmp_path)
+    rows, labels = three_kinds()
+    names = np.array(["cow", "ant", "bee"])
+    np.savez("mine.npz", x=rows, y=names[labels])
+    net = qsnn.train("mine.npz", hidden=(16,), epochs=40, split=2, report=lambda epoch: None)
+    assert net.classes == ("ant", "bee", "cow")
+    assert net.training["recipe"]["reading"]["split"] == net.description.meaning.split == 2
+    assert net.training["command"].endswith(" --split 2")
+    found = net.predict(rows).labels
+    assert np.mean([net.classes[label] for label in found] == names[labels]) > 0.8
+    assert net.accuracy > 70
+    shown = [f"{row[0]},{','.join(map(str, row[1:]))}" for row in rows]
+    (tmp_path / "new.csv").write_text("a,b,c,d,e,f\n" + "\n".join(shown))
+    assert (net.predict("new.csv").labels == found).all()
+    config, recipe = Config(**net.training["config"]), Recipe(**net.training["recipe"])
+    experiment.run(config, recipe, tmp_path / "later", measured=False)
+    assert json.loads(json.dumps(finish(tmp_path / "later"))) == net.training
+
+
+def test_own_stream(tmp_path):
+    """Numbers are encoded as those of the training set were."""
+    rows, labels = three_kinds()
+    np.savez(tmp_path / "mine.npz", x=rows, y=labels)
+    net = qsnn.train(tmp_path / "mine.npz", stream=True, levels=4, arch="fc8t6", epochs=1,
+                     out=tmp_path / "out", report=lambda epoch: None)
+    assert net.description.stream and net.description.n_in == 4
+    test = find(tmp_path / "mine.npz", reading=Reading(stream=True, levels=4)).load("test")[0]
+    taken = net.workload(rows[:, :, None]).samples
+    assert taken.shape == (60, 6, 4)
+    assert {sample.tobytes() for sample in test} < {sample.tobytes() for sample in taken}

@@ -12,7 +12,8 @@ from qsnn.model import streams
 from qsnn.model.config import RESULT
 from qsnn.model.data import quantize_pixels
 from qsnn.model.inference import infer
-from qsnn.model.pictures import as_pixels, read_pictures
+from qsnn.model.own import read_asked
+from qsnn.model.pictures import as_pixels
 from qsnn.sim.workload import Workload
 from qsnn.table import html
 
@@ -63,7 +64,7 @@ class Network:
         if isinstance(files, list | tuple) and files and all(
                 isinstance(file, str | Path) for file in files):
             pixels = np.concatenate([
-                read_pictures(file, net.n_in, net.input_map, invert=invert, meaning=net.meaning)
+                read_asked(file, net.n_in, net.input_map, net.meaning, invert=invert)[0]
                 for file in files])
         else:
             pixels = as_pixels(images, net.n_in, net.input_map, invert=invert, meaning=net.meaning)
