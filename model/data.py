@@ -109,6 +109,7 @@ class Dataset:
     count    samples to train on, where the way of a training follows it; else 0
     meaning  :class:`qsnn.model.meaning.Meaning` of an own set, or None
     reading  :class:`qsnn.model.reading.Reading` that it was read with
+    raw      ``train`` or ``test`` -> the values that samples are made of, of an own set
     said     how it was taken, in lines for people
     """
 
@@ -119,6 +120,7 @@ class Dataset:
     count: int = 0
     meaning: object = None
     reading: Reading = Reading()
+    raw: Callable | None = None
     said: tuple = ()
 
     @property
@@ -159,7 +161,7 @@ def find(dataset, data_dir=None, reading=None, meaning=None):
     means = own.meaning
     shape = (means.shape[0], means.inputs) if means.stream else means.shape
     return Dataset(name, shape, means.classes, own.load, len(own.parts["train"][1]), means,
-                   reading or Reading(), tuple(own.said))
+                   reading or Reading(), lambda split: own.parts[split][0], tuple(own.said))
 
 
 def follows_size(dataset):

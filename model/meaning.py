@@ -16,15 +16,17 @@ column, a stream those of each channel. Without them values are 8-bit pixels, or
 is nothing is 0.
 
 **Spikes.** In a stream each pixel is :func:`qsnn.model.encoders.thermometer` with ``levels``; the
-spikes of channel 0 come first. Without levels it is a spike, 0 or 1, as it is.
+spikes of channel 0 come first. Without levels it is a spike, 0 or 1, as it is. Sounds, steps of
+20 ms, are encoded by :mod:`qsnn.model.audio`, which the Verilog can do too.
 """
 
 from math import prod
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from qsnn.model.audio import BANDS, FRAME, LEVELS, sound
 from qsnn.model.encoders import thermometer
 
 __all__ = ["MAX_CLASSES", "MAX_SCALES", "Meaning", "even_levels", "scale_of"]
@@ -56,6 +58,7 @@ class Meaning(BaseModel):
     ground     whether images have a dark border, once they are turned: one with a bright border
                is then not what the network has learned
     levels     of the thermometer of a stream
+    encoder    of sounds; else empty
     label      the column of a table that has the labels
     split      seed of the test part, of a set that has none of its own
     """
@@ -69,6 +72,7 @@ class Meaning(BaseModel):
     inverted: bool = False
     ground: bool = False
     levels: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(max_length=64)] = ()
+    encoder: Literal["", "spoken-digits"] = ""
     label: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_printable)] = ""
     split: Annotated[int, Field(ge=0, le=1 << 40)] = 0
 
@@ -83,6 +87,8 @@ class Meaning(BaseModel):
         if self.levels and (not self.stream or any(
                 a >= b for a, b in zip(self.levels, self.levels[1:], strict=False))):
             raise ValueError("levels rise, and are of a stream")
+        if self.encoder and (self.shape[1:] != (FRAME,) or self.levels or self.low):
+            raise ValueError(f"sounds are steps of {FRAME} samples, without scale and levels")
         return self
 
     @property
@@ -98,6 +104,8 @@ class Meaning(BaseModel):
     @property
     def inputs(self):
         """Pixels of an image or a row, or spikes of a step."""
+        if self.encoder:
+            return len(BANDS) * len(LEVELS)
         return self.shape[1] * max(1, len(self.levels)) if self.stream else prod(self.shape)
 
     def pixels(self, values):
@@ -115,6 +123,8 @@ class Meaning(BaseModel):
     def samples(self, values):
         """What :func:`qsnn.model.data.load` gives, uint8 [N, n], of values
         ``[N, *shape]``."""
+        if self.encoder:
+            return sound(values.reshape(len(values), -1)).reshape(len(values), -1)
         pixels = self.pixels(values)
         if self.inverted:
             pixels = 255 - pixels

@@ -17,7 +17,7 @@ import numpy as np
 from qsnn.model.arrays import DataError
 from qsnn.model.meaning import MAX_CLASSES, MAX_NAME, MAX_SCALES, Meaning, even_levels, scale_of
 from qsnn.model.pictures import as_pixels, bright_borders, dark_borders, read_pictures
-from qsnn.model.reading import MAX_STEPS, Reading, read_parts, sides
+from qsnn.model.reading import MAX_STEPS, Reading, is_sounds, read_parts, sides
 from qsnn.model.tables import SUFFIXES, read_table
 
 __all__ = ["Own", "read_asked", "read_own"]
@@ -53,7 +53,9 @@ def read_own(path, reading=None, meaning=None):
     if meaning:
         reading = Reading(meaning.label, meaning.image, meaning.stream, split=meaning.split)
     path = Path(path)
-    parts, column, said = read_parts(path, reading)
+    sounds = is_sounds(path)
+    parts, column, said = read_parts(path, reading,
+                                     meaning.shape[0] if meaning and meaning.encoder else None)
     names = {split: _texts(path, labels) for split, (_, labels) in parts.items()}
     for split, (values, _) in parts.items():
         _check(path, split, values, names[split])
@@ -62,7 +64,10 @@ def read_own(path, reading=None, meaning=None):
              for split, (values, _) in parts.items()}
     parts = _split(path, parts, classes, reading.split, said)
     if meaning is None:
-        meaning = _meaning(path, parts["train"][0], classes, column, reading)
+        meaning = _meaning(path, parts["train"][0], classes, column, reading, sounds)
+    elif sounds != bool(meaning.encoder):
+        raise DataError(f"{path}: sounds" + " are needed, WAV files by class" * (not sounds)
+                        + ", and the network takes none" * sounds)
     shape = parts["train"][0].shape[1:]
     side = isqrt(shape[0]) if len(shape) == 1 else 0
     if side >= PICTURE and side ** 2 == shape[0]:
@@ -70,8 +75,9 @@ def read_own(path, reading=None, meaning=None):
     if {values.shape[1:] for values, _ in parts.values()} != {meaning.shape}:
         raise DataError(f"{path}: samples of {sides(shape)}, and of {sides(meaning.shape)} are "
                         "needed, in both parts")
-    kind = {1: "rows of {} columns", 2: "streams of {} steps with {} channels",
-            3: "images of {} x {} x {}"}[len(shape)].format(*shape)
+    kinds = {1: "rows of {} columns", 2: "streams of {} steps with {} channels",
+             3: "images of {} x {} x {}"}
+    kind = ("sounds of {} steps of 20 ms" if sounds else kinds[len(shape)]).format(*shape)
     counts = ", ".join(f"{len(labels):,} for {'training' if split == 'train' else split}"
                        for split, (_, labels) in parts.items())
     said.insert(0, f"{path}: {kind}, {counts}, {len(classes)} classes: " + ", ".join(classes[:10])
@@ -186,7 +192,7 @@ def _split(path, parts, classes, seed, said):
     return {"train": (values[kept], labels[kept]), "test": (values[tested], labels[tested])}
 
 
-def _meaning(path, values, classes, column, reading):
+def _meaning(path, values, classes, column, reading, sounds):
     """The facts of the training part."""
     shape, kind = values.shape[1:], values.dtype.kind
     facts = dict(classes=tuple(classes), shape=shape, label=column[:MAX_NAME], split=reading.split)
@@ -194,6 +200,8 @@ def _meaning(path, values, classes, column, reading):
     if low == high:
         raise DataError(f"{path}: all values to train on are {low + 0.0:g}: there is nothing to "
                         "learn")
+    if sounds:
+        return Meaning(encoder="spoken-digits", **facts)
     bytes_ = kind in "iu" and 0 <= low and 128 <= high <= 255
     spikes = len(shape) == 2 and bool(((values == 0) | (values == 1)).all())
     if not spikes and not (len(shape) == 3 and bytes_):

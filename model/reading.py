@@ -4,9 +4,9 @@
 ``.npz``                arrays ``x_train`` and ``y_train``, and ``x_test`` and ``y_test`` if there
                         is a test part; or ``x`` and ``y``
 ``.csv``                a table with a column of labels, :mod:`qsnn.model.tables`
-a folder                with a folder of pictures for each class, :mod:`qsnn.model.folders`; both
-                        may be once more below ``train`` and ``test``. Or ``train.csv`` and
-                        ``test.csv``
+a folder                with a folder of pictures for each class, :mod:`qsnn.model.folders`, or
+                        of WAV files, :mod:`qsnn.model.sounds`; all may be once more below
+                        ``train`` and ``test``. Or ``train.csv`` and ``test.csv``
 ======================  ==========================================================================
 
 What samples are is said by their dimensions, and by a :class:`Reading` where those do not:
@@ -30,9 +30,10 @@ from PIL import Image
 from qsnn.model.arrays import ArrayError, Arrays, DataError
 from qsnn.model.files import said as said_of
 from qsnn.model.folders import read_pictures_by_class
+from qsnn.model.sounds import SOUNDS, read_sounds_by_class
 from qsnn.model.tables import SUFFIXES, read_table
 
-__all__ = ["MAX_STEPS", "Reading", "is_own", "read_parts", "sides", "sides_of"]
+__all__ = ["MAX_STEPS", "Reading", "is_own", "is_sounds", "read_parts", "sides", "sides_of"]
 
 MAX_FILE = 1 << 30  # bytes of an .npz
 MAX_STEPS = 4096
@@ -103,11 +104,21 @@ def sides(shape):
     return " x ".join(map(str, shape))
 
 
-def read_parts(path, reading):
+def is_sounds(path):
+    """Whether this is a folder of sounds by class, perhaps below ``train``."""
+    return path.is_dir() and any(file.suffix.lower() in SOUNDS for place in (path, path / "train")
+                                 for file in place.glob("*/*"))
+
+
+def read_parts(path, reading, frames=None):
     """What a file or folder has: split -> values [N, ...] and labels [N] of ``train`` and perhaps
     ``test``, the column of the labels, and what is to be said. Raises
     :class:`qsnn.model.data.DataError`.
+
+    frames: of sounds, that a network has; if not given, of the longest one to train on
     """
+    if is_sounds(path):
+        return *_sounds(path, frames), []
     parts, column, said = _read(path, reading)
     parts = {split: (_laid_out(f"{path}: {split}" if len(parts) > 1 else path, values, reading,
                                said), labels)
@@ -130,6 +141,21 @@ def _read(path, reading):
     raise DataError(f"{path}: a set is an .npz, a .csv, or a folder of pictures by class")
 
 
+def _below(path):
+    """The folder of each part."""
+    below = {split: path / split for split in ("train", "test") if (path / split).is_dir()}
+    return below if "train" in below else {"train": path}
+
+
+def _sounds(path, frames):
+    parts = {}
+    for split, folder in _below(path).items():
+        values, labels, _ = read_sounds_by_class(folder, frames)
+        parts[split] = values, labels
+        frames = values.shape[1]
+    return parts, ""
+
+
 def _folder(path, reading):
     tables = {split: path / f"{split}.csv" for split in ("train", "test")}
     if tables["train"].is_file():
@@ -137,11 +163,8 @@ def _folder(path, reading):
                  if file.is_file()}
         return ({split: (table.values, table.labels) for split, table in found.items()},
                 found["train"].column, [])
-    below = {split: path / split for split in ("train", "test") if (path / split).is_dir()}
-    if "train" not in below:
-        below = {"train": path}
     parts, said = {}, []
-    for split, folder in below.items():
+    for split, folder in _below(path).items():
         pixels, labels, left = read_pictures_by_class(folder, reading.image)
         parts[split] = pixels, labels
         said += left

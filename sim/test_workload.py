@@ -87,7 +87,7 @@ def test_an_own_stream(tmp_path):
 
 @pytest.mark.parametrize("widths, encoder, sentence", [
     ((5, 3, 2), "", "a.npz has 6 inputs and 2 classes, the network 5 and 2$"),
-    ((6, 3, 2), "ecg", "the encoder in this Verilog has its own recordings"),
+    ((6, 3, 2), "ecg", "has nothing that the encoder of this Verilog takes, ecg: build without"),
 ])
 def test_another_own_set(tmp_path, widths, encoder, sentence):
     net, path = own(tmp_path, random_description(np.random.default_rng(0), widths=(6, 3, 2)), (6,))

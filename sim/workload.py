@@ -116,10 +116,10 @@ def of_dataset(description, dataset, count=None, *, encoder="", split="test", da
 
 def _own(description, dataset, count, split, encoder):
     """The first samples of somebody's own set, as the network takes them."""
-    if encoder:
-        raise DataError(f"{dataset}: the encoder in this Verilog has its own recordings: build "
-                        "without --encoder")
     found = find(dataset, meaning=description.meaning)
+    if encoder and encoder != getattr(found.meaning, "encoder", ""):
+        raise DataError(f"{dataset} has nothing that the encoder of this Verilog takes, {encoder}: "
+                        "build without --encoder")
     has = found.stream, found.inputs
     if has != (description.stream, description.n_in) or len(found.classes) > description.classes:
         raise DataError(f"{dataset} has {found.inputs} inputs and {len(found.classes)} classes"
@@ -130,7 +130,8 @@ def _own(description, dataset, count, split, encoder):
     samples = input_values(description, samples[:count])
     if found.stream:
         samples = samples.reshape(len(samples), -1, description.n_in)
-    return Workload(samples, labels[:count])
+    raw = (found.raw(split)[:count].reshape(len(samples), -1),) if encoder else None
+    return Workload(samples, labels[:count], raw)
 
 
 def chosen(description, dataset, count, *, encoder="", seed=0, data_dir=None):
@@ -156,11 +157,12 @@ def chosen(description, dataset, count, *, encoder="", seed=0, data_dir=None):
 
 
 def _recordings(description, dataset, count, encoder, rng, data_dir):
-    if encoder == "spoken-digits":
+    own = dataset not in (*DATASETS, RANDOM)
+    if encoder == "spoken-digits" and not own:
         samples, labels = load_sounds("test", data_dir)
         _enough(samples, count, "sounds")
         return Workload(sound(samples[:count]), labels[:count], (samples[:count],))
-    if encoder:
+    if encoder and not own:
         if data_dir is None:
             samples, intervals, labels = excerpt()
             records = np.zeros(len(samples), np.int64)
@@ -173,7 +175,7 @@ def _recordings(description, dataset, count, encoder, rng, data_dir):
     if dataset == RANDOM:
         shape = count, RANDOM_STEPS, description.n_in
         return Workload((rng.random(shape) < RANDOM_RATE).astype(np.uint8))
-    found = of_dataset(description, dataset, count, data_dir=data_dir)
+    found = of_dataset(description, dataset, count, encoder=encoder, data_dir=data_dir)
     _enough(found.samples, count, "samples")
     return found
 
