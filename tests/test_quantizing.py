@@ -228,7 +228,7 @@ def test_wrong_rows(nodes, sentence):
     ([neuron(), Pool(name="pool", kind="mean", size=(2, 1))], "^conv: pools of 2 x 1; only sq"),
     ([neuron(threshold=np.arange(1.0, 65).reshape(1, 8, 8))], "^lif: threshold differs within "),
     ([neuron(), Pool(name="pool", kind="sum", size=(2, 2)), Threshold(
-        name="many", level=np.float64(2))], "^many: a threshold that is not 'any spike"),
+        name="many", level=np.float64(2))], "^many: a Threshold that is not 'any spike"),
     ([neuron(gain=np.float64(-1))], "^lif: a gain that is not above 0$"),
     ([neuron(), Pool(name="pool", kind="sum", size=(1, 1))], None),
 ])

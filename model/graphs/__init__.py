@@ -11,13 +11,15 @@ blocks      a graph as layers that a description can have
 integers    weights, leaks and thresholds as integers
 quantizing  descriptions of graphs, without training
 report      what became of each layer
+nir_out     networks of ours as such files
 hdf5        such files taken apart with h5py, in a process of its own
 """
 
 from importlib import import_module
 
 _HOMES = {"Bits": "quantizing", "Graph": "graph", "GraphError": "graph",
-          "from_torch": "torch_net", "quantize": "quantizing", "read": "nir"}
+          "from_torch": "torch_net", "quantize": "quantizing", "read": "nir",
+          "write_nir": "nir_out"}
 __all__ = list(_HOMES)
 
 

@@ -75,19 +75,27 @@ def blocks_of(graph):
             pool = nodes.pop(0)
             shapes.pop(0)
             kind = {"mean": "sum"}.get(pool.kind, pool.kind)
-            if nodes and isinstance(nodes[0], Threshold):
-                level = nodes.pop(0)
-                shapes.pop(0)
-                check(kind == "sum" and np.min(level.level) >= 0 and np.max(level.level) < (
-                    1 if pool.kind == "sum" else 1 / np.prod(pool.size)),
-                    f"{level.name}: a threshold that is not 'any spike of a pool'")
+            if nodes and kind == "sum" and isinstance(nodes[0], Threshold | Neuron):
+                check(_is_any(nodes[0], 1 if pool.kind == "sum" else 1 / np.prod(pool.size)),
+                      f"{nodes[0].name}: a {_what(nodes[0])} that is not 'any spike of a pool'")
                 kind = "max"
-            if kind == "sum" and pool.kind == "mean":
+                nodes.pop(0)
+                shapes.pop(0)
+            elif pool.kind == "mean":
                 unit = 1 / float(np.prod(pool.size))
             block = replace(block, pool=(kind, pool.size) if pool.size != (1, 1) else block.pool)
         blocks.append(block)
     check(blocks, "there is no layer")
     return blocks
+
+
+def _is_any(node, one):
+    """Whether a node gives 1 for what is at least ``one``, and 0 for 0, at every step."""
+    if isinstance(node, Threshold):
+        return np.min(node.level) >= 0 and np.max(node.level) < one
+    return (node.drop is None and node.leak_in is None and node.recurrent is None
+            and not np.any(node.v_reset) and not np.any((1 - node.leak) * node.v_leak)
+            and np.min(node.threshold) > 0 and np.all(node.threshold < node.gain * one))
 
 
 def _what(node):

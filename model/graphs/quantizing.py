@@ -271,7 +271,7 @@ class _Trial:
     def __init__(self, layer, x, wanted, steps):
         self.layer, synapses = layer, synapses_of(layer)
         self.spikes, clipped = np.empty((len(x), steps, layer.n_out), bool), 0
-        own = getattr(layer, "recurrent", None)
+        own = layer.recurrent
         count = max(1, min(len(x), MAX_TRACED // (steps * layer.n_out)))
         for start in range(0, len(x), count):
             part = slice(start, start + count)
@@ -309,27 +309,16 @@ def _rows(layer, spikes):
 
 
 def _count(block, stream, steps):
-    """A readout that counts the spikes of the last neurons: 2 * count - all of them.
-
-    Of one neuron alone there are two classes: 1 where it fires.
-    """
+    """A readout that counts the spikes of the last neurons: 2 * count - all of them."""
     classes = block.outputs[0]
     check(block.outputs == (classes,), f"{block.neuron.name}: classes are a row of neurons")
-    weights = 2 * np.eye(classes, dtype=np.int8) - 1
-    if classes == 1:
-        weights = np.array([[-1], [1]], np.int8)
     window = max(8, 2 * steps) if stream else Readout.window_of(steps)
-    return Readout(weights=weights, window=window, frac=0, bias=np.zeros(len(weights), np.int64))
+    return Readout(weights=2 * np.eye(classes, dtype=np.int8) - 1, window=window, frac=0,
+                   bias=np.zeros(classes, np.int64))
 
 
 def _readout(block, weight_bits, input_bits, steps, stream):
-    """A last layer that only adds; one scale for all classes, so that scores compare.
-
-    Of one number alone there are two classes: 1 where it is above 0.
-    """
-    if len(block.weight) == 1:
-        block = replace(block, weight=np.concatenate([-block.weight, block.weight]),
-                        bias=np.concatenate([-block.bias, block.bias]))
+    """A last layer that only adds; one scale for all classes, so that scores compare."""
     weight_bits = 1 if is_binary(block.weight.reshape(1, -1)) else weight_bits
     numbers, scale = odd_numbers(block.weight.reshape(1, -1), weight_bits)
     window = max(8, 2 * steps) if stream else Readout.window_of(steps)
