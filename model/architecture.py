@@ -9,7 +9,9 @@
 ``c16k3+0``          the spikes of layer 0 are added to its sums, with a 1 x 1 convolution where
                      the channels or the size of the map differ. Layers that have neurons count,
                      from 0
-``p2``               max pooling of 2 x 2 spikes of the convolution before it
+``c16k1x5s1x2p0x2``  kernel, stride and padding with rows x columns; a window of a sensor, or what
+                     else has one dimension, is a map of a single row
+``p2``, ``p1x2``     max pooling of 2 x 2, of 1 x 2 spikes of the convolution before it
 ``a2``               sum pooling: how many of them fire
 ``fc64``, ``64``     fully connected layer with 64 neurons; ``fc64w2``: weights of 2 bits
 ``fc64t8``           each neuron also sees the inputs of the 7 steps before; streams only
@@ -25,6 +27,7 @@ weights there, and so does the last one.
 
 import re
 from dataclasses import dataclass, replace
+from itertools import product
 from math import prod
 
 from qsnn.model.layers import (
@@ -34,15 +37,19 @@ from qsnn.model.layers import (
     MAX_POOL,
     MAX_TAPS,
     WEIGHT_BITS,
+    by,
 )
 
 __all__ = ["NAMED", "ArchitectureError", "Layer", "layers_of"]
 
+SIDES = r"\d+(?:x\d+)?"  # a number, or rows x columns
 WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?(?:t(?P<taps>\d+))?(?P<own>r)?"
-                  r"|c(?P<channels>\d+)k(?P<kernel>\d+)(?:s(?P<stride>\d+))?(?:p(?P<padding>\d+))?"
-                  r"(?:w(?P<bits>\d+))?(?:\+(?P<skip>\d+))?"
-                  r"|(?P<pool>[pa])(?P<size>\d+)"
-                  r"|r(?P<block>\d+)(?:s(?P<block_stride>\d+))?")
+                  rf"|c(?P<channels>\d+)k(?P<kernel>{SIDES})(?:s(?P<stride>{SIDES}))?"
+                  rf"(?:p(?P<padding>{SIDES}))?(?:w(?P<bits>\d+))?(?:\+(?P<skip>\d+))?"
+                  rf"|(?P<pool>[pa])(?P<size>{SIDES})"
+                  rf"|r(?P<block>\d+)(?:k(?P<block_kernel>{SIDES}))?"
+                  rf"(?:s(?P<block_stride>{SIDES}))?")
+PAIRS = ("kernel", "stride", "padding", "size", "block_kernel", "block_stride")
 MAX_WIDTH = 1 << 16
 MAX_HIDDEN = 63
 MAX_WORD = 40  # characters
@@ -64,7 +71,8 @@ class Layer:
 
     inputs       height, width and channels of the map that it takes, or (n_in,)
     channels     neurons, or channels of a convolution
-    kernel       0 for a fully connected layer
+    kernel       rows and columns; empty for a fully connected layer
+    stride, padding, pool_size, skip_stride  rows and columns too
     outputs      what it gives, its pooling included: a map, or (n_out,)
     skip         index of the layer whose spikes are added, or None
     skip_stride  and
@@ -76,14 +84,14 @@ class Layer:
 
     inputs: tuple
     channels: int
-    kernel: int = 0
-    stride: int = 1
-    padding: int = 0
+    kernel: tuple = ()
+    stride: tuple = (1, 1)
+    padding: tuple = (0, 0)
     pool: str = "none"
-    pool_size: int = 1
+    pool_size: tuple = (1, 1)
     weight_bits: int = 1
     skip: int | None = None
-    skip_stride: int = 1
+    skip_stride: tuple = (1, 1)
     skip_kernel: bool = False
     skip_channels: int = 0
     taps: int = 1
@@ -92,7 +100,8 @@ class Layer:
     @property
     def fan_in(self):
         """Synapses of a neuron, without those from its own layer."""
-        return self.kernel ** 2 * self.inputs[-1] if self.kernel else self.inputs[0] * self.taps
+        return (prod(self.kernel) * self.inputs[-1] if self.kernel
+                else self.inputs[0] * self.taps)
 
     @property
     def weight_count(self):
@@ -104,19 +113,22 @@ class Layer:
     @property
     def positions(self):
         """Rows and columns of its neurons."""
-        return tuple(((side + 2 * self.padding - self.kernel) // self.stride + 1)
-                     // self.pool_size * self.pool_size for side in self.inputs[:2])
+        return tuple(((side + 2 * padding - kernel) // stride + 1) // pool * pool
+                     for side, kernel, stride, padding, pool in zip(
+                         self.inputs[:2], self.kernel, self.stride, self.padding, self.pool_size,
+                         strict=True))
 
     @property
     def outputs(self):
         if not self.kernel:
             return (self.channels,)
-        return *(side // self.pool_size for side in self.positions), self.channels
+        height, width = self.positions
+        return height // self.pool_size[0], width // self.pool_size[1], self.channels
 
     @property
     def output_bits(self):
         """Bits of what the next layer takes."""
-        return (self.pool_size ** 2).bit_length() if self.pool == "sum" else 1
+        return prod(self.pool_size).bit_length() if self.pool == "sum" else 1
 
 
 def layers_of(words, image):
@@ -134,7 +146,8 @@ def layers_of(words, image):
                 f"{str(word)[:MAX_WORD]!r} is not a layer: they look like c16k3 (convolution), p2 "
                 "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
                 "model/architecture.py")
-        numbers = {name: int(value) for name, value in found.groupdict().items()
+        numbers = {name: _pair(value) if name in PAIRS else int(value)
+                   for name, value in found.groupdict().items()
                    if value is not None and name not in ("pool", "own")}
         if "block" in numbers:
             first, second = _block(numbers, layers, word)
@@ -150,8 +163,8 @@ def layers_of(words, image):
         else:
             kernel = numbers["kernel"]
             _add(layers, image, word, dict(
-                channels=numbers["channels"], kernel=kernel, stride=numbers.get("stride", 1),
-                padding=numbers.get("padding", kernel // 2), weight_bits=numbers.get("bits", 1),
+                channels=numbers["channels"], kernel=kernel, stride=numbers.get("stride", (1, 1)),
+                padding=numbers.get("padding", _half(kernel)), weight_bits=numbers.get("bits", 1),
                 skip=numbers.get("skip")))
     if not layers:
         raise ArchitectureError("at least one layer is needed: spikes come from hidden layers")
@@ -171,13 +184,24 @@ def _refuse(index, word, sentence):
     raise ArchitectureError(f"layer {index} ({word}): {sentence}")
 
 
+def _pair(text):
+    rows, _, columns = text.partition("x")
+    return int(rows), int(columns or rows)
+
+
+def _half(kernel):
+    """The padding that keeps the size of a map."""
+    return kernel[0] // 2, kernel[1] // 2
+
+
 def _block(numbers, layers, word):
     """The two convolutions of a residual block."""
     if not layers:
         _refuse(0, word, "a residual block adds the spikes of the layer before it, and there is "
                 "none")
-    both = dict(channels=numbers["block"], kernel=3, padding=1)
-    return (both | dict(stride=numbers.get("block_stride", 1)),
+    kernel = numbers.get("block_kernel", (3, 3))
+    both = dict(channels=numbers["block"], kernel=kernel, padding=_half(kernel))
+    return (both | dict(stride=numbers.get("block_stride", (1, 1))),
             both | dict(skip=len(layers) - 1))
 
 
@@ -185,11 +209,11 @@ def _pool(layers, word, kind, size):
     if not layers or not layers[-1].kernel or layers[-1].pool != "none":
         raise ArchitectureError(f"{word} pools the spikes of a convolution, and must follow one")
     index = len(layers) - 1
-    if not 2 <= size <= MAX_POOL:
-        _refuse(index, word, f"squares of 2 to {MAX_POOL}, not {size}")
-    if min(layers[-1].positions) < size:
-        _refuse(index, word, "a map of {} x {} has no square of {size} x {size}".format(
-            *layers[-1].positions, size=size))
+    if not (1 <= min(size) and 2 <= max(size) <= MAX_POOL):
+        _refuse(index, word, f"squares of 2 to {MAX_POOL}, not {by(size)}")
+    if any(side < most for side, most in zip(layers[-1].positions, size, strict=True)):
+        _refuse(index, word, "a map of {} x {} has no square of {} x {}".format(
+            *layers[-1].positions, *size))
     layers[-1] = replace(layers[-1], pool=kind, pool_size=size)
 
 
@@ -221,12 +245,14 @@ def _add(layers, image, word, fields):
 
 
 def _check_convolution(index, word, layer):
-    if not 1 <= layer.kernel <= MAX_KERNEL:
-        _refuse(index, word, f"kernels of 1 to {MAX_KERNEL} rows, not {layer.kernel}")
-    if not 1 <= layer.stride <= MAX_KERNEL:
-        _refuse(index, word, f"a stride of 1 to {MAX_KERNEL}, not {layer.stride}")
-    if layer.padding >= layer.kernel:
-        _refuse(index, word, f"a padding of 0 to {layer.kernel - 1}, not {layer.padding}")
+    if not 1 <= min(layer.kernel) <= max(layer.kernel) <= MAX_KERNEL:
+        _refuse(index, word, f"kernels of 1 to {MAX_KERNEL} rows and columns, not "
+                f"{by(layer.kernel)}")
+    if not 1 <= min(layer.stride) <= max(layer.stride) <= MAX_KERNEL:
+        _refuse(index, word, f"a stride of 1 to {MAX_KERNEL}, not {by(layer.stride)}")
+    for padding, kernel in zip(layer.padding, layer.kernel, strict=True):
+        if padding >= kernel:
+            _refuse(index, word, f"a padding of 0 to {kernel - 1}, not {padding}")
     if min(layer.positions) < 1:
         _refuse(index, word, "a map of {} x {} is too small for this kernel".format(
             *layer.inputs[:2]))
@@ -245,10 +271,11 @@ def _with_skip(index, word, layer, layers):
     if not source.kernel or source.output_bits > 1:
         _refuse(index, word, f"layer {layer.skip} is not a convolution that gives spikes")
     height, width, channels = source.outputs
-    for stride in range(1, MAX_KERNEL + 1):
-        if (-(-height // stride), -(-width // stride)) == layer.positions:
+    sides = range(1, MAX_KERNEL + 1)
+    for stride in (*((side, side) for side in sides), *product(sides, sides)):
+        if (-(-height // stride[0]), -(-width // stride[1])) == layer.positions:
             return replace(layer, skip_stride=stride,
                            skip_channels=channels,
-                           skip_kernel=stride > 1 or channels != layer.channels)
+                           skip_kernel=stride != (1, 1) or channels != layer.channels)
     return _refuse(index, word, "a map of {} x {} of layer {} cannot be added to one of {} x "
                    "{}".format(height, width, layer.skip, *layer.positions))

@@ -34,6 +34,7 @@ from qsnn.model.layers import (
     Readout,
     Skip,
     Spiking,
+    by,
     check,
     check_choice,
     from_planes,
@@ -46,6 +47,7 @@ __all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionEr
 
 VERSION = 1
 MAX_LAYERS = 64
+SIDES = ("kernel", "stride", "padding", "pool_size")  # of a convolution, rows and columns
 MAX_FILE = 1 << 27  # bytes
 MAX_HEADER = 1 << 17  # bytes: the JSON that is parsed before anything is known
 OTHERS = {  # what files begin with that are often taken for one
@@ -112,11 +114,12 @@ class Description:
         wanted = layer.channels if skip.weights is None else skip.weights.shape[1]
         check(channels == wanted, f"{where} takes {wanted} channels but layer {skip.source} has "
               f"{channels}")
-        for name, side, found in (("rows", height, layer.out_height),
-                                  ("columns", width, layer.out_width)):
-            left = -(-side // skip.stride)
-            check(0 <= left - found < layer.pool_size, f"{where} gives {left} {name} with stride "
-                  f"{skip.stride} but the neurons have {found}")
+        for name, side, found, stride, pool in zip(
+                ("rows", "columns"), (height, width), (layer.out_height, layer.out_width),
+                skip.stride, layer.pool_size, strict=True):
+            left = -(-side // stride)
+            check(0 <= left - found < pool, f"{where} gives {left} {name} with stride "
+                  f"{stride} but the neurons have {found}")
 
     @property
     def stream(self):
@@ -245,11 +248,12 @@ def layer_words(layer):
     if layer.kind == "fully_connected":
         return [f"fc{layer.n_out}{weights}" + f"t{layer.taps}" * (layer.taps > 1)
                 + "r" * (layer.recurrent is not None)]
-    word = f"c{layer.channels}k{layer.kernel}"
-    word += f"s{layer.stride}" * (layer.stride > 1)
-    word += f"p{layer.padding}" * (layer.padding != layer.kernel // 2) + weights
-    word += f"+{layer.skip.source}" if layer.skip else ""
-    pool = {"none": [], "max": [f"p{layer.pool_size}"], "sum": [f"a{layer.pool_size}"]}
+    kernel, size = layer.kernel, by(layer.pool_size, "x")
+    word = f"c{layer.channels}k{by(kernel, 'x')}"
+    word += f"s{by(layer.stride, 'x')}" * (layer.stride != (1, 1))
+    word += f"p{by(layer.padding, 'x')}" * (layer.padding != (kernel[0] // 2, kernel[1] // 2))
+    word += weights + (f"+{layer.skip.source}" if layer.skip else "")
+    pool = {"none": [], "max": [f"p{size}"], "sum": [f"a{size}"]}
     return [word, *pool[layer.pool]]
 
 
@@ -291,6 +295,16 @@ class _SkipHeader(_Strict):
     stride: int
     shift: int
     channels_in: _Width | None = None
+    stride_columns: int | None = None
+
+
+class _ColumnsHeader(_Strict):
+    """What a convolution has for columns, where that is not what it has for rows."""
+
+    kernel: Annotated[int, Field(ge=1, le=MAX_KERNEL)]
+    stride: int
+    padding: int
+    pool_size: Annotated[int, Field(ge=1, le=MAX_POOL)]
 
 
 class _ConvolutionHeader(_Strict):
@@ -313,10 +327,16 @@ class _ConvolutionHeader(_Strict):
     pool: Literal["none", "max", "sum"] = "none"
     pool_size: Annotated[int, Field(ge=1, le=MAX_POOL)] = 1
     skip: _SkipHeader | None = None
+    columns: _ColumnsHeader | None = None
+
+    def sides(self, name):
+        """Rows and columns of a field."""
+        return getattr(self, name), getattr(self.columns or self, name)
 
     @property
     def fan_in(self):
-        return self.kernel * self.kernel * self.channels_in
+        rows, columns = self.sides("kernel")
+        return rows * columns * self.channels_in
 
 
 class _ReadoutHeader(_Strict):
@@ -357,13 +377,18 @@ _KINDS = {"fully_connected": (FullyConnected, _FullyConnectedHeader),
 
 def _layer_header(layer):
     header = _KINDS[layer.kind][1]
-    fields = {name: getattr(layer, name) for name in header.model_fields if name != "skip"}
+    fields = {name: getattr(layer, name) for name in header.model_fields
+              if name not in ("skip", "columns")}
+    if layer.kind == "convolution":
+        rows, columns = ({name: fields[name][axis] for name in SIDES} for axis in range(2))
+        fields |= rows | {"columns": None if rows == columns else _ColumnsHeader(**columns)}
     if "recurrent" in fields:
         fields["recurrent"] = layer.recurrent is not None
     if layer.skip:
         skip = layer.skip
         fields["skip"] = _SkipHeader(
-            source=skip.source, stride=skip.stride, shift=skip.shift,
+            source=skip.source, stride=skip.stride[0], shift=skip.shift,
+            stride_columns=None if skip.stride[0] == skip.stride[1] else skip.stride[1],
             channels_in=None if skip.weights is None else skip.weights.shape[1])
     return header(**fields)
 
@@ -443,17 +468,21 @@ def _read_layer(file, index, header):
     n_out = header.channels
     weights = _unpacked(file, f"{index}.weights", n_out, header.fan_in, header.weight_bits)
     fields = header.model_dump(exclude={"kind", "n_in", "n_out", "channels_in", "channels",
-                                        "kernel", "skip", "recurrent"})
+                                        "kernel", "skip", "recurrent", "columns"})
     if header.kind == "convolution":
-        weights = weights.reshape(n_out, header.kernel, header.kernel, header.channels_in)
+        weights = weights.reshape(n_out, *header.sides("kernel"), header.channels_in)
+        fields |= {name: header.sides(name) for name in SIDES if name != "kernel"}
     fields["weights"] = weights
     for name in parameter_names(header):
         fields[name] = _tensor(file, f"{index}.{name}", "I64", [n_out])
     try:
         if getattr(header, "skip", None):
             channels = skip_channels(header)
+            skip = header.skip
             fields["skip"] = Skip(
-                **header.skip.model_dump(exclude={"channels_in"}),
+                source=skip.source, shift=skip.shift,
+                stride=skip.stride if skip.stride_columns is None
+                else (skip.stride, skip.stride_columns),
                 weights=_unpacked(file, f"{index}.skip", n_out, channels) if channels else None)
         if getattr(header, "recurrent", False):
             fields["recurrent"] = _unpacked(file, f"{index}.recurrent", n_out, n_out,

@@ -15,17 +15,19 @@ An image is shown at every time step, so the first layer computes its sums once 
 ``T`` times. Layers after it take the spikes that the layer before gave at the same step.
 
 **Convolution**: a neuron at row ``y`` and column ``x`` has the synapses of its channel, and they
-take a square of the input map; what lies outside the map is 0::
+take a rectangle of the input map; what lies outside the map is 0. Strides and paddings are pairs,
+of rows and of columns::
 
-    S[y, x, c] = sum_ijk w[c, i, j, k] * map[y * stride + i - padding, x * stride + j - padding, k]
+    S[y, x, c] = sum_ijk w[c, i, j, k] * map[y * stride_y + i - padding_y,
+                                             x * stride_x + j - padding_x, k]
 
 With a skip, what an earlier layer gave at the same step is added: its spike of the same channel,
 or a 1 x 1 convolution of its channels; ``2**shift`` of :class:`qsnn.model.layers.Skip` times::
 
-    S[y, x, c] += map'[y * stride', x * stride', c] << shift'
-    S[y, x, c] += sum_k w'[c, k] * map'[y * stride', x * stride', k] << shift'
+    S[y, x, c] += map'[y * stride'_y, x * stride'_x, c] << shift'
+    S[y, x, c] += sum_k w'[c, k] * map'[y * stride'_y, x * stride'_x, k] << shift'
 
-**Pooling** comes after the neurons: of each square of spikes, one if any neuron fires (max), or
+**Pooling** comes after the neurons: of each rectangle of spikes, one if any neuron fires (max), or
 how many do (sum). The next layer's ``x`` is that number.
 
 **Neuron**, in units of ``2**-frac`` synapses, with the membrane step ``2**shift`` units::
@@ -146,18 +148,19 @@ def layer_sums(layer, x, synapses=None):
 
 
 def _windows(layer, x):
-    """What the neurons see: a view [N, out_height, out_width, kernel, kernel, channels_in]."""
+    """What the neurons see: a view [N, out_height, out_width, *kernel, channels_in]."""
+    down, right = layer.stride
     maps = np.pad(x.reshape(-1, layer.height, layer.width, layer.channels_in),
-                  ((0, 0), *[(layer.padding,) * 2] * 2, (0, 0)))
-    windows = sliding_window_view(maps, (layer.kernel,) * 2, axis=(1, 2))
-    windows = windows[:, ::layer.stride, ::layer.stride][:, :layer.out_height, :layer.out_width]
+                  ((0, 0), *((side, side) for side in layer.padding), (0, 0)))
+    windows = sliding_window_view(maps, layer.kernel, axis=(1, 2))
+    windows = windows[:, ::down, ::right][:, :layer.out_height, :layer.out_width]
     return windows.transpose(0, 1, 2, 4, 5, 3)
 
 
 def skip_sums(layer, source, x):
     """What a skip adds: outputs [N, n_outputs] of the source layer -> int64 [N, n_out]."""
     skip = layer.skip
-    maps = x.reshape(-1, *source.output_map)[:, ::skip.stride, ::skip.stride]
+    maps = x.reshape(-1, *source.output_map)[:, ::skip.stride[0], ::skip.stride[1]]
     maps = maps[:, :layer.out_height, :layer.out_width]
     added = maps.astype(np.int64) if skip.weights is None else synaptic_sum(skip.weights, maps)
     return added.reshape(len(x), -1) << skip.shift
@@ -168,8 +171,8 @@ def pooled(layer, spikes):
     if layer.output_bits == 1 and layer.n_outputs == layer.n_out:
         return spikes.astype(np.uint8)
     height, width, channels = layer.output_map
-    size = layer.pool_size
-    squares = spikes.reshape(-1, height, size, width, size, channels)
+    rows, columns = layer.pool_size
+    squares = spikes.reshape(-1, height, rows, width, columns, channels)
     found = squares.any(axis=(2, 4)) if layer.pool == "max" else squares.sum(axis=(2, 4))
     return found.astype(np.uint8).reshape(len(spikes), -1)
 

@@ -12,7 +12,7 @@ import numpy as np
 from qsnn.model.leak import MAX_LEAK, is_leak
 
 __all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip", "Spiking",
-           "check", "check_choice", "from_planes", "to_planes"]
+           "by", "check", "check_choice", "from_planes", "pair", "to_planes"]
 
 MAX_NEURONS = 1 << 16
 MAX_MAP = 1 << 20  # neurons of a convolution
@@ -43,6 +43,26 @@ def check_choice(name, value, choices):
     # True is an int to isinstance, but neither a number here nor in a file
     check(type(value) is type(choices[0]) and value in choices,
           f"{name} must be {choices[0]} .. {choices[-1]}, not {value!r}")
+
+
+def pair(value):
+    """Rows and columns: of one number, the same of both."""
+    return tuple(value) if isinstance(value, list | tuple) else (value, value)
+
+
+def by(sides, cross=" x "):
+    """A pair in words: ``1 x 5``, or what both are."""
+    return f"{sides[0]}{cross}{sides[1]}" if sides[0] != sides[1] else f"{sides[0]}"
+
+
+def _check_pairs(layer, of="", **ranges):
+    """Make pairs of fields, and check that both numbers of each lie in its ranges."""
+    for name, choices in ranges.items():
+        sides = pair(getattr(layer, name))
+        check(len(sides) == 2, f"{name}{of} must be a number, or rows and columns, not {sides!r}")
+        for side, few in zip(sides, choices, strict=True):
+            check_choice(name + of, side, few)
+        object.__setattr__(layer, name, sides)
 
 
 def _integers(name, array, shape, low, high):
@@ -273,20 +293,20 @@ class Skip:
     """Spikes of an earlier layer that are added to the sums of a convolution.
 
     source   index of that layer; its output map is what is taken
-    stride   every stride-th of its pixels, in both directions, belongs to a neuron
+    stride   every stride-th of its pixels belongs to a neuron; rows and columns, or one number
     shift    what is added counts 2**shift synapses
     weights  [channels, channels of the source], -1 or +1: a 1 x 1 convolution. None: the spike of
              the neuron's own channel
     """
 
     source: int
-    stride: int
+    stride: tuple
     shift: int
     weights: np.ndarray | None = None
 
     def __post_init__(self):
         check_choice("source of a skip", self.source, range(64))
-        check_choice("stride of a skip", self.stride, range(1, MAX_KERNEL + 1))
+        _check_pairs(self, " of a skip", stride=[range(1, MAX_KERNEL + 1)] * 2)
         check_choice("shift of a skip", self.shift, range(13))
         if self.weights is not None:
             object.__setattr__(self, "weights", _weights(self.weights, 1))
@@ -304,23 +324,25 @@ class Skip:
 class Convolution(Spiking):
     """A convolution with spiking neurons, and the pooling of their spikes.
 
-    weights    [channels, kernel, kernel, channels of the input]
+    Where it says a pair, these are rows and columns; one number is both.
+
+    weights    [channels, rows of the kernel, columns, channels of the input]
     height     of the input map
     width
-    stride     of the kernel, in both directions
-    padding    zeros around the input map, on each side; less than the kernel
-    pool       none; max: whether any neuron of a square fires; sum: how many do
-    pool_size  side of the squares, which do not overlap. Neurons that no whole square has are
-               not there
+    stride     of the kernel, a pair
+    padding    zeros around the input map, on each side, a pair; less than the kernel
+    pool       none; max: whether any neuron of a rectangle fires; sum: how many do
+    pool_size  of the rectangles, a pair. They do not overlap, and neurons that no whole one has
+               are not there
     skip       :class:`Skip` or None
     """
 
     height: int
     width: int
-    stride: int = 1
-    padding: int = 0
+    stride: tuple = (1, 1)
+    padding: tuple = (0, 0)
     pool: str = "none"
-    pool_size: int = 1
+    pool_size: tuple = (1, 1)
     skip: Skip | None = None
 
     kind = "convolution"
@@ -328,22 +350,23 @@ class Convolution(Spiking):
     taps, recurrent = 1, None
 
     def _check_shape(self):
-        channels, kernel, other, _ = self.weights.shape
-        check(kernel == other, f"a kernel must be square, not {kernel} x {other}")
-        check(kernel <= MAX_KERNEL, f"a kernel has 1 to {MAX_KERNEL} rows, not {kernel}")
-        for name, choices in (("height", range(1, MAX_SIDE + 1)), ("width", range(1, MAX_SIDE + 1)),
-                              ("stride", range(1, MAX_KERNEL + 1)), ("padding", range(kernel)),
-                              ("pool_size", range(1, MAX_POOL + 1))):
-            check_choice(name, getattr(self, name), choices)
+        channels, kernel = len(self.weights), self.kernel
+        check(max(kernel) <= MAX_KERNEL, f"a kernel has 1 to {MAX_KERNEL} rows and columns, not "
+              f"{by(kernel)}")
+        for name in ("height", "width"):
+            check_choice(name, getattr(self, name), range(1, MAX_SIDE + 1))
+        _check_pairs(self, stride=[range(1, MAX_KERNEL + 1)] * 2,
+                     padding=[range(side) for side in kernel],
+                     pool_size=[range(1, MAX_POOL + 1)] * 2)
         check(self.pool in POOLS, f"pool must be none, max or sum, not {self.pool!r}")
-        check((self.pool == "none") == (self.pool_size == 1),
-              f"pool {self.pool} with squares of {self.pool_size} x {self.pool_size}")
-        check(self.output_bits <= 8, f"a sum of {self.pool_size} x {self.pool_size} spikes has "
-              "more than 8 bits")
+        check((self.pool == "none") == (self.pool_size == (1, 1)),
+              f"pool {self.pool} with squares of {self.pool_size[0]} x {self.pool_size[1]}")
+        check(self.output_bits <= 8, f"a sum of {self.pool_size[0]} x {self.pool_size[1]} spikes "
+              "has more than 8 bits")
         check(min(self.out_height, self.out_width) >= 1,
-              f"a map of {self.height} x {self.width} is too small for a kernel of {kernel} x "
-              f"{kernel} with padding {self.padding}, stride {self.stride} and pools of "
-              f"{self.pool_size} x {self.pool_size}")
+              f"a map of {self.height} x {self.width} is too small for a kernel of {kernel[0]} x "
+              f"{kernel[1]} with padding {by(self.padding)}, stride {by(self.stride)} and pools of "
+              f"{self.pool_size[0]} x {self.pool_size[1]}")
         check(self.n_out <= MAX_MAP, f"{self.n_out} neurons, a convolution has at most {MAX_MAP}")
         if self.skip is not None:
             check(isinstance(self.skip, Skip), "skip must be a Skip or None")
@@ -354,7 +377,8 @@ class Convolution(Spiking):
 
     @property
     def kernel(self):
-        return self.weights.shape[1]
+        """Its rows and columns."""
+        return self.weights.shape[1:3]
 
     @property
     def channels_in(self):
@@ -364,25 +388,25 @@ class Convolution(Spiking):
     def channels(self):
         return self.weights.shape[0]
 
-    def _positions(self, side):
-        found = (side + 2 * self.padding - self.kernel) // self.stride + 1
-        return found // self.pool_size * self.pool_size
+    def _positions(self, axis, side):
+        found = (side + 2 * self.padding[axis] - self.kernel[axis]) // self.stride[axis] + 1
+        return found // self.pool_size[axis] * self.pool_size[axis]
 
     @cached_property
     def out_height(self):
         """Rows of neurons."""
-        return self._positions(self.height)
+        return self._positions(0, self.height)
 
     @cached_property
     def out_width(self):
         """Neurons of a row, in each channel."""
-        return self._positions(self.width)
+        return self._positions(1, self.width)
 
     @property
     def output_map(self):
         """Height, width and channels of what the next layer takes."""
-        return (self.out_height // self.pool_size, self.out_width // self.pool_size,
-                self.channels)
+        rows, columns = self.pool_size
+        return self.out_height // rows, self.out_width // columns, self.channels
 
     @property
     def n_in(self):
@@ -398,7 +422,7 @@ class Convolution(Spiking):
 
     @property
     def output_bits(self):
-        return (self.pool_size ** 2).bit_length() if self.pool == "sum" else 1
+        return (self.pool_size[0] * self.pool_size[1]).bit_length() if self.pool == "sum" else 1
 
     @property
     def sum_range(self):

@@ -203,11 +203,11 @@ class BinaryLinear(nn.Module):
 class BinaryConvolution(BinaryLinear):
     """The same over the windows of maps: [B, C, H, W] -> [B, channels, H', W'].
 
-    The weights are kept as [channels, kernel * kernel * C], the order of the integers.
+    The weights are kept as [channels, rows * columns * C], the order of the integers.
     """
 
     def __init__(self, layer, standardized):
-        self.shape = (layer.kernel, layer.kernel, layer.inputs[2])
+        self.shape = (*layer.kernel, layer.inputs[2])
         super().__init__(math.prod(self.shape), layer.channels, standardized, layer.weight_bits)
         self.stride, self.padding = layer.stride, layer.padding
 
@@ -417,8 +417,8 @@ class SpikingConvolution(_Spiking):
         height, width = self.layer.positions
         sums = sums[:, :, :height, :width]
         if skip is not None:
-            stride = self.layer.skip_stride
-            added = skip.flatten(0, 1)[:, :, ::stride, ::stride][:, :, :height, :width]
+            down, right = self.layer.skip_stride
+            added = skip.flatten(0, 1)[:, :, ::down, ::right][:, :, :height, :width]
             if self.skip_synapses is not None:
                 added = self.skip_synapses(added.movedim(1, -1)).movedim(-1, 1)
             sums = sums + added * 2.0 ** self.skip_shift
@@ -467,7 +467,7 @@ class QSNN(nn.Module):
         """What makes the first logits of a network some units large."""
         last = config.layers[-1]
         weight = 1 if config.last_bits == 1 else (1 << config.last_bits) / 3  # its magnitude
-        pooled = last.pool_size if last.pool == "sum" else 1
+        pooled = math.sqrt(math.prod(last.pool_size)) if last.pool == "sum" else 1
         return math.log(2.0 / math.sqrt(math.prod(last.outputs)) / weight / pooled)
 
     def forward(self, pixels):

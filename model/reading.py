@@ -13,7 +13,8 @@ What samples are is said by their dimensions, and by a :class:`Reading` where th
 
 ==================  ===============================  =============================================
 ``[N, n]``          rows                             as ``image``: images; as ``stream``: n steps
-``[N, H, W]``       grey images                      as ``stream``: H steps of W channels
+``[N, H, W]``       grey images                      as ``stream``: H steps of W channels;
+                                                     as ``image`` 1 x H x W: windows of a sensor
 ``[N, H, W, C]``    images, also ``[N, C, H, W]``    as ``stream``: steps of W * C channels
                     of 1 or 3 channels
 ==================  ===============================  =============================================
@@ -231,6 +232,9 @@ def _laid_out(where, values, reading, said):
     if values.ndim not in (2, 3, 4):
         raise DataError(f"{where}: samples are [N, n], [N, H, W] or [N, H, W, C], not "
                         f"{list(shape)}; streams [N, T, n] with --stream")
+    # windows of a sensor, [N, W, C], are maps of one row
+    if len(reading.image or ()) == 3 and reading.image in (shape[1:], (1, *shape[1:])):
+        return values.reshape(len(values), *reading.image)
     if values.ndim == 3:
         if values.dtype != np.uint8:
             said.append(f"taken as grey images of {sides(shape[1:])}; for {shape[1]} steps of "

@@ -82,9 +82,9 @@ def main(
              "--arch is there")] = "",
     arch: Annotated[str, typer.Option(
         help="hidden layers as words, in place of --hidden: c16k3 is a convolution with 16 "
-             "channels and kernels of 3 x 3, p2 and a2 pool, r64 is a residual block, fc64 is "
-             "fully connected, in a stream fc64t8 with 8 taps and fc64r recurrent; or vgg-11 or "
-             "resnet-19")] = "",
+             "channels and kernels of 3 x 3, c16k1x5 of 1 x 5, p2 and a2 pool, r64 is a residual "
+             "block, fc64 is fully connected, in a stream fc64t8 with 8 taps and fc64r recurrent; "
+             "or vgg-11 or resnet-19")] = "",
     bits: Annotated[int, typer.Option(min=2, max=8, help="bits of a membrane")] = 2,
     time_steps: Annotated[int | None, typer.Option(
         min=1, max=64, help="T: how often an image is shown; 4 if not given")] = None,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from qsnn.model import golden
+from qsnn.model.layers import pair
 from qsnn.sim.beats import pack_images, unpack_results
 from qsnn.sim.program import compiled, workspace
 from qsnn.sim.tools import SimulationError
@@ -80,7 +81,8 @@ def _layers_header(facts):
     rows = " ".join(
         f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
         f"{layer['steps']}, {layer['membrane_bits']}, "
-        f"{layer['positions']}, {layer['columns']}, {layer['pool_size']})"
+        f"{layer['positions']}, {layer['columns']}, "
+        + ", ".join(map(str, pair(layer["pool_size"]))) + ")"
         for index, layer in enumerate(hidden))
     latency = facts.get("latency") or len(facts["layers"]) * facts["cycles_per_step"]
     prefix = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__layer##index##__DOT__"

@@ -14,6 +14,7 @@ __all__ = ["draw"]
 NAMED = 20  # classes that are written at an axis
 
 SHOWN = 1000
+STEPS = 8  # time steps that are shown
 
 
 def draw(folder, description, workload, outcome):
@@ -70,7 +71,7 @@ def _grid(values):
 def _tiles(values, shape):
     """The channels of a map side by side, as square as it gets; NaN between them."""
     height, width, channels = shape
-    columns = int(np.ceil(np.sqrt(channels)))
+    columns = int(np.ceil(np.sqrt(channels * height / width)))
     rows = -(-channels // columns)
     grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
     for channel, tile in enumerate(np.moveaxis(values.reshape(shape), 2, 0)):
@@ -90,12 +91,17 @@ def _input(description, pixels):
 
 
 def _spikes(description, pixels, labels, result, index=0):
-    steps, hidden = description.time_steps, description.hidden
+    hidden = description.hidden
+    times = np.unique(np.linspace(0, description.time_steps - 1, STEPS).astype(int))
+    steps = len(times)
     figure, axes = plt.subplots(len(hidden) + 1, steps, squeeze=False,
                                 figsize=(1.9 * steps + 1, 2.2 * (len(hidden) + 1)))
     for ax in axes.flat:
         ax.set_axis_off()
-    axes[0][0].imshow(_input(description, pixels[index]), cmap="gray_r")
+    if (description.input_map or (0,))[0] == 1:  # a window of a sensor
+        axes[0][0].plot(pixels[index].reshape(description.input_map[1:]), linewidth=0.8)
+    else:
+        axes[0][0].imshow(_input(description, pixels[index]), cmap="gray_r")
     names = _names(description)
     axes[0][0].set_title(f"input: {names[labels[index]]}")
     if steps > 1:
@@ -112,8 +118,8 @@ def _spikes(description, pixels, labels, result, index=0):
         ax.set_xticks([])  # only their order decides
         ax.set_title(f"scores: class {names[best]}", fontsize=9)
     for row, spikes in enumerate(result.spikes, 1):
-        for t in range(steps):
-            ax, layer = axes[row][t], description.layers[row - 1]
+        for place, t in enumerate(times):
+            ax, layer = axes[row][place], description.layers[row - 1]
             fired = spikes[index, t].astype(float)
             grid = _tiles(fired, (layer.out_height, layer.out_width, layer.channels)) \
                 if layer.kind == "convolution" else _grid(fired)

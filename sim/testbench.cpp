@@ -47,8 +47,8 @@ template <typename T> static uint8_t field(const T& value, unsigned offset, unsi
 }
 
 struct Layer {
-    // channels of a position, with padding too; positions; their width, and that of a pool
-    unsigned channels, padded, lanes, steps, bits, positions, width, pool;
+    // channels of a position, with padding too; positions; their width; rows and columns of a pool
+    unsigned channels, padded, lanes, steps, bits, positions, width, high, wide;
     unsigned neurons = channels * positions;
     std::vector<uint8_t> spikes = std::vector<uint8_t>(neurons * steps);
     std::vector<uint8_t> membranes = std::vector<uint8_t>(neurons * steps);
@@ -59,10 +59,10 @@ struct Layer {
     // positions of a pool's square come one after the other.
     unsigned neuron_at(unsigned beat, unsigned lane) const {
         unsigned beats = padded / lanes, channel = beat % beats * lanes + lane;
-        unsigned position = beat / beats, inside = position % (pool * pool);
-        unsigned square = position / (pool * pool), squares = width / pool;
-        unsigned row = square / squares * pool + inside / pool;
-        unsigned column = square % squares * pool + inside % pool;
+        unsigned position = beat / beats, inside = position % (high * wide);
+        unsigned square = position / (high * wide), squares = width / wide;
+        unsigned row = square / squares * high + inside / wide;
+        unsigned column = square % squares * wide + inside % wide;
         return channel < channels ? (row * width + column) * channels + channel : neurons;
     }
 

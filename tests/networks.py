@@ -71,16 +71,25 @@ def random_words(rng):
     convolution: kernels, strides, paddings, pools, skips and bits of weights as they come."""
     while True:
         image = (*(int(side) for side in rng.integers(3, 11, size=2)), int(rng.integers(1, 4)))
+        if rng.integers(4) == 0:  # a window of a sensor
+            image = (1, int(rng.integers(4, 30)), image[2])
         words = []
         for index in range(rng.integers(1, 4)):
             kernel = int(rng.integers(1, 5))
-            word = f"c{rng.integers(1, 9)}k{kernel}" + rng.choice(["", "", "s2"])
-            word += f"p{rng.integers(kernel)}" * bool(rng.integers(2))
+            columns = kernel if rng.integers(2) else int(rng.integers(1, 6))
+            channels = int(rng.integers(1, 9))
+            word = f"c{channels}k{kernel}x{columns}"
+            word += rng.choice(["", "", "", "s2", "s1x2", "s2x1"])
+            if rng.integers(2):
+                word += f"p{rng.integers(kernel)}x{rng.integers(columns)}"
             skip = f"+{rng.integers(index - 1)}" if index > 1 and rng.integers(3) else ""
             word += skip or rng.choice(["", "", "", "w2", "w4", "w8"])
-            words += [word] + [rng.choice(["p2", "a2", "p3"])] * (rng.random() < 0.4)
+            words.append(word)
+            if rng.random() < 0.4:
+                words.append(rng.choice(["p2", "a2", "p3", "p1x2", "p2x1", "a2x3", "p1x3"]))
         if rng.integers(3) == 0:
-            words.append(f"r{rng.integers(1, 7)}" + rng.choice(["", "s2"]))
+            channels = rng.choice([channels, int(rng.integers(1, 7))])  # those before, often
+            words.append(f"r{channels}" + rng.choice(["", "s2", "k1x3", "k1x3s1x2"]))
         if rng.integers(2):
             words.append(f"fc{rng.integers(1, 12)}")
         try:
@@ -115,7 +124,7 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
                 source=spec.skip, stride=spec.skip_stride, shift=int(rng.integers(0, 4)),
                 weights=_weights(rng, (spec.channels, spec.skip_channels))
                 if spec.skip_kernel else None)
-            weights = _weights(rng, (spec.channels, spec.kernel, spec.kernel, spec.inputs[2]),
+            weights = _weights(rng, (spec.channels, *spec.kernel, spec.inputs[2]),
                                spec.weight_bits)
             layer, spikes = _hidden(
                 rng, Convolution, x, [layers, outputs], weights=weights, height=spec.inputs[0],

@@ -1,5 +1,7 @@
 """Words of networks, the shapes that they give, and the sentences that refuse others."""
 
+from math import prod
+
 import pytest
 
 from qsnn.model.architecture import NAMED, ArchitectureError, layers_of
@@ -27,20 +29,43 @@ def test_residual_blocks():
     assert layers_of("c8k3-r8-r16s2", IMAGE) == layers_of(
         "c8k3-c8k3-c8k3+0-c16k3s2-c16k3+2", IMAGE)
     _, _, same, _, wider = layers_of("c8k3-r8-r16s2", IMAGE)
-    assert (same.skip, same.skip_stride, same.skip_kernel) == (0, 1, False)
+    assert (same.skip, same.skip_stride, same.skip_kernel) == (0, (1, 1), False)
     assert (wider.skip, wider.skip_stride, wider.skip_kernel, wider.skip_channels) == (
-        2, 2, True, 8)
+        2, (2, 2), True, 8)
+
+
+def test_rows_and_columns():
+    """A window of a sensor is a map of one row."""
+    found = layers_of("c16k1x5s1x2-p1x2-c8k1x4p0x1-r12k1x3s1x2-fc9", (1, 100, 3))
+    assert [(layer.kernel, layer.stride, layer.padding, layer.pool_size, layer.outputs)
+            for layer in found[:3]] == [
+        ((1, 5), (1, 2), (0, 2), (1, 2), (1, 25, 16)), ((1, 4), (1, 1), (0, 1), (1, 1), (1, 24, 8)),
+        ((1, 3), (1, 2), (0, 1), (1, 1), (1, 12, 12))]
+    assert (found[3].skip, found[3].skip_stride, found[4].inputs) == (1, (2, 2), (144,))
+    # rows and columns of a skip where one stride does not do for both
+    assert layers_of("c2k1-c3k3s1x2-c3k3+0", (5, 8, 1))[2].skip_stride == (1, 2)
+    assert layers_of("c4k3x3s2x2p1x1-p2x2", IMAGE) == layers_of("c4k3s2-p2", IMAGE)
+    assert layers_of("c4k3x1-p3x1", IMAGE)[0].outputs == (9, 20, 4)
 
 
 @pytest.mark.parametrize("words, sentence", [
+    ("c4k3x16", "layer 0 (c4k3x16): kernels of 1 to 15 rows and columns, not 3 x 16"),
+    ("c4k1x3p1", "layer 0 (c4k1x3p1): a padding of 0 to 0, not 1"),
+    ("c4k3s1x0", "layer 0 (c4k3s1x0): a stride of 1 to 15, not 1 x 0"),
+    ("c4k3-p1x1", "layer 0 (p1x1): squares of 2 to 15, not 1"),
+    ("c4k3-p0x2", "layer 0 (p0x2): squares of 2 to 15, not 0 x 2"),
+    ("c4k3-p29x1", "layer 0 (p29x1): squares of 2 to 15, not 29 x 1"),
+    ("c4k3s9-p2x4", "layer 0 (p2x4): a map of 4 x 3 has no square of 2 x 4"),
+    ("c4k3x", "'c4k3x' is not a layer: "),
+    ("c4k3x3x3", "'c4k3x3x3' is not a layer: "),
     ("c16k3-q2", "'q2' is not a layer: they look like c16k3 (convolution), p2 (max pooling), a2 "
                  "(sum pooling), r64 (residual block) or fc64; see model/architecture.py"),
     ("c16", "'c16' is not a layer: "),
     ("", "'' is not a layer: "),
     ("c0k3", "layer 0 (c0k3): 1 to 65536 neurons or channels, not 0"),
     ("c4k3w3", "layer 0 (c4k3w3): weights have 1, 2, 4 or 8 bits, not 3"),
-    ("c4k0", "layer 0 (c4k0): kernels of 1 to 15 rows, not 0"),
-    ("c4k16", "layer 0 (c4k16): kernels of 1 to 15 rows, not 16"),
+    ("c4k0", "layer 0 (c4k0): kernels of 1 to 15 rows and columns, not 0"),
+    ("c4k16", "layer 0 (c4k16): kernels of 1 to 15 rows and columns, not 16"),
     ("c4k3s0", "layer 0 (c4k3s0): a stride of 1 to 15, not 0"),
     ("c4k3p3", "layer 0 (c4k3p3): a padding of 0 to 2, not 3"),
     ("c4k3s9-p3-c4k3p0", "layer 1 (c4k3p0): a map of 1 x 1 is too small for this kernel"),
@@ -82,7 +107,7 @@ def test_networks_of_the_paper(name, layers, bits):
     found = layers_of(NAMED[name], (32, 32, 3))
     assert len(found) == layers
     assert bits == sum(
-        layer.channels * layer.weight_bits * (layer.kernel ** 2 * layer.inputs[2]
+        layer.channels * layer.weight_bits * (prod(layer.kernel) * layer.inputs[2]
                                               if layer.kernel else layer.inputs[0])
         + layer.channels * layer.skip_channels * layer.skip_kernel for layer in found)
     assert name != "vgg-11" or 1.1e6 < (bits + 512 * 10 * 8) / 8 < 1.25e6

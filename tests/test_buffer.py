@@ -163,7 +163,9 @@ def test_writer(elements, width, lanes, ratio, reserved, pixels):
 def test_rows(shape, rates, ports):
     """Each unit reads what it needs, whatever the writer does by then; blank words are 0."""
     rng = np.random.default_rng(ports)
-    window = Window(**{"channels": 1, "chunks": 2, "pool": "none", "pool_size": 1} | shape)
+    for name in {"kernel", "stride", "padding", "pool_size"} & shape.keys():
+        shape = shape | {name: (shape[name],) * 2}
+    window = Window(**{"channels": 1, "chunks": 2, "pool": "none", "pool_size": (1, 1)} | shape)
     images, words = 4, window.width * window.chunks
     rows = rng.integers(1, 1 << 16, size=(images * window.height, words)).tolist()
     dut = RowBuffer(window=window, rows=window.rows, width=16, ports=ports)

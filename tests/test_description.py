@@ -103,6 +103,24 @@ def test_format():
             {"kind": "readout", "n_in": 2, "n_out": 3, "frac": 2}]}
 
 
+def test_rows_and_columns(tmp_path):
+    """Columns are in the file where they have numbers of their own, and only there."""
+    rng = np.random.default_rng(0)
+    found = []
+    for words in ("c2k3s2-p2-fc3", "c2k1x5s1x2p0x1-p1x2", "c2k3-c3k3s1x2-c3k3+0"):
+        net = random_maps(rng, words=words, image=(8, 16, 1))
+        save(net, tmp_path / "net.qsnn")
+        again = load(tmp_path / "net.qsnn")
+        assert again.tobytes() == net.tobytes() and again.shape == net.shape
+        layers = json.loads(split(net.tobytes())[0]["__metadata__"]["qsnn"])["layers"]
+        found.append([(layer.get("columns"), (layer.get("skip") or {}).get("stride_columns"))
+                      for layer in layers if layer["kind"] == "convolution"])
+    assert found == [
+        [(None, None)], [({"kernel": 5, "stride": 2, "padding": 1, "pool_size": 2}, None)],
+        [(None, None), ({"kernel": 3, "stride": 2, "padding": 1, "pool_size": 1}, None),
+         (None, 2)]]
+
+
 def test_same_bytes_in_every_process():
     program = ("import numpy as np; from tests.networks import random_description;"
                "print(random_description(np.random.default_rng(7)).hash)")
@@ -228,8 +246,9 @@ def convolution(**changes):
 
 @pytest.mark.parametrize("changes, sentence", [
     (dict(weights=np.ones((4, 18), int)), "weights must have four dimensions, not 2"),
-    (dict(weights=np.ones((4, 3, 2, 2), int)), "a kernel must be square, not 3 x 2"),
-    (dict(weights=np.ones((4, 16, 16, 2), int)), "a kernel has 1 to 15 rows, not 16"),
+    (dict(weights=np.ones((4, 16, 16, 2), int)), "a kernel has 1 to 15 rows and columns, not 16"),
+    (dict(weights=np.ones((4, 3, 16, 2), int)),
+     "a kernel has 1 to 15 rows and columns, not 3 x 16"),
     (dict(weights=np.zeros((4, 3, 3, 2), int)), "weights must be -1 or +1"),
     (dict(weights=2 * np.ones((4, 3, 3, 2), int), weight_bits=2),
      "weights of 2 bits must be odd numbers in -3 .. 3"),
@@ -241,6 +260,15 @@ def convolution(**changes):
     (dict(width=4097), "width must be 1 .. 4096, not 4097"),
     (dict(stride=0), "stride must be 1 .. 15, not 0"),
     (dict(padding=3), "padding must be 0 .. 2, not 3"),
+    (dict(weights=np.ones((4, 1, 3, 2), int), padding=(1, 1)), "padding must be 0 .. 0, not 1"),
+    (dict(padding=(0, 3)), "padding must be 0 .. 2, not 3"),
+    (dict(stride=(1, 2, 3)), "stride must be a number, or rows and columns, not (1, 2, 3)"),
+    (dict(stride=(1, True)), "stride must be 1 .. 15, not True"),
+    (dict(pool_size=(1, 16)), "pool_size must be 1 .. 15, not 16"),
+    (dict(pool_size=(1, 1)), "pool max with squares of 1 x 1"),
+    (dict(pool="none", pool_size=(1, 2)), "pool none with squares of 1 x 2"),
+    (dict(pool_size=(1, 7)), "a map of 6 x 6 is too small for a kernel of 3 x 3 with padding 1, "
+                             "stride 1 and pools of 1 x 7"),
     (dict(pool="mean"), "pool must be none, max or sum, not 'mean'"),
     (dict(pool_size=1), "pool max with squares of 1 x 1"),
     (dict(pool="none"), "pool none with squares of 2 x 2"),

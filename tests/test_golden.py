@@ -10,14 +10,14 @@ from tests.networks import random_description, random_maps, random_pixels
 
 
 def window_sum(layer, x, neuron):
-    """S of a neuron of a convolution, the skip apart: loops over its square."""
+    """S of a neuron of a convolution, the skip apart: loops over its rectangle."""
     place, channel = divmod(neuron, layer.channels)
     y, column = divmod(place, layer.out_width)
     total = 0
-    for i in range(layer.kernel):
-        for j in range(layer.kernel):
-            row = y * layer.stride + i - layer.padding
-            col = column * layer.stride + j - layer.padding
+    for i in range(layer.kernel[0]):
+        for j in range(layer.kernel[1]):
+            row = y * layer.stride[0] + i - layer.padding[0]
+            col = column * layer.stride[1] + j - layer.padding[1]
             if 0 <= row < layer.height and 0 <= col < layer.width:
                 for k in range(layer.channels_in):
                     total += int(layer.weights[channel, i, j, k]) * x[
@@ -30,7 +30,7 @@ def skip_sum(layer, source, x, neuron):
     place, channel = divmod(neuron, layer.channels)
     y, column = divmod(place, layer.out_width)
     _, width, channels = source.output_map
-    start = (y * layer.skip.stride * width + column * layer.skip.stride) * channels
+    start = (y * layer.skip.stride[0] * width + column * layer.skip.stride[1]) * channels
     if layer.skip.weights is None:
         return x[start + channel] * 2 ** layer.skip.shift
     return sum(int(layer.skip.weights[channel, k]) * x[start + k]
@@ -41,13 +41,13 @@ def pooled(layer, out):
     """What the next layer takes."""
     if layer.kind != "convolution" or layer.pool == "none":
         return out
-    size, result = layer.pool_size, []
-    for y in range(layer.out_height // size):
-        for column in range(layer.out_width // size):
+    (high, wide), result = layer.pool_size, []
+    for y in range(layer.out_height // high):
+        for column in range(layer.out_width // wide):
             for channel in range(layer.channels):
-                square = [out[((y * size + i) * layer.out_width + column * size + j)
+                square = [out[((y * high + i) * layer.out_width + column * wide + j)
                               * layer.channels + channel]
-                          for i in range(size) for j in range(size)]
+                          for i in range(high) for j in range(wide)]
                 result.append(sum(square) if layer.pool == "sum" else max(square))
     return result
 
@@ -129,15 +129,20 @@ def test_random_maps_have_everything():
     layers = [layer for seed in range(60)
               for layer in random_maps(np.random.default_rng(seed)).layers]
     maps = [layer for layer in layers if layer.kind == "convolution"]
-    assert {layer.kernel for layer in maps} == {1, 2, 3, 4}
-    assert {layer.stride for layer in maps} == {1, 2} and {layer.pool for layer in maps} == {
-        "none", "max", "sum"}
-    assert {0, 1, 2, 3} <= {layer.padding for layer in maps}
+    assert {layer.kernel for layer in maps} >= {(1, 1), (3, 3), (1, 3), (4, 2), (1, 5)}
+    assert {layer.stride for layer in maps} == {(1, 1), (2, 2), (1, 2), (2, 1)}
+    assert {layer.pool for layer in maps} == {"none", "max", "sum"}
+    assert {layer.pool_size for layer in maps} >= {(2, 2), (3, 3), (1, 2), (2, 1), (2, 3)}
+    assert {padding[axis] for padding in {layer.padding for layer in maps}
+            for axis in range(2)} >= {0, 1, 2, 3}
+    assert any(layer.height == 1 < layer.out_width for layer in maps)
+    assert any(padding[0] != padding[1] for padding in {layer.padding for layer in maps})
     assert {layer.weight_bits for layer in maps} == {1, 2, 4, 8}
     assert {layer.weight_bits for layer in layers if layer.kind == "readout"} == {1, 2, 8}
     skips = [layer.skip for layer in maps if layer.skip]
     assert {skip.weights is None for skip in skips} == {True, False}
-    assert {skip.stride for skip in skips} >= {1, 2} and len({skip.shift for skip in skips}) == 4
+    assert {skip.stride for skip in skips} >= {(1, 1), (2, 2), (1, 2)}
+    assert len({skip.shift for skip in skips}) == 4
     assert any(layer.input_bits > 1 for layer in layers if layer.kind == "readout")
 
 

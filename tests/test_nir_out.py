@@ -66,7 +66,9 @@ def test_neurons(leak, drop, tmp_path):
     assert again.neurons[0].leak == pytest.approx(leak, abs=2e-6)
 
 
-def test_maps(tmp_path):
+@pytest.mark.parametrize("kernel, stride, pool", [
+    ((2, 2), (1, 1), (2, 2)), ((2, 3), (1, 2), (2, 1))])
+def test_maps(tmp_path, kernel, stride, pool):
     """Maps, both pools, rows that were maps, and a number at the start of each."""
     rng = np.random.default_rng(1)
     lif = dict(leak=np.float64(0.5), gain=np.float64(1), threshold=np.float64(1))
@@ -74,8 +76,9 @@ def test_maps(tmp_path):
         Conv(name="c0", weight=rng.normal(size=(5, 2, 3, 3)) / 2, bias=rng.normal(size=5) / 5,
              stride=(1, 1), padding=(2, 2)), Neuron(name="l0", **lif),
         Pool(name="p0", kind="max", size=(2, 2)),
-        Conv(name="c1", weight=rng.normal(size=(6, 5, 2, 2)) / 2, bias=np.zeros(6)),
-        Neuron(name="l1", **lif), Pool(name="p1", kind="mean", size=(2, 2)), Flatten(name="row"),
+        Conv(name="c1", weight=rng.normal(size=(6, 5, *kernel)) / 2, bias=np.zeros(6),
+             stride=stride),
+        Neuron(name="l1", **lif), Pool(name="p1", kind="mean", size=pool), Flatten(name="row"),
         Affine(name="out", weight=rng.normal(size=(4, 12)), bias=np.zeros(4))))
     x = rng.integers(0, 256, (60, 9 * 7 * 2))
     description = quantize(graph, 3, x, bits=Bits(8, membranes=8)).description

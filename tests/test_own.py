@@ -372,6 +372,19 @@ def test_images_that_are_none(tmp_path, options, sentence):
         find(npz(tmp_path / "b.npz", x=GREY, y=LABELS), reading=Reading(**options))
 
 
+def test_windows_of_a_sensor(tmp_path):
+    """[N, W, C], or with a row, are maps of one row; other sides are none."""
+    x = np.random.default_rng(0).random((len(LABELS), 9, 2))
+    for shape in ((len(x), 9, 2), (len(x), 1, 9, 2), (len(x), 18)):
+        found = find(npz(tmp_path / "a.npz", x=x.reshape(shape), y=LABELS),
+                     reading=Reading(image=(1, 9, 2)))
+        assert found.image == (1, 9, 2) and found.inputs == 18
+    for shape in ((len(x), 9, 2), (len(x), 2, 9, 1)):
+        with pytest.raises(DataError, match="not of 1 x 2 x 9"):
+            find(npz(tmp_path / "a.npz", x=x.reshape(shape), y=LABELS),
+                 reading=Reading(image=(1, 2, 9)))
+
+
 @pytest.mark.parametrize("options, sentence", [
     (dict(image=(3,)), "image must be height and width"),
     (dict(image=(0, 3)), "image must be height and width"),

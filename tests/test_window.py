@@ -51,15 +51,16 @@ def reads(layer, stage):
     The first of them is a tuple over the pixels that are read at once.
     """
     window, words = stage.window, []
-    for unit, column in product(range(window.units), range(window.out_width // window.pool_size)):
-        for row_in, column_in in product(range(window.pool_size), repeat=2):
-            y0 = (unit * window.pool_size + row_in) * window.stride - window.padding
-            x0 = (column * window.pool_size + column_in) * window.stride - window.padding
+    (high, wide), (down, right), (above, left) = window.pool_size, window.stride, window.padding
+    for unit, column in product(range(window.units), range(window.out_width // wide)):
+        for row_in, column_in in product(range(high), range(wide)):
+            y0 = (unit * high + row_in) * down - above
+            x0 = (column * wide + column_in) * right - left
             for group, plane, ky, kx, chunk in product(
-                    range(stage.groups), range(stage.planes), range(window.kernel),
-                    range(window.kernel), range(window.chunks)):
+                    range(stage.groups), range(stage.planes), range(window.kernel[0]),
+                    range(window.kernel[1]), range(window.chunks)):
                 inside = 0 <= y0 + ky < layer.height and 0 <= x0 + kx < layer.width
-                word = (plane * window.kernel + ky) * window.kernel + kx
+                word = (plane * window.kernel[0] + ky) * window.kernel[1] + kx
                 word = word * window.chunks + chunk
                 words.append(((y0 + ky, x0 + kx, chunk) if inside else None,
                               group * stage.reads + word,
@@ -78,7 +79,9 @@ def reads(layer, stage):
     ("c5k1s3", (7, 8, 3), (2, 3)), ("c3k3", (4, 6, 1), (3, 1, 3)),
     ("c3k3", (5, 4, 2), (3, 2, 4)), ("c4k2s2w2", (5, 8, 2), (4, 1, 5)),
     ("c2k3-p2", (6, 8, 1), (2, 1, 2)), ("c2k3-p2", (6, 8, 1), (2, 1, 4)),
-    ("c2k3-p2", (5, 9, 1), (2, 1, 8)), ("c2k4s3p2-p3", (26, 17, 1), (2, 1, 9))])
+    ("c2k3-p2", (5, 9, 1), (2, 1, 8)), ("c2k4s3p2-p3", (26, 17, 1), (2, 1, 9)),
+    ("c2k1x5s1x2p0x2-p1x2", (1, 21, 1), (2, 1)), ("c3k2x4s3x1p1x3-p2x3", (11, 10, 2), (3, 1, 3)),
+    ("c3k1x3", (1, 8, 2), (3, 1, 4)), ("c2k5x2s1x2p4x0w2-p3x1", (7, 9, 1), (2, 1, 3))])
 @pytest.mark.parametrize("every_unit", [False, True])
 def test_order(words, image, folding, every_unit):
     """Two images, with everything there: each word once, in order, no cycle without a reason."""

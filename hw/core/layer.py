@@ -215,8 +215,8 @@ class SpikingLayer(_Layer):
                                   time_steps=stage.sequence, stored=stage.stored)
         window, bits = stage.window, 1
         self.pool = None
-        if window and window.pool_size > 1:
-            pixels = window.pool_size ** 2
+        if window and window.square > 1:
+            pixels = window.square
             bits = pixels.bit_length() if window.pool == "sum" else 1
             self.pool = Pool(pixels=pixels, beats=stage.neurons // stage.lanes, lanes=stage.lanes,
                              steps=stage.sequence, bits=bits)

@@ -167,14 +167,14 @@ class WindowSchedule(wiring.Component):
         stage, window = self.stage, self.stage.window
         column, row = window.chunks, window.width * window.chunks  # words of a pixel, of a row
         loops = [  # (count, words, columns and rows of a step)
-            (window.chunks, (1, 0, 0)), (window.kernel, (column, 1, 0)),
-            (window.kernel, (row, 0, 1)), (stage.planes, (0, 0, 0)), (stage.groups, (0, 0, 0)),
+            (window.chunks, (1, 0, 0)), (window.kernel[1], (column, 1, 0)),
+            (window.kernel[0], (row, 0, 1)), (stage.planes, (0, 0, 0)), (stage.groups, (0, 0, 0)),
             *((count, (rows * row + columns * column, columns, rows))
               for count, rows, columns in window.loops(stage.pixels)),
             (1, (window.height * row, 0, 0))]
-        start = -window.padding * (row + column) % self.depth
-        return Walker(loops, [start, -window.padding, -window.padding], self.depth,
-                      self._distances(window))
+        above, left = window.padding
+        start = -(above * row + left * column) % self.depth
+        return Walker(loops, [start, -left, -above], self.depth, self._distances(window))
 
     def _skip_walker(self):
         stage, skip = self.stage, self.stage.skip
@@ -274,7 +274,7 @@ class WindowSchedule(wiring.Component):
             self._skip(m, self.valid & own)
         for blank, (rows, columns) in zip(self.blank, window.distances(stage.pixels), strict=True):
             m.d.comb += blank.eq(own)
-            if window.padding:
+            if any(window.padding):
                 m.d.comb += blank.eq(
                     own | _outside(walker.n1, walker.span(1), columns, window.width)
                     | _outside(walker.n2, walker.span(2), rows, window.height))

@@ -2,6 +2,8 @@
 
 import io
 
+from qsnn.model.layers import by
+
 __all__ = ["draw_network"]
 
 WIDTH, GAP = 2.6, 0.5  # of a box and between two of them
@@ -70,11 +72,11 @@ def _text(description, index, facts):
         title, gives = "fully connected", f"{layer.n_out} neurons"
     else:
         title = "convolution"
-        bits = f"{layer.kernel} × {layer.kernel}" + f", stride {layer.stride}" * (
-            layer.stride > 1) + f", {bits}"
+        bits = _map(layer.kernel) + f", stride {by(layer.stride, ' × ')}" * (
+            layer.stride != (1, 1)) + f", {bits}"
         gives = _map((layer.out_height, layer.out_width, layer.channels))
         if layer.pool != "none":
-            gives += f", {layer.pool} {layer.pool_size} × {layer.pool_size}"
+            gives += f", {layer.pool} {_map(layer.pool_size)}"
     membranes = [] if layer.kind == "readout" else [f"{layer.membrane_bits}-bit membranes"]
     memory = sum(entry["width"] * entry["depth"] for name, entry in fact["memories"].items()
                  if name.startswith("weights"))

@@ -6,7 +6,7 @@ Nothing else sets the speed; what follows from it stands in :mod:`qsnn.hw.plan.s
 
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
-from math import gcd
+from math import gcd, prod
 from operator import itemgetter
 from typing import ClassVar
 
@@ -100,7 +100,7 @@ def default_folding(description, cycles):
         channels, positions, pixels = layer.n_in, 1, layer.weight_bits
         if layer.kind == "convolution":
             channels, positions = layer.channels_in, layer.out_height * layer.out_width
-            pixels *= layer.kernel ** 2
+            pixels *= prod(layer.kernel)
         beside = layer.skip.weights.shape[1] if layer.skip and layer.skip.weights is not None else 0
         neurons = layer.channels
         units = [(pe, 1) for pe in _divisors(neurons, MAX_PE)]  # PE, and pixels at once

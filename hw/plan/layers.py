@@ -50,7 +50,7 @@ class PlannedLayer:
             "pe": stage.pe, "simd": stage.simd, "words": stage.words, "groups": stage.groups,
             "lanes": stage.lanes, "channels": stage.n_out, "positions": len(stage.places),
             "columns": stage.window.out_width if stage.window else 1,
-            "pool_size": stage.window.pool_size if stage.window else 1,
+            "pool_size": _pool(stage.window),
             "steps": self.steps, "padded_neurons": stage.neurons, "weight_bits": stage.planes,
             "spram": stage.spram, "pixels": stage.pixels, "frac": layer.frac,
             "memories": {name: {"file": f"memory/{files[name]}", "width": width,
@@ -157,6 +157,12 @@ class SerialLayer(PlannedLayer):
             "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),
                                 "without_spikes": int(stage.step_cycles(0))},
             "state_bits": stage.neurons * bits}
+
+
+def _pool(window):
+    """A number for a square, else rows and columns."""
+    rows, columns = window.pool_size if window else (1, 1)
+    return rows if rows == columns else [rows, columns]
 
 
 def _shape(shape):

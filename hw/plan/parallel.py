@@ -1,6 +1,6 @@
 """The stages of time-parallel layers: from a description and foldings to what follows from them."""
 
-from math import gcd
+from math import gcd, prod
 
 from qsnn.hw.plan.blocks import SPRAM_DEPTH
 from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, FoldingError
@@ -34,7 +34,7 @@ def stage_plan(description, index, folding, before, width):
     window, skip, words = None, None, ceil_div(n_in, folding.simd)
     if layer.kind == "convolution":
         window = window_of(layer, pixel[1], ceil_div(pixel[1], folding.simd))
-        words = layer.kernel ** 2 * window.chunks
+        words = prod(layer.kernel) * window.chunks
     if layer.skip:
         skip = _skip_plan(description, index, folding, before[layer.skip.source])
         words += skip.words
@@ -52,8 +52,8 @@ def _skip_plan(description, index, folding, source):
     skip = layer.skip
     height, width, channels = description.layers[skip.source].output_map
     word = folding.pe if skip.weights is None else folding.simd
-    window = Window(height=height, width=width, channels=source.neurons, kernel=1,
-                    stride=skip.stride, padding=0, out_height=layer.out_height,
+    window = Window(height=height, width=width, channels=source.neurons, kernel=(1, 1),
+                    stride=skip.stride, padding=(0, 0), out_height=layer.out_height,
                     out_width=layer.out_width, pool_size=layer.pool_size, pool="none",
                     chunks=ceil_div(source.neurons, word))
     skipped = [window_of(between) for between in description.layers[skip.source + 1:index + 1]]

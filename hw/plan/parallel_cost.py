@@ -78,11 +78,11 @@ def control_logic(family, stage):
 def window_logic(family, stage):
     """What a convolution's control has beside that: nested loops, coordinates, rows."""
     window = stage.window
-    loops = (window.chunks, window.kernel, window.kernel, stage.planes, stage.groups,
+    loops = (window.chunks, *window.kernel, stage.planes, stage.groups,
              *(count for count, *_ in window.loops(stage.pixels)))
     address = ceil_log2(stage.buffer_words)
     coordinates = 0
-    if window.padding:
+    if any(window.padding):
         coordinates = bits_of(window.height) + bits_of(window.width) + 2
     fixed, bit = family.window
     return (fixed + bit * (sum(map(ceil_log2, loops)) + (3 + 2 * stage.pixels) * address
@@ -107,13 +107,13 @@ def skip_logic(family, stage, sum_max, lanes):
 def pool_logic(family, stage):
     """A pixel's worth of spikes or of their sums, and counters."""
     window = stage.window
-    if not window or window.pool_size == 1:
+    if not window or window.square == 1:
         return 0
-    bits = (window.pool_size ** 2).bit_length() if window.pool == "sum" else 1
+    bits = window.square.bit_length() if window.pool == "sum" else 1
     beat = stage.lanes * stage.sequence * bits
     beats = stage.neurons // stage.lanes
     return family.register((beats - 1) * beat) + beat * (1 if bits == 1 else 2) + 2 * (
-        ceil_log2(beats) + ceil_log2(window.pool_size ** 2)) + 6
+        ceil_log2(beats) + ceil_log2(window.square)) + 6
 
 
 def _latency(stage):

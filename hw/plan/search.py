@@ -187,7 +187,7 @@ class Search:
         positions, pixels, pixels_kept, several = 1, layer.weight_bits, 0, ()
         bits = layer.input_bits * (self.description.time_steps or 1 if source else 1)
         if layer.kind == "convolution":
-            positions, pixels = layer.out_height * layer.out_width, pixels * layer.kernel ** 2
+            positions, pixels = layer.out_height * layer.out_width, pixels * prod(layer.kernel)
             pixels_kept = window_of(layer).rows * layer.width
             several = window_of(layer).pixel_choices[1:] if layer.channels <= MAX_PE else ()
         most = SPRAM_DEPTH if spram else MAX_WORDS

@@ -6,6 +6,7 @@ them.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class StagePlan:
         """Pixels of what the next layer takes, each with all neurons or channels."""
         if not self.window:
             return 1
-        return self.window.units * self.window.positions // self.window.pool_size ** 2
+        return self.window.units * self.window.positions // self.window.square
 
     @cached_property
     def places(self):
@@ -76,9 +77,9 @@ class StagePlan:
         """
         if not self.window:
             return np.zeros(1, int)
-        window, pool = self.window, self.window.pool_size
+        window, (rows, columns) = self.window, self.window.pool_size
         raster = np.arange(window.out_height * window.out_width)
-        squares = raster.reshape(window.units, pool, -1, pool).transpose(0, 2, 1, 3)
+        squares = raster.reshape(window.units, rows, -1, columns).transpose(0, 2, 1, 3)
         return squares.ravel()
 
     @cached_property
@@ -89,7 +90,7 @@ class StagePlan:
         padding.
         """
         real, padded = self.pixel
-        pixels = self.window.kernel ** 2 if self.window else self.n_in // padded
+        pixels = prod(self.window.kernel) if self.window else self.n_in // padded
         # a convolution begins each pixel with a word
         row = self.window.chunks * self.simd if self.window else padded
         channel = np.arange(row)
@@ -104,7 +105,7 @@ class StagePlan:
     @property
     def sum_max(self):
         """Largest sum of XNORs in a time step, padded inputs among them."""
-        pixels, inputs = (self.window.kernel ** 2, self.window.channels) if self.window else (
+        pixels, inputs = (prod(self.window.kernel), self.window.channels) if self.window else (
             1, self.n_in)
         pairs = _leaders(inputs, self.simd) if self.bits > 1 else 0
         largest = pixels * (inputs * ((1 << self.bits) - 1) + pairs) * ((1 << self.planes) - 1)
@@ -128,7 +129,7 @@ class StagePlan:
     def words(self):
         """Words of inputs: passes of SIMD over the fan-in."""
         if self.window:
-            return self.window.kernel ** 2 * self.window.chunks
+            return prod(self.window.kernel) * self.window.chunks
         return ceil_div(self.n_in, self.simd)
 
     @property
@@ -265,7 +266,7 @@ class StagePlan:
         """Cycles from the first word of a unit's last group to the group's last result."""
         memory, hold = 2, 1
         result = 4 if self.readout else 3  # of the score unit with its queue, of the neuron unit
-        pool = 1 if self.window and self.window.pool_size > 1 else 0
+        pool = 1 if self.window and self.window.square > 1 else 0
         synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
         return self.reads - 1 + memory + synapses + hold + self.last_step + result + pool
 

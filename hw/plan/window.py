@@ -17,33 +17,39 @@ class Window:
     """How a convolution goes over its input map: everything that follows from the shape.
 
     height, width, channels  of the input map, channels that the layer before pads included
-    kernel, stride, padding  as in :class:`qsnn.model.layers.Convolution`
+    kernel, stride, padding, pool_size  rows and columns, as in
+                             :class:`qsnn.model.layers.Convolution`
     out_height, out_width    positions of neurons
-    pool_size, pool          1 and none where there is no pooling
+    pool                     none where there is no pooling
     chunks                   words of a pixel
     """
 
     height: int
     width: int
     channels: int
-    kernel: int
-    stride: int
-    padding: int
+    kernel: tuple
+    stride: tuple
+    padding: tuple
     out_height: int
     out_width: int
-    pool_size: int
+    pool_size: tuple
     pool: str
     chunks: int
 
     @property
     def units(self):
         """Rows of the output map. Each is begun when the rows that it needs have arrived."""
-        return self.out_height // self.pool_size
+        return self.out_height // self.pool_size[0]
 
     @property
     def positions(self):
         """Positions of a unit, those of a pool's square one after the other."""
-        return self.out_width * self.pool_size
+        return self.out_width * self.pool_size[0]
+
+    @property
+    def square(self):
+        """Positions of a pool's rectangle."""
+        return self.pool_size[0] * self.pool_size[1]
 
     @cached_property
     def pixel_choices(self):
@@ -52,21 +58,22 @@ class Window:
         Their distances must be the same wherever they begin: some columns of a pool's square,
         some rows of it, some squares.
         """
-        pool = self.pool_size
+        rows, columns = self.pool_size
         return sorted({before * part for before, most in (
-            (1, pool), (pool, pool), (pool * pool, self.out_width // pool))
+            (1, columns), (columns, rows), (self.square, self.out_width // columns))
             for part in range(1, most + 1) if most % part == 0})
 
     def parts(self, pixels):
         """Columns of a square, rows of a square and squares that so many positions are."""
-        columns = min(pixels, self.pool_size)
-        rows = min(pixels // columns, self.pool_size)
+        columns = min(pixels, self.pool_size[1])
+        rows = min(pixels // columns, self.pool_size[0])
         return columns, rows, pixels // columns // rows
 
     def distances(self, pixels):
         """Rows and columns of the input from the first of so many positions to each."""
         columns, rows, squares = self.parts(pixels)
-        return [(row * self.stride, (square * self.pool_size + column) * self.stride)
+        down, right = self.stride
+        return [(row * down, (square * self.pool_size[1] + column) * right)
                 for square in range(squares) for row in range(rows) for column in range(columns)]
 
     def loops(self, pixels):
@@ -74,16 +81,16 @@ class Window:
 
         rows, columns: of the input, that a step of the loop goes on.
         """
-        pool, stride = self.pool_size, self.stride
+        (high, wide), (down, right) = self.pool_size, self.stride
         columns, rows, squares = self.parts(pixels)
-        return [(pool // columns, 0, columns * stride), (pool // rows, rows * stride, 0),
-                (self.out_width // pool // squares, 0, squares * pool * stride),
-                (self.units, pool * stride, 0)]
+        return [(wide // columns, 0, columns * right), (high // rows, rows * down, 0),
+                (self.out_width // wide // squares, 0, squares * wide * right),
+                (self.units, high * down, 0)]
 
     @property
     def step(self):
         """Rows of the input from one unit to the next."""
-        return self.pool_size * self.stride
+        return self.pool_size[0] * self.stride[0]
 
     @cached_property
     def rows(self):
@@ -94,14 +101,14 @@ class Window:
     @cached_property
     def needed(self):
         """Rows of the input that each unit needs, counted from the image's first."""
-        needed = [(unit + 1) * self.step - self.stride + self.kernel - self.padding
+        needed = [(unit + 1) * self.step - self.stride[0] + self.kernel[0] - self.padding[0]
                   for unit in range(self.units)]
         return (*(min(max(rows, 1), self.height) for rows in needed[:-1]), self.height)
 
     @cached_property
     def freed(self):
         """Rows that nobody needs after each unit."""
-        freed = [max(0, (unit + 1) * self.step - self.padding) for unit in range(self.units)]
+        freed = [max(0, (unit + 1) * self.step - self.padding[0]) for unit in range(self.units)]
         # no more than have come: a stride may be longer than its kernel
         return (*(min(pair) for pair in zip(freed[:-1], self.needed, strict=False)), self.height)
 

@@ -96,13 +96,14 @@ def _hidden(add, index, layer, maps, unit):
     scale = _input_gain(layer)
     if layer.kind == "convolution":
         weight = layer.weights.transpose(0, 3, 1, 2) * (unit * gain / scale)[:, None, None, None]
-        pair = np.array([1, 1], np.int64)
         add(f"conv_{index}", "Conv2d", weight=weight.astype(np.float32),
-            bias=(bias / scale).astype(np.float32), stride=layer.stride * pair,
-            padding=layer.padding * pair, dilation=pair, groups=1,
+            bias=(bias / scale).astype(np.float32), stride=np.array(layer.stride, np.int64),
+            padding=np.array(layer.padding, np.int64), dilation=np.ones(2, np.int64), groups=1,
             input_shape=np.array([layer.height, layer.width], np.int64))
-        full = tuple((side + 2 * layer.padding - layer.kernel) // layer.stride + 1
-                     for side in (layer.height, layer.width))
+        full = tuple((side + 2 * padding - kernel) // stride + 1
+                     for side, padding, kernel, stride in zip(
+                         (layer.height, layer.width), layer.padding, layer.kernel, layer.stride,
+                         strict=True))
         shape, maps = (layer.channels, *full), layer.output_map
     else:
         if maps:
@@ -115,7 +116,7 @@ def _hidden(add, index, layer, maps, unit):
     add(f"lif_{index}", "LIF", tau=ones * np.float32(DT / scale), r=ones, v_leak=0 * ones,
         v_threshold=ones * np.float32(1 - BELOW), v_reset=0 * ones)
     if maps and layer.pool != "none":
-        size = np.array([layer.pool_size] * 2, np.int64)
+        size = np.array(layer.pool_size, np.int64)
         add(f"pool_{index}", "SumPool2d", kernel_size=size, stride=size,
             padding=np.zeros(2, np.int64))
         if layer.pool == "max":  # NIR has no maximum; any of some spikes makes this one fire

@@ -236,13 +236,8 @@ def _constant(block, offset):
 
 def _map_fields(block):
     conv, (kind, size) = block.conv, block.pool
-    pairs = {"kernel": block.weight.shape[1:3], "stride": conv.stride, "padding": conv.padding,
-             "pools": size}
-    for name, pair in pairs.items():
-        check(pair[0] == pair[1], f"{block.name}: {name} of {pair[0]} x {pair[1]}; only squares "
-              "can be built")
-    return dict(height=block.inputs[1], width=block.inputs[2], stride=conv.stride[0],
-                padding=conv.padding[0], pool=kind, pool_size=size[0])
+    return dict(height=block.inputs[1], width=block.inputs[2], stride=conv.stride,
+                padding=conv.padding, pool=kind, pool_size=size)
 
 
 def _made(kind, name, found, shared):
