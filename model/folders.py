@@ -16,7 +16,8 @@ MAX_PIXELS = 1 << 29  # of all pictures
 
 
 def class_folders(folder, suffixes):
-    """Class -> files with one of these suffixes, in their order; and how many others there are."""
+    """Class and file of all with one of these suffixes, the first of each class, then the second
+    and so on; and how many other files there are."""
     try:
         inside = sorted(path for path in Path(folder).iterdir()
                         if path.is_dir() and path.name[0] != ".")
@@ -33,7 +34,9 @@ def class_folders(folder, suffixes):
         if not found:
             raise DataError(f"{os.path.join(folder, name)}: nothing inside that is a "
                             f"{', '.join(suffix[1:] for suffix in suffixes)}: fill or remove it")
-    return chosen, sum(map(len, files.values())) - sum(map(len, chosen.values()))
+    turns = sorted((turn, name, file) for name, found in chosen.items()
+                   for turn, file in enumerate(found))
+    return [turn[1:] for turn in turns], sum(map(len, files.values())) - len(turns)
 
 
 def read_pictures_by_class(folder, image=None):
@@ -43,21 +46,20 @@ def read_pictures_by_class(folder, image=None):
     """
     files, others = class_folders(folder, PICTURES)
     pixels, labels, size, first = [], [], image and tuple(image[:2]), None
-    for name, found in files.items():
-        for path in found:
-            picture = open_picture(path, lambda text: None)
-            if size is None:
-                size, first = (picture.height, picture.width), path
-            if (picture.height, picture.width) != size:
-                if not image:
-                    raise DataError(f"{path} has {picture.width} x {picture.height} pixels, {first}"
-                                    f" {size[1]} x {size[0]}: pictures of one size are needed, or "
-                                    "say --image 32x32, and all are resized")
-                picture = resized(picture, size)
-            if (len(pixels) + 1) * size[0] * size[1] * 3 > MAX_PIXELS:
-                raise DataError(f"{folder}: more than {MAX_PIXELS // 3:,} pixels in all: say "
-                                "--image 32x32, and all pictures are resized")
-            pixels.append(np.asarray(picture, np.uint8))
-            labels.append(name)
+    for name, path in files:
+        picture = open_picture(path, lambda text: None)
+        if size is None:
+            size, first = (picture.height, picture.width), path
+        if (picture.height, picture.width) != size:
+            if not image:
+                raise DataError(f"{path} has {picture.width} x {picture.height} pixels, {first}"
+                                f" {size[1]} x {size[0]}: pictures of one size are needed, or "
+                                "say --image 32x32, and all are resized")
+            picture = resized(picture, size)
+        if (len(pixels) + 1) * size[0] * size[1] * 3 > MAX_PIXELS:
+            raise DataError(f"{folder}: more than {MAX_PIXELS // 3:,} pixels in all: say "
+                            "--image 32x32, and all pictures are resized")
+        pixels.append(np.asarray(picture, np.uint8))
+        labels.append(name)
     left = [f"{others} other files are left out"] if others else []
     return np.stack(pixels), labels, left

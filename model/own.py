@@ -2,8 +2,9 @@
 
 :mod:`qsnn.model.reading` has the files. Labels are numbers, with gaps or not, or names. Without a
 test part a fifth of each class is held out: samples are taken in the order of
-``SHA-256("<split> <index>")``, and so are those to train on, whatever their order in the file. How
-values become inputs is in :mod:`qsnn.model.meaning`, fitted on the training part.
+``SHA-256("<split> <index>")``, whatever their order in the file, and stay in it; so do those to
+train on of a set that has a test part. How values become inputs is in :mod:`qsnn.model.meaning`,
+fitted on the training part.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from qsnn.model.tables import SUFFIXES, read_table
 __all__ = ["Own", "read_asked", "read_own"]
 
 MAX_INPUTS = 65536
+LARGEST = 1e100
 PICTURE = 6  # pixels: a row of so many squared may be one
 TEST = 5  # one of so many samples of a class
 MOST = 0.9  # of the images, whose border says what the ground is
@@ -118,12 +120,13 @@ def _texts(path, labels):
         raise DataError(f"{path}: labels are {array.dtype}: give whole numbers or names")
     texts = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
              for name in array.tolist()]
-    if all(WHOLE.fullmatch(text) and float(text).is_integer() for text in set(texts)):
-        return [str(int(float(text))) for text in texts]
     for text in set(texts):
         if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
             raise DataError(f"{path}: a class named {text[:60]!r}: names have 1 to {MAX_NAME} "
                             "printable characters")
+    if all(WHOLE.fullmatch(text) and float(text).is_integer() for text in set(texts)):
+        return [str(int(text) if text.lstrip("+-").isdecimal() else int(float(text)))
+                for text in texts]
     return texts
 
 
@@ -136,10 +139,11 @@ def _check(path, split, values, names):
     if not values.size:
         raise DataError(f"{where} has no samples, {list(values.shape)}")
     if values.dtype.kind == "f":
-        bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        bad = ~(np.abs(values.reshape(len(values), -1)) < LARGEST).all(axis=1)
         if bad.any():
-            raise DataError(f"{where}: NaN or infinity in {bad.sum():,} of {len(bad):,} samples, "
-                            f"first in sample {bad.argmax()}: fill them in, or leave those out")
+            raise DataError(f"{where}: NaN, infinity or a number beyond {LARGEST:g} in "
+                            f"{bad.sum():,} of {len(bad):,} samples, first in sample "
+                            f"{bad.argmax()}: fill them in, or leave those out")
     inputs = prod(values.shape[1:] if values.ndim != 3 else values.shape[2:])
     if inputs > MAX_INPUTS:
         raise DataError(f"{where}: {inputs:,} inputs, a network has at most {MAX_INPUTS:,}: make "
@@ -188,7 +192,7 @@ def _split(path, parts, classes, seed, said):
         held[of[:max(1, round(len(of) / TEST))]] = True
     said.append(f"no test part: a fifth of each class is held out, {held.sum():,} samples, drawn "
                 f"with --split {seed}")
-    kept, tested = order[~held[order]], np.flatnonzero(held)
+    kept, tested = order[~held[order]], order[held[order]]
     return {"train": (values[kept], labels[kept]), "test": (values[tested], labels[tested])}
 
 

@@ -23,10 +23,7 @@ def read_sounds_by_class(folder, frames=None):
     off, behind what is shorter is silence.
     """
     files, others = class_folders(folder, SOUNDS)
-    sounds, labels = [], []
-    for name, found in files.items():
-        sounds += [_sound(path) for path in found]
-        labels += [name] * len(found)
+    sounds, labels = [_sound(path) for _, path in files], [name for name, _ in files]
     frames = frames or -(-max(map(len, sounds)) // FRAME)
     if frames * FRAME * len(sounds) > MAX_SAMPLES:
         raise DataError(f"{folder}: more than {MAX_SAMPLES:,} samples in all, with silence behind "

@@ -355,7 +355,10 @@ def test_own_data(tmp_path, monkeypatch):
     rows, labels = three_kinds()
     names = np.array(["cow", "ant", "bee"])
     np.savez("mine.npz", x=rows, y=names[labels])
-    net = qsnn.train("mine.npz", hidden=(16,), epochs=40, split=2, report=lambda epoch: None)
+    said = []
+    net = qsnn.train("mine.npz", hidden=(16,), epochs=40, split=2, report=lambda epoch: None,
+                     say=said.append)
+    assert said == list(find("mine.npz", reading=Reading(split=2)).said) and len(said) == 2
     assert net.classes == ("ant", "bee", "cow")
     assert net.training["recipe"]["reading"]["split"] == net.description.meaning.split == 2
     assert net.training["command"].endswith(" --split 2")

@@ -75,6 +75,7 @@ def test_parts_that_are_there(tmp_path):
     (np.array(["dog", "cat", "a bird"]), ("a bird", "cat", "dog")),
     (np.array([b"dog", b"cat", b"10"]), ("10", "cat", "dog")),
     (np.array([True, False, True]), ("False", "True")),
+    (np.array([2 ** 53 + 1, 2 ** 53, 3]), ("3", "9007199254740992", "9007199254740993")),
 ])
 def test_names(tmp_path, labels, classes):
     path = npz(tmp_path / "a.npz", x_train=ROWS[:6], y_train=np.tile(labels, 2), x_test=ROWS[:3],
@@ -260,7 +261,8 @@ HOLES[3, 2] = HOLES[5, 0] = np.nan
 
 
 @pytest.mark.parametrize("arrays, sentence", [
-    (bad(x=HOLES), "train: NaN or infinity in 2 of 40 samples, first in sample 3: fill them in"),
+    (bad(x=HOLES), "train: NaN, infinity or a number beyond 1e.100 in 2 of 40 samples, first in"),
+    (bad(x=ROWS * 1e300), "train: NaN, infinity or a number beyond 1e.100 in 40 of 40 samples"),
     (bad(y=LABELS * 0), "all samples to train on are of one class, 0: there is nothing to tell"),
     (bad(x=ROWS * 0), "all values to train on are 0: there is nothing to learn"),
     (bad(x=RAGGED), "x: an array is of numbers, not object, a pickle that is not read: objects are "
@@ -273,6 +275,7 @@ HOLES[3, 2] = HOLES[5, 0] = np.nan
     (bad(y=np.eye(4)[LABELS]), r"labels of shape \[40, 4\]: one number or name a sample is needed"),
     (bad(y=np.where(LABELS, LABELS, np.nan)), "labels with NaN or infinity"),
     (bad(y=np.array(["a" * 41, "b"] * 20)), "names have 1 to 40 printable characters"),
+    (bad(y=np.array(["1" * 41, "2"] * 20)), "names have 1 to 40 printable characters"),
     (bad(y=np.array(["a\n", "b"] * 20)), "names have 1 to 40 printable characters"),
     (bad(y=np.arange(40) // 39), "one sample of class 1, and a test part needs one too"),
     (bad(x=ROWS[:0], y=LABELS[:0]), r"train has no samples, \[0, 6\]"),

@@ -14,7 +14,7 @@ __all__ = ["train"]
 
 def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, time_limit=None,
           report=lambda epoch: print(f"epoch {epoch.number}: {100 * epoch.accuracy:.2f} %"),
-          **options):
+          say=print, **options):
     """Train a network, turn it into integers, and return its :class:`qsnn.network.Network`.
 
     dataset   one of :data:`qsnn.model.data.DATASETS`, or an own one: an ``.npz``, a ``.csv``, or a
@@ -25,6 +25,7 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
     threads   of PyTorch; another number gives other bits
     time_limit  seconds; there are as many epochs as fit
     report    gets a :class:`qsnn.model.training.Epoch` after each
+    say       gets a line for each thing that is found in an own set
     like      in options: a build folder or network whose circuit the new weights shall fit
     options   of the network, see :func:`qsnn.model.config.config_for`: hidden, arch, bits, ...;
               of the way, see :func:`qsnn.model.config.recipe_for`: epochs, lr, seed, ...;
@@ -37,6 +38,8 @@ def train(dataset="mnist", *, out=None, data_dir=None, device="cpu", threads=1, 
         return {name: options.pop(name) for name in {field.name for field in fields(kind)}
                 & options.keys()}
     found = find(dataset, data_dir, Reading(**taken(Reading)))
+    for line in found.said:
+        say(line)
     recipe = recipe_for(found, **taken(Recipe))
     config = config_for(found, **options)
     if not config.has_integers:
