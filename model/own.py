@@ -139,7 +139,8 @@ def _check(path, split, values, names):
     if not values.size:
         raise DataError(f"{where} has no samples, {list(values.shape)}")
     if values.dtype.kind == "f":
-        bad = ~(np.abs(values.reshape(len(values), -1)) < LARGEST).all(axis=1)
+        largest = min(LARGEST, float(np.finfo(values.dtype).max))  # of fewer bits it would be none
+        bad = ~(np.abs(values.reshape(len(values), -1)) <= largest).all(axis=1)
         if bad.any():
             raise DataError(f"{where}: NaN, infinity or a number beyond {LARGEST:g} in "
                             f"{bad.sum():,} of {len(bad):,} samples, first in sample "
