@@ -2,6 +2,7 @@
 
 import os
 from functools import partial
+from math import prod
 
 import numpy as np
 import pytest
@@ -85,13 +86,14 @@ def random_map_stream(rng, words=None, image=None):
             words = None  # a map that is too small: drawn again
     layers, bits, high = [], 1, 1  # of the inputs
     for spec in layers_of(words, image):
-        kernel, taps = (spec.kernel, spec.kernel), spec.taps
-        shape = (*kernel, spec.inputs[2]) if spec.kernel else (taps * spec.inputs[0],)
+        taps = spec.taps
+        shape = (*spec.kernel, spec.inputs[2]) if spec.kernel else (taps * spec.inputs[0],)
         fields = dict(weights=_weights(rng, (spec.channels, *shape), spec.weight_bits),
                       weight_bits=spec.weight_bits, input_bits=bits,
                       membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
                       shift=int(rng.integers(1, 4)) + spec.weight_bits - 1,
-                      frac=int(rng.integers(0, 3)))
+                      frac=int(rng.integers(0, 3)), **random_neuron(rng))
+        fields["shift"] += fields["leak"][1] - 1
         if spec.kernel:
             kind = partial(Convolution, height=spec.inputs[0], width=spec.inputs[1],
                            stride=spec.stride, padding=spec.padding, pool=spec.pool,
@@ -99,8 +101,8 @@ def random_map_stream(rng, words=None, image=None):
         else:
             own = _weights(rng, (spec.channels,) * 2, spec.weight_bits) if spec.recurrent else None
             kind = partial(FullyConnected, taps=taps, recurrent=own)
-        blank = np.zeros(spec.channels, int)
-        layer = kind(threshold=blank, bias=blank, **fields)
+        zeros, subtracts = np.zeros(spec.channels, int), fields["reset"] == "subtract"
+        layer = kind(threshold=zeros, bias=zeros, bias_fired=zeros if subtracts else None, **fields)
         # about what sums come to, at a third of all inputs
         x = rng.integers(0, high + 1, (PROBES, taps * layer.n_in))
         x = (x * (rng.random(x.shape) < 0.3)).astype(np.uint8)
@@ -108,9 +110,10 @@ def random_map_stream(rng, words=None, image=None):
         seen = sums[rng.integers(len(sums), size=spec.channels), np.arange(spec.channels)]
         threshold = np.clip(seen + rng.integers(0, 3, spec.channels), *layer.threshold_range)
         bias = np.clip(rng.integers(-4, 8, spec.channels) << spec.weight_bits, *layer.bias_range)
-        layers.append(kind(threshold=threshold, bias=bias, **fields))
-        bits, high = layer.output_bits, spec.pool_size ** 2 if spec.pool == "sum" else 1
-    classes, weight_bits = int(rng.integers(2, 5)), int(rng.choice([1, 4]))
+        fired = np.clip(bias - threshold, *layer.bias_range) if subtracts else None
+        layers.append(kind(threshold=threshold, bias=bias, bias_fired=fired, **fields))
+        bits, high = layer.output_bits, prod(spec.pool_size) if spec.pool == "sum" else 1
+    classes, weight_bits = int(rng.integers(1, 5)), int(rng.choice([1, 4]))
     layers.append(Readout(weights=_weights(rng, (classes, layer.n_outputs), weight_bits),
                           bias=np.arange(classes), frac=int(rng.integers(0, 3)), input_bits=bits,
                           weight_bits=weight_bits, window=int(rng.integers(8, 20))))
@@ -120,9 +123,9 @@ def random_map_stream(rng, words=None, image=None):
 def _convolution(rng):
     """Words of a small convolution."""
     kernel = int(rng.integers(1, 4))
-    word = f"c{rng.integers(1, 6)}k{kernel}" + rng.choice(["", "", "s2"])
-    word += f"p{rng.integers(kernel)}" * bool(rng.integers(2)) + rng.choice(["", "", "w2", "w4"])
-    return word + rng.choice(["", "", "-p2", "-a2", "-a3"])
+    word = f"c{rng.integers(1, 6)}k{kernel}" + rng.choice(["", f"x{rng.integers(1, 4)}"])
+    word += rng.choice(["", "", "s2", "s1x2"]) + rng.choice(["", "p0"])
+    return word + rng.choice(["", "", "w2", "w4"]) + rng.choice(["", "", "-p2", "-a2", "-a3x2"])
 
 
 def random_serial(rng, description):
