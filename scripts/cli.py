@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {  # module of qsnn.scripts -> its line of help
     "demo": "The whole way once: a network, its Verilog, all test images.",
     "train": "Train a network and turn it into integers.",
+    "import": "Bring in a NIR file, or a model of another framework.",
+    "export": "Write a network as NIR, for other tools.",
     "build": "Turn a network into Verilog, and into a bitstream.",
     "simulate": "Run a test set through the Verilog, all spikes compared.",
     "verify": "Compare every stage down to the bitstream.",

@@ -10,6 +10,8 @@ nir         files of the Neuromorphic Intermediate Representation, as graphs
 blocks      a graph as layers that a description can have
 integers    weights, leaks and thresholds as integers
 quantizing  descriptions of graphs, without training
+start       checkpoints that a training begins with
+loading     what a command names as a graph
 report      what became of each layer
 nir_out     networks of ours as such files
 hdf5        such files taken apart with h5py, in a process of its own

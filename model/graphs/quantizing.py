@@ -63,10 +63,16 @@ class Bits:
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """description, and the :class:`~qsnn.model.graphs.report.Report` of how it came."""
+    """description, and the :class:`~qsnn.model.graphs.report.Report` of how it came.
+
+    floats, last  for a training that begins with it: of each layer of neurons, and the block of a
+                  last layer that only adds, or None
+    """
 
     description: Description
     report: Report
+    floats: tuple
+    last: object
 
 
 def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8, scale=None,
@@ -97,16 +103,17 @@ def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8,
     inputs = _samples(graph, inputs, stream, input_bits)
     spiking = blocks[-1].neuron is not None
     floats = graph.run(_floats(graph, inputs, scale, offset), time_steps or None)
-    reports, layers, x = [], [], inputs
+    reports, layers, kept, x = [], [], [], inputs
     for index, block in enumerate(blocks if spiking else blocks[:-1]):
         first = index == 0
-        layer, report, x = _hidden(
+        layer, report, x, own = _hidden(
             block, bits.of(index, len(blocks)), bits, x, floats.spikes[block.neuron.name],
             steps=inputs.shape[1] if stream else time_steps, stream=stream,
             scale=scale if first else block.unit, offset=offset if first else 0.0,
             input_bits=input_bits if first else layers[-1].output_bits)
         layers.append(layer)
         reports.append(report)
+        kept.append(own)
     steps = inputs.shape[1] if stream else time_steps
     layers.append(_count(blocks[-1], stream, steps) if spiking else _readout(
         blocks[-1], bits.of(len(blocks) - 1, len(blocks)), layers[-1].output_bits, steps, stream))
@@ -119,7 +126,8 @@ def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8,
         layers=tuple(reports), notes=graph.notes, samples=len(inputs), steps=steps,
         same_labels=int((result.labels == floats.labels).sum()),
         correct=None if labels is None else (int((floats.labels == labels).sum()),
-                                             int((result.labels == labels).sum()))))
+                                             int((result.labels == labels).sum()))),
+        tuple(kept), None if spiking else blocks[-1])
 
 
 def _samples(graph, inputs, stream, input_bits):
@@ -145,7 +153,7 @@ def _floats(graph, inputs, scale, offset):
 
 
 def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset, input_bits):
-    """(layer, report, what the next layer takes) of a block; x: what it takes itself."""
+    """(layer, report, what the next layer takes, floats) of a block; x: what it takes itself."""
     neuron = block.neuron
     check(neuron.leak_in is None, f"{neuron.name}: a current that decays (CubaLIF, Synaptic) "
           "cannot be built yet: train it without one")
@@ -170,7 +178,7 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
         theta=(int(layer.threshold.min()), int(layer.threshold.max())), clipped=best.clipped,
         differ=best.differ, spikes=spikes.size, rate=float(rates.mean()),
         float_rate=float(best.wanted.mean()), silent=int((rates == 0).sum()),
-        always=int((rates == 1).sum()), channels=layer.channels), outputs
+        always=int((rates == 1).sum()), channels=layer.channels), outputs, floats
 
 
 class _Floats:

@@ -1,0 +1,107 @@
+"""Where graphs come from, for a command: a NIR file, or a function of somebody's own file."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from qsnn.model.data import DataError, input_values
+from qsnn.model.graphs.graph import Graph, GraphError, check
+from qsnn.model.graphs.nir import read
+from qsnn.model.inference import infer
+
+__all__ = ["calibration", "graph_of", "measured"]
+
+SEEN = 32  # samples that a model of PyTorch is run on
+
+
+def graph_of(text, found, samples, scale, offset, *, input_bits, **options):
+    """The graph of ``net.nir``, or of ``net.py:function``.
+
+    found    a :class:`qsnn.model.data.Dataset`, whose ``samples`` a model takes, ``scale`` and
+             ``offset`` times
+    options  of :func:`qsnn.model.graphs.nir.read`
+    """
+    path, colon, function = text.rpartition(":")
+    if not (colon and path.endswith(".py")):
+        check(Path(text).suffix != ".py", f"{text}: name the function that makes the model too, "
+              f"{text}:make")
+        return read(text, **options)
+    check(not any(options.values()), "--from, --reset, --compare, --dt and --gain are of NIR files:"
+          " a model says these itself")
+    net = _called(Path(path), function)
+    net, sample = net if isinstance(net, tuple) and len(net) == 2 else (net, None)
+    if isinstance(net, Graph):
+        return net
+    from qsnn.model.graphs.torch_net import from_torch
+    if sample is not None:
+        return from_torch(net, sample)
+    x = samples[:SEEN] if found.stream else samples[:SEEN] >> (8 - input_bits)
+    x = (x * scale + offset).astype(np.float32)
+    refused = None
+    for shaped in _shapes(x, found):
+        try:
+            return from_torch(net, shaped)
+        except GraphError as error:
+            refused = refused or error
+            if "does not take this sample" not in str(error):
+                raise
+    raise refused
+
+
+def _shapes(x, found):
+    """Samples as models take them: maps or rows of images, steps first or second of a stream."""
+    if found.stream:
+        steps = x.reshape(len(x), *found.shape)
+        return steps.swapaxes(0, 1), steps
+    if found.image is None:
+        return (x,)
+    return np.moveaxis(x.reshape(-1, *found.image), -1, 1), x
+
+
+def _called(path, function):
+    """What a function of a file returns: the file is executed."""
+    check(path.is_file(), f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location("qsnn_imported", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.resolve().parent))  # as python FILE has it
+    try:
+        spec.loader.exec_module(module)
+        make = getattr(module, function, None)
+        check(callable(make), f"{path} has no function {function}")
+        return make()
+    except GraphError:
+        raise
+    except Exception as error:  # noqa: BLE001  of somebody's own file
+        raise GraphError(f"{path}: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.pop(0)
+
+
+def calibration(found, count):
+    """((samples, labels), what they are): of the training part, or of the test part without one."""
+    try:
+        samples, labels = found.load("train")
+        what = "training"
+    except DataError:  # of MNIST only the test images come along
+        samples, labels = found.load("test")
+        what = "test (there are no training samples here)"
+    kept = np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)
+    return (samples[kept], labels[kept]), f"{len(kept)} {what} samples"
+
+
+def measured(graph, description, found, count, scale, offset):
+    """Accuracy of both on the first test samples, in %."""
+    samples, labels = (part[:count] for part in found.load("test"))
+    x = input_values(description, samples)
+    floats = x * scale + offset
+    if description.stream:
+        floats = floats.reshape(len(x), -1, description.n_in)
+    elif len(graph.inputs) == 3:
+        channels, height, width = graph.inputs
+        floats = np.moveaxis(floats.reshape(-1, height, width, channels), -1, 1)
+    found = graph.run(floats, description.time_steps or None).labels, infer(description, x).labels
+    right = [100 * float((labels == own).mean()) for own in found]
+    return {"samples": len(x), "floats": right[0], "integers": right[1],
+            "same": int((found[0] == found[1]).sum())}
