@@ -313,6 +313,17 @@ def test_a_label_that_no_score_says(label):
         "board was configured anew, or breaks the protocol")
 
 
+def test_the_largest_score_alone():
+    """Where a reply has no room for 300; a label of two bytes, which is one of a class."""
+    hello = dataclasses.replace(HELLO, classes=300)
+    board = connect(Line(Device(hello, lambda payload: bytes.fromhex("feffff 2b01"))))
+    labels, scores = board.infer(draw(3))
+    assert labels.tolist() == [299] * 3 and scores.tolist() == [[-2]] * 3
+    board = connect(Line(Device(hello, lambda payload: bytes.fromhex("feffff 2c01"))))
+    with pytest.raises(LinkError, match="a reply with the label 300, where class 300 of 300"):
+        board.infer(draw(1))
+
+
 @pytest.mark.parametrize("images, sentence", [
     (draw(2)[:, :19], r"images must have shape \[N, 20\], not \[2, 19\]"),
     (draw(2)[0], r"images must have shape \[N, 20\], not \[20\]"),

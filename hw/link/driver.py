@@ -125,6 +125,7 @@ class Accelerator:
     def infer(self, images, *, progress=lambda images: None):
         """Labels int64 [N] and scores int64 [N, classes] of images, uint8 [N, n_in].
 
+        Where a reply has no room for all of them, the scores are the largest ones, [N, 1].
         Pixels have the ``input_bits`` of :meth:`hello`: see
         :func:`qsnn.model.data.quantize_pixels`. ``progress`` is called with the number of images
         done. Raises :class:`LinkError`, and ``ValueError`` if these are no images for this network.
@@ -139,14 +140,14 @@ class Accelerator:
             raise ValueError(f"pixels must be integers of {hello.input_bits} bits: "
                              f"0 .. {(1 << hello.input_bits) - 1}")
         labels = np.zeros(len(images), np.int64)
-        scores = np.zeros((len(images), hello.classes), np.int64)
+        scores = np.zeros((len(images), hello.scores), np.int64)
         requests = [(Request.INFER, payload) for payload in pack_images(hello, images)]
         answers = self._exchange(requests, window=hello.window)
         for done, (index, payload) in enumerate(answers, 1):
             labels[index], scores[index] = self._unpack(
                 hello.result_bytes, payload, lambda raw: unpack_result(hello, raw))
-            best = labels_of(scores[index])
-            if labels[index] != best:
+            best = labels[index] if hello.brief else labels_of(scores[index])
+            if labels[index] != best or best >= max(2, hello.classes):
                 raise LinkError(f"{self._name}: a reply with the label {labels[index]}, where "
                                 f"class {best} of {hello.classes} has the largest score: the "
                                 "board was configured anew, or breaks the protocol")

@@ -11,7 +11,7 @@ from qsnn.hw.link.memories import ADDRESS_BYTES, MemoryAccess
 from qsnn.hw.link.payload import ERROR, KIND, STATUS, BeatPacker, ReplyBody
 from qsnn.hw.link.protocol import Code, Request
 from qsnn.hw.link.uart import BYTE
-from qsnn.hw.plan.line import CHECK, USE, most_classes
+from qsnn.hw.plan.line import CHECK, MAX_CLASSES, USE
 
 __all__ = ["HostLink", "inbox_depth", "window"]
 
@@ -99,9 +99,9 @@ class HostLink(wiring.Component):
     """
 
     def __init__(self, hello, result, *, depth, file=None, sizes=()):
-        if hello.score_bytes < 1 or hello.classes > most_classes(hello.score_bytes):
-            raise ValueError(f"{hello.classes} scores of {hello.score_bytes} bytes and a label do "
-                             f"not fit into a reply of {protocol.MAX_REPLY} bytes")
+        if not (1 <= hello.score_bytes and 1 <= hello.classes <= MAX_CLASSES):
+            raise ValueError(f"1 to {MAX_CLASSES} scores of at least a byte, not {hello.classes} "
+                             f"of {hello.score_bytes}")
         if depth < protocol.encoded_bytes(hello.infer_bytes):
             raise ValueError(f"a queue of {depth} bytes cannot hold an image of "
                              f"{protocol.encoded_bytes(hello.infer_bytes)}")

@@ -43,7 +43,8 @@ class ReplyBody(wiring.Component):
     kind, error, status : In
         The request; the code of its error, or 0; the counters. Unchanged until :py:`last`.
     result : In(stream)
-        Scores of the network: taken while the reply to INFER goes out.
+        Scores of the network: taken while the reply to INFER goes out. Where it has the largest
+        one alone, before that.
     address, word : Out, In(8)
         Bytes that are in memory: a greeting at 0, a CRC at ``Outbox.NOTES``; two cycles later.
     valid : Out(1)
@@ -77,15 +78,21 @@ class ReplyBody(wiring.Component):
             status.eq((self.error == 0) & (self.kind == Request.STATUS)),
             infer.eq((self.error == 0) & (self.kind == Request.INFER)),
         ]
+        value, label, there, ready = (beat.score, [beat.label], self.result.valid,
+                                      self.next & done & infer)
+        end = C(1) if self.hello.brief else beat.last
+        if self.hello.brief:
+            value, label, there, ready = self._largest(m, infer)
         m.d.comb += [
-            score.eq(beat.score),
+            score.eq(value),
             # what is not stored reads as zero
             self.address.eq(Cat(index, self.kind != Request.HELLO, ~stored)),
-            self.valid.eq(self.result.valid | ~infer), self.last.eq(done & (beat.last | ~infer)),
-            self.result.ready.eq(self.next & done & infer),
+            self.valid.eq(there | ~infer), self.last.eq(done & (end | ~infer)),
+            self.result.ready.eq(ready),
         ]
         # a byte of each, and which: in registers, so that a bit of the sum takes few cells
-        sources = [(failed, self.error), (infer & (index == size), beat.label),
+        sources = [(failed, self.error), *(
+                       (infer & (index == size + k), byte) for k, byte in enumerate(label)),
                    *((status & (index[:2] == k), self.status.as_value().word_select(k, 8))
                      for k in range(4)),
                    *((infer & (index == k), score.word_select(k, 8)) for k in range(size))]
@@ -96,7 +103,7 @@ class ReplyBody(wiring.Component):
             byte |= Mux(chosen, value, 0)
         m.d.sync += self.byte.eq(byte)
         with m.If(infer):  # the label is known in the last beat, and goes behind its score
-            m.d.sync += done.eq(index == Mux(beat.last, size, size - 1))
+            m.d.sync += done.eq(index == Mux(end, size + len(label) - 1, size - 1))
         with m.Elif(stored & (self.kind == Request.HELLO)):
             m.d.sync += done.eq(index == self.hello.FORMAT.size - 1)
         with m.Else():
@@ -104,3 +111,18 @@ class ReplyBody(wiring.Component):
         with m.If(self.next):
             m.d.sync += index.eq(Mux(done, 0, index + 1))
         return m
+
+    def _largest(self, m, infer):
+        """Takes all scores: the largest one, bytes of its label, whether all have come, and
+        whether one is taken."""
+        beat = self.result.p
+        score, label = Signal(8 * self.hello.score_bytes), Signal(16)
+        first, whole = Signal(init=1), Signal()
+        with m.If(self.result.valid & self.result.ready):
+            m.d.sync += [label.eq(beat.label), first.eq(beat.last), whole.eq(beat.last)]
+            # the label is that of the best class so far: where it changes, it is this one
+            with m.If(first | (beat.label != label)):
+                m.d.sync += score.eq(beat.score)
+        with m.If(self.next & self.last & infer):
+            m.d.sync += whole.eq(0)
+        return score, [label[:8], label[8:]], whole, infer & ~whole

@@ -15,7 +15,9 @@ type  name    payload                                     payload of the reply
 0x02  INFER   an image: ``beats`` beats of ``pixels``     ``classes`` scores, signed integers of
               pixels of ``input_bits`` bits, pixel 0 in   ``score_bytes`` bytes, then label u8:
               the lowest bits, each beat padded with      the first class with the largest score,
-              zeros to whole bytes                        which the device knows last
+              zeros to whole bytes                        which the device knows last. Where those
+                                                          have no room, the largest score, label
+                                                          u16
 0x03  STATUS  none                                        good u16, bad u8, overruns u8: frames
                                                           taken; frames dropped; frames judged
                                                           after bytes were dropped for lack of
@@ -134,7 +136,7 @@ class Hello:
         hello = cls(**dict(zip(names, cls.FORMAT.unpack(payload), strict=True)))
         # a host makes room for what is said here
         if not (1 <= hello.input_bits <= 8 and 1 <= hello.score_bytes <= 8 and hello.window
-                and 1 <= hello.classes <= most_classes(hello.score_bytes)
+                and hello.classes
                 and 1 <= hello.pixels <= hello.n_in
                 and hello.beats == -(-hello.n_in // hello.pixels)):
             raise ValueError("its greeting makes no sense")
@@ -150,9 +152,19 @@ class Hello:
         return self.beats * self.beat_bytes
 
     @property
+    def brief(self):
+        """Whether a reply has the largest score alone."""
+        return self.classes > most_classes(self.score_bytes)
+
+    @property
+    def scores(self):
+        """Scores of a reply."""
+        return 1 if self.brief else self.classes
+
+    @property
     def result_bytes(self):
         """Payload of its reply."""
-        return self.classes * self.score_bytes + 1
+        return self.scores * self.score_bytes + 1 + self.brief
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,7 @@ def memory_bytes(width, words):
 
 
 def unpack_result(hello, payload):
-    """(label, [score of each class]) of an INFER reply."""
-    size = hello.score_bytes
-    return payload[-1], [int.from_bytes(payload[k:k + size], "little", signed=True)
-                         for k in range(0, hello.classes * size, size)]
+    """(label, [score of each class, or the largest one]) of an INFER reply."""
+    size, end = hello.score_bytes, hello.scores * hello.score_bytes
+    return int.from_bytes(payload[end:], "little"), [
+        int.from_bytes(payload[k:k + size], "little", signed=True) for k in range(0, end, size)]
