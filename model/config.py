@@ -320,9 +320,9 @@ def recipe_for(found, **given):
     """
     given = {name: value for name, value in given.items() if value is not None}
     given |= dict(dataset=found.name, reading=found.reading)
-    count = found.count - given.get("validation", 0)
-    if count < 2 or not found.count:
+    if not found.count:
         return Recipe(**given)
+    count = max(2, found.count - given.get("validation", 0))
     batch = min(max(SMALLEST, 1 << (count // STEPS).bit_length() - 1 if count >= STEPS else 0),
                 Recipe.batch_size, count)
     batch = given.get("batch_size", batch)

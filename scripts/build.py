@@ -52,10 +52,11 @@ from qsnn.hw.board.flow import implement
 from qsnn.hw.board.toolchain import ToolError
 from qsnn.hw.emit.build import BuildError, build, find_network
 from qsnn.hw.plan.folding import FoldingError
-from qsnn.model.data import DataError, load_steps
+from qsnn.model.data import DATASETS, DataError, load_steps
 from qsnn.model.description import DescriptionError, load
 from qsnn.scripts._app import App
 from qsnn.scripts.doctor import main as doctor
+from qsnn.sim.workload import of_dataset
 
 RECORDED = 100  # samples whose activity chooses a folding
 
@@ -86,8 +87,8 @@ def main(
                                                "not given")] = None,
     dense: Annotated[bool, typer.Option("--dense", help="serial layers read all words of "
                                         "inputs, those without a spike too")] = False,
-    activity: Annotated[str, typer.Option(help="a data set whose spikes choose PE, SIMD and "
-                                               "sparsity of a stream, see --units")] = "",
+    activity: Annotated[str, typer.Option(help="a data set, or an own one, whose spikes choose PE, "
+                                               "SIMD and sparsity of a stream, see --units")] = "",
     units: Annotated[int, typer.Option(min=1, help="PE x SIMD of a layer, at most, with "
                                                    "--activity")] = 64,
     events: Annotated[bool, typer.Option("--events", help="a stream comes as events, words with "
@@ -161,7 +162,12 @@ def main(
 
 def recorded(dataset, description):
     """Training samples of a data set for streams, [N, T, n_in]."""
-    samples, _ = load_steps(dataset, "train", description.n_in)
+    if dataset in DATASETS:
+        samples, _ = load_steps(dataset, "train", description.n_in)
+    elif description.stream:
+        samples = of_dataset(description, dataset, split="train").samples
+    else:
+        raise DataError("--activity is of streams: images come whole")
     return samples[np.sort(np.random.default_rng(0).permutation(len(samples))[:RECORDED])]
 
 

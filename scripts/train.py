@@ -69,8 +69,8 @@ def main(
     label: Annotated[str, typer.Option(
         help="of an own table: name or number of the column of labels")] = "",
     image: Annotated[str, typer.Option(
-        help="of an own set: sides of images that come as rows, 28x28 or 32x32x3; pictures are "
-             "resized to them")] = "",
+        help="of an own set: height x width, perhaps x channels, of images that come as rows, "
+             "28x28 or 24x32x3; pictures are resized to them")] = "",
     stream: Annotated[bool, typer.Option(
         "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")] = False,
     levels: Annotated[int, typer.Option(

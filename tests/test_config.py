@@ -30,6 +30,7 @@ def test_what_is_given_stays():
         dataset="mine.csv", batch_size=100, epochs=10, warmup=14, shift=1)
     assert recipe_for(own(1437), epochs=1, draws=640).warmup == 2
     # held out, they are not trained on
+    assert recipe_for(own(9, (4,)), validation=9).shift == 0  # which the training refuses
     assert recipe_for(own(1437), validation=937) == replace(recipe_for(own(500)), validation=937)
 
 

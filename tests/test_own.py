@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,12 @@ from PIL import Image
 
 from qsnn.model import data, own, reading, tables
 from qsnn.model.data import DataError, find, load
+from qsnn.model.meaning import Meaning, even_levels
 from qsnn.model.own import read_own
 from qsnn.model.reading import Reading, sides_of
+from qsnn.scripts.build import recorded
+from tests.networks import random_description
+from tests.streams import random_stream
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(40) % 4
@@ -250,6 +255,20 @@ def test_a_set_for_a_network(tmp_path):
         find(npz(tmp_path / "c.npz", x=ROWS, y=LABELS + 9), meaning=first.meaning)
     with pytest.raises(DataError, match="samples of 5, and of 6 are needed"):
         find(npz(tmp_path / "d.npz", x=ROWS[:, 1:], y=LABELS), meaning=first.meaning)
+
+
+def test_activity(tmp_path):
+    """Samples to train on choose a folding of a stream."""
+    stream = random_stream(np.random.default_rng(0), words=[(5, 1, True)])
+    names = tuple(map(str, range(stream.classes)))
+    stream = replace(stream, meaning=Meaning(
+        classes=names, shape=(6, 1), low=(-1.0,), high=(1.0,), levels=even_levels(stream.n_in)))
+    path = str(npz(tmp_path / "a.npz", x=ROWS, y=LABELS % 2))
+    found, (train, _) = recorded(path, stream), find(path, meaning=stream.meaning).load("train")
+    assert sorted(sample.tobytes() for sample in found) == sorted(
+        sample.tobytes() for sample in train)
+    with pytest.raises(DataError, match="--activity is of streams: images come whole"):
+        recorded(path, random_description(np.random.default_rng(0)))
 
 
 def bad(**changes):
