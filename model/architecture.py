@@ -49,6 +49,7 @@ WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?(?:t(?P<taps>\d
                   rf"|(?P<pool>[pa])(?P<size>{SIDES})"
                   rf"|r(?P<block>\d+)(?:k(?P<block_kernel>{SIDES}))?"
                   rf"(?:s(?P<block_stride>{SIDES}))?")
+GROUPS = re.compile(r"c\d+k[\dxspw]+g\d+[\dxspw+]*")
 PAIRS = ("kernel", "stride", "padding", "size", "block_kernel", "block_stride")
 MAX_WIDTH = 1 << 16
 MAX_HIDDEN = 63
@@ -142,6 +143,9 @@ def layers_of(words, image):
     for word in words:
         found = WORD.fullmatch(str(word)) if len(str(word)) <= MAX_WORD else None
         if not found:
+            if GROUPS.fullmatch(str(word)[:MAX_WORD]):
+                raise ArchitectureError(f"{word}: every channel of a convolution takes all of its "
+                                        "input; there are no groups, leave out the g")
             raise ArchitectureError(
                 f"{str(word)[:MAX_WORD]!r} is not a layer: they look like c16k3 (convolution), p2 "
                 "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; see "

@@ -56,6 +56,8 @@ def test_rows_and_columns():
     ("c4k3-p0x2", "layer 0 (p0x2): squares of 2 to 15, not 0 x 2"),
     ("c4k3-p29x1", "layer 0 (p29x1): squares of 2 to 15, not 29 x 1"),
     ("c4k3s9-p2x4", "layer 0 (p2x4): a map of 4 x 3 has no square of 2 x 4"),
+    ("c4k3g2", "c4k3g2: every channel of a convolution takes all of its input; there are no "
+               "groups, leave out the g"),
     ("c4k3x", "'c4k3x' is not a layer: "),
     ("c4k3x3x3", "'c4k3x3x3' is not a layer: "),
     ("c16k3-q2", "'q2' is not a layer: they look like c16k3 (convolution), p2 (max pooling), a2 "
