@@ -30,6 +30,7 @@ from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.network import plan
 from qsnn.model.description import load
 from tests.networks import random_description, random_maps
+from tests.streams import random_map_stream
 
 DOCS = Path(__file__).parents[1] / "docs"
 PLACE = {"ice40": ["--package", "sg48", "--pcf-allow-unconstrained", "--pcf"],
@@ -80,6 +81,14 @@ SERIAL = [
 ]
 ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, True)
          for board in ("icebreaker", "colorlight-i5") for name, folding, core in SERIAL}
+# streams with weights of several bits, and with convolutions
+STREAMS = [
+    ("24-fc32w4t4-fc24w4-5 stream", "8,8,2 8,8,8", "bare"),
+    ("16x16x2-c8k3-a2-c8k3-p2-fc16w4-5 stream", "8,8,4,1 2,8,4,8", "bare"),
+    ("16x12x2-c8k5s2w4-c8k3w4-a2-12-5 stream", "4,8,2,1 2,4,8,4", "bare"),
+]
+ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, False)
+         for board in ("icebreaker", "colorlight-i5") for name, folding, core in STREAMS}
 TEXT = """# Estimate and measurement
 
 What `hw/plan/estimate.py` says before synthesis and what the tools find: `python -m
@@ -88,7 +97,8 @@ Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM i
 DP16KD. PE and SIMD are those of the layers, and pixels where there is a third list; "spram" has the
 first layer's weights in single-port RAM, "serial=1" has layers from 1 on serial, "encoder" says
 what stands before a stream. Networks given as widths, T, bits of membranes and of
-pixels are random, and so are those given as words of `model/architecture.py`. Rows with a star were
+pixels are random, and so are those given as words of `model/architecture.py`; "stream" is of steps,
+with leaks and resets as they come. Rows with a star were
 used to fit the numbers in `hw/plan/estimate.py`.
 
 {table}
@@ -102,6 +112,10 @@ def network(name):
     if " " not in name:
         return load(NETWORKS / f"{name}.qsnn")
     shape, *numbers = name.split()
+    if numbers == ["stream"]:
+        inputs, *words, classes = shape.split("-")
+        return random_map_stream(np.random.default_rng(1), words, tuple(
+            map(int, inputs.split("x"))), int(classes))
     steps, membrane_bits, input_bits = (int(number[1:]) for number in numbers)
     widths = shape.split("-")
     if "x" in widths[0]:

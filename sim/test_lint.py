@@ -16,7 +16,7 @@ from qsnn.model.description import load
 from qsnn.sim.test_network import COMMITTED
 from qsnn.sim.tools import need, verilator_environment
 from tests.networks import random_description, random_foldings, random_small_maps
-from tests.streams import random_serial, random_stream
+from tests.streams import random_folded, random_map_stream, random_serial, random_stream
 from tests.whole import some_of
 
 RANDOM = 4
@@ -59,6 +59,15 @@ def test_streams(tmp_path, seed):
     for file, text in artefacts(description, foldings, "net",
                                        events=foldings[0].sparse and seed % 2 == 1).items():
         (tmp_path / file).write_text(text)
+    assert lint(tmp_path) == [(0, ""), (0, "")]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_stream_maps(tmp_path, seed):
+    """One of a single position, one of a single output."""
+    rng = np.random.default_rng(seed)
+    description = random_map_stream(rng)
+    write(tmp_path, description, random_folded(rng, description))
     assert lint(tmp_path) == [(0, ""), (0, "")]
 
 

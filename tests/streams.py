@@ -72,7 +72,7 @@ def _weights(rng, shape, bits):
     return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
-def random_map_stream(rng, words=None, image=None):
+def random_map_stream(rng, words=None, image=None, classes=None):
     """The same with convolutions first; words as in :mod:`qsnn.model.architecture`."""
     while words is None:
         image = *(int(side) for side in rng.integers(2, 9, size=2)), int(rng.integers(1, 4))
@@ -113,7 +113,7 @@ def random_map_stream(rng, words=None, image=None):
         fired = np.clip(bias - threshold, *layer.bias_range) if subtracts else None
         layers.append(kind(threshold=threshold, bias=bias, bias_fired=fired, **fields))
         bits, high = layer.output_bits, prod(spec.pool_size) if spec.pool == "sum" else 1
-    classes, weight_bits = int(rng.integers(1, 5)), int(rng.choice([1, 4]))
+    classes, weight_bits = classes or int(rng.integers(1, 5)), int(rng.choice([1, 4]))
     layers.append(Readout(weights=_weights(rng, (classes, layer.n_outputs), weight_bits),
                           bias=np.arange(classes), frac=int(rng.integers(0, 3)), input_bits=bits,
                           weight_bits=weight_bits, window=int(rng.integers(8, 20))))

@@ -1,11 +1,14 @@
 """Graphs as integers: exact where nothing rounds, the arithmetic by hand, what cannot be."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from qsnn.model.graphs import Bits, GraphError, quantize, read
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool, Threshold
 from qsnn.model.graphs.integers import is_binary, leaks, odd_numbers
+from qsnn.model.graphs.loading import measured
 from qsnn.model.inference import infer
 from tests.nir import folder, recording
 
@@ -123,6 +126,22 @@ def test_exact_maps(kind):
     assert found.description.shape == {
         "sum": "7x9x2-c4k3w2-a2-fc5w2-5", "mean": "7x9x2-c4k3w2-a2-fc5w2-5",
         "max": "7x9x2-c4k3w2-p2-fc5w2-5", "any": "7x9x2-c4k3w2-p2-fc5w2-5"}[kind]
+
+
+def test_exact_map_stream():
+    """Steps that are maps, for an event camera; and the accuracy of both, which is the same."""
+    rng = np.random.default_rng(29)
+    graph = Graph((2, 7, 9), random_maps(rng, "sum"))
+    x = (rng.random((30, 6 * 7 * 9 * 2)) < rng.random((30, 1))).astype(np.uint8)
+    found = quantize(graph, 0, x, scale=1.0, bits=Bits(2, 2, 2, membranes=8))
+    exact = graph.run(x.reshape(30, 6, 7, 9, 2).transpose(0, 1, 4, 2, 3), None, np.float64)
+    result = infer(found.description, x, trace=True)
+    assert (result.spikes[1] == exact.spikes["two"]).all() and result.spikes[1].any()
+    assert found.description.stream and len(np.unique(exact.labels)) > 2
+    labels = np.where(np.arange(30) < 12, exact.labels, -1)
+    both = measured(graph, found.description, SimpleNamespace(load=lambda split: (x, labels)), 30,
+                    1.0, 0.0)
+    assert both == {"samples": 30, "floats": 40.0, "integers": 40.0, "same": 30}
 
 
 def test_exact_rectangles():

@@ -51,7 +51,7 @@ class ScoreUnit(wiring.Component):
         score = Signal(p.score_shape, reset_less=True)
         m.d.sync += [valid.eq(self.valid), score.eq((self.sum << p.frac) + self.bias)]
 
-        index = Signal(range(self.neurons))
+        index = Signal(range(max(2, self.neurons)))
         best = Signal.like(score)
         better = Signal()
         push = Signal()
@@ -81,8 +81,8 @@ class ScoreUnit(wiring.Component):
             self.o.valid.eq(queue.r_rdy), queue.r_en.eq(self.o.ready),
         ]
         leaving = data.View(kept.shape(), queue.r_data)
-        position = Signal(range(self.classes))
-        last, label = Signal(init=self.classes == 1), Signal(range(self.classes))
+        position = Signal(range(max(2, self.classes)))
+        last, label = Signal(init=self.classes == 1), Signal(range(max(2, self.classes)))
         m.d.comb += [
             self.o.p.score.eq(leaving.score), self.o.p.last.eq(last),
             self.o.p.label.eq(leaving.better if self.classes == 1

@@ -66,7 +66,7 @@ class Walker(wiring.Component):
         first = self.deltas[self._level(0)]
         # the counters are two steps ahead of the numbers
         on = C(1, 1)
-        level_next = Signal(range(len(self.loops)))
+        level_next = Signal(range(max(2, len(self.loops))))
         choice = Signal.like(level_next, init=self._level(1))
         m.d.comb += level_next.eq(len(self.loops) - 1)
         with m.If(self.step):

@@ -9,6 +9,7 @@ import numpy as np
 from qsnn.model.data import DataError, input_values
 from qsnn.model.graphs.graph import Graph, GraphError, check
 from qsnn.model.graphs.nir import read
+from qsnn.model.graphs.quantizing import floats_of
 from qsnn.model.inference import infer
 
 __all__ = ["calibration", "graph_of", "measured"]
@@ -95,12 +96,8 @@ def measured(graph, description, found, count, scale, offset):
     """Accuracy of both on the first test samples, in %."""
     samples, labels = (part[:count] for part in found.load("test"))
     x = input_values(description, samples)
-    floats = x * scale + offset
-    if description.stream:
-        floats = floats.reshape(len(x), -1, description.n_in)
-    elif len(graph.inputs) == 3:
-        channels, height, width = graph.inputs
-        floats = np.moveaxis(floats.reshape(-1, height, width, channels), -1, 1)
+    shape = (len(x), -1, description.n_in) if description.stream else x.shape
+    floats = floats_of(graph, x.reshape(shape), scale, offset)
     found = graph.run(floats, description.time_steps or None).labels, infer(description, x).labels
     right = [100 * float((labels == own).mean()) for own in found]
     return {"samples": len(x), "floats": right[0], "integers": right[1],

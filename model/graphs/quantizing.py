@@ -20,7 +20,7 @@ from qsnn.model.graphs.report import LayerReport, Report
 from qsnn.model.inference import infer
 from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 
-__all__ = ["Bits", "Quantized", "quantize"]
+__all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
 READOUT_FRAC = 2  # fraction bits of the scores
 MAX_TRACED = 1 << 25  # spikes of a layer that choices are compared on
@@ -102,7 +102,7 @@ def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8,
     blocks = blocks_of(graph)
     inputs = _samples(graph, inputs, stream, input_bits)
     spiking = blocks[-1].neuron is not None
-    floats = graph.run(_floats(graph, inputs, scale, offset), time_steps or None)
+    floats = graph.run(floats_of(graph, inputs, scale, offset), time_steps or None)
     reports, layers, kept, x = [], [], [], inputs
     for index, block in enumerate(blocks if spiking else blocks[:-1]):
         first = index == 0
@@ -143,7 +143,7 @@ def _samples(graph, inputs, stream, input_bits):
     return inputs.reshape(len(inputs), -1, size) if stream else inputs.reshape(len(inputs), size)
 
 
-def _floats(graph, inputs, scale, offset):
+def floats_of(graph, inputs, scale, offset):
     """What the graph takes: maps have their channels first there, and last in data sets."""
     x = inputs * scale + offset
     if len(graph.inputs) == 1:
