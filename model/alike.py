@@ -18,6 +18,9 @@ def circuit(description):
                      "leak", "reset", "window"):
             if hasattr(layer, name):
                 values[f"{name} of layer {index}"] = getattr(layer, name)
+        if getattr(layer, "current", None):
+            current = layer.current
+            values[f"current of layer {index}"] = (current.bits, current.leak, current.shift)
         if layer.skip:
             weights = layer.skip.weights
             values[f"skip of layer {index}"] = (layer.skip.stride, layer.skip.shift,
@@ -39,5 +42,14 @@ def steps_of(description):
 
     None for a layer whose units are finer than training makes them.
     """
-    return tuple(None if layer.frac and layer.shift > layer.leak[1] else layer.shift - layer.frac
-                 for layer in description.hidden)
+    return tuple(_step_of(layer) for layer in description.hidden)
+
+
+def _step_of(layer):
+    step, finest = layer.shift - layer.frac, layer.leak[1]
+    if layer.current:
+        place = 0 if layer.signed else 1
+        finest = max(finest, layer.current.leak[1] - place)
+        if (layer.current.shift, layer.current.bits) != (layer.shift + place, layer.membrane_bits):
+            return None
+    return step if layer.frac == max(finest - step, 0) else None

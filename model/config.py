@@ -87,6 +87,8 @@ class Config:
     leak            what stays of a membrane from one time step to the next: 1 (no leak), 1/2, 3/4,
                     15/16, ..; of all hidden layers, or of each, with commas
     reset           of a neuron that fires: to zero, or by what its threshold is, subtract
+    current         what stays of a second state, before the membrane and with as many bits, signed
+                    (CubaLIF); none: there is none. Of all hidden layers, or of each, with commas
     """
 
     inputs: int = 784
@@ -106,6 +108,7 @@ class Config:
     steps: tuple = ()
     leak: str = "1/2"
     reset: str = "zero"
+    current: str = "none"
 
     def __post_init__(self):
         for name in ("hidden", "image", "steps"):
@@ -139,13 +142,16 @@ class Config:
                              f"1, not {self.time_steps}")
         if self.reset not in RESETS:
             raise ValueError(f"reset must be zero or subtract, not {self.reset!r}")
-        if len(self.leaks) != len(self.layers):
-            raise ValueError(f"leak must be one for all hidden layers or one for each of the "
-                             f"{len(self.layers)}, not {self.leak!r}")
+        for name in ("leak", "current"):
+            if len(getattr(self, f"{name}s")) != len(self.layers):
+                raise ValueError(f"{name} must be one for all hidden layers or one for each of the "
+                                 f"{len(self.layers)}, not {getattr(self, name)!r}")
+        if self.current != "none" and not self.has_integers:
+            raise ValueError("a current needs membranes with 2 to 8 bits and steps of their own")
         if self.steps and not (self.has_integers and len(self.steps) == len(self.layers) and all(
-                type(step) is int and leak[1] - MAX_FRAC <= step <= MAX_SHIFT
-                for step, leak in zip(self.steps, self.leaks, strict=True))):
-            low = max(k for _, k in self.leaks) - MAX_FRAC
+                type(step) is int and k - MAX_FRAC <= step <= MAX_SHIFT
+                for step, k in zip(self.steps, self.finest, strict=True))):
+            low = max(self.finest) - MAX_FRAC
             raise ValueError(f"steps must be a number of {low} to {MAX_SHIFT} for each hidden "
                              f"layer of a network with integers, not {self.steps!r}")
 
@@ -183,7 +189,26 @@ class Config:
     @property
     def leaks(self):
         """(m, k) of each hidden layer, see :mod:`qsnn.model.leak`."""
-        leaks = tuple(leak_of(text) for text in self.leak.split(","))
+        return self._of_each(self.leak)
+
+    @property
+    def currents(self):
+        """Likewise of each hidden layer's current; None where there is none."""
+        return self._of_each(self.current)
+
+    @property
+    def finest(self):
+        """Units that a membrane step of each hidden layer has at least, as powers of two."""
+        return tuple(max(k, current[1] - self.current_place if current else 0)
+                     for (_, k), current in zip(self.leaks, self.currents, strict=True))
+
+    @property
+    def current_place(self):
+        """The power of two of membrane steps that one of a current is: so it reaches as far."""
+        return 0 if self.signed else 1
+
+    def _of_each(self, text):
+        leaks = tuple(None if part.strip() == "none" else leak_of(part) for part in text.split(","))
         return leaks * len(self.layers) if len(leaks) == 1 else leaks
 
     def asdict(self):

@@ -29,6 +29,7 @@ from qsnn.model.layers import (
     MAX_TIME_STEPS,
     MAX_WEIGHTS,
     Convolution,
+    Current,
     DescriptionError,
     FullyConnected,
     Readout,
@@ -42,7 +43,7 @@ from qsnn.model.layers import (
 )
 from qsnn.model.meaning import Meaning
 
-__all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Description", "DescriptionError",
+__all__ = ["MAX_FRAC", "MAX_SHIFT", "Convolution", "Current", "Description", "DescriptionError",
            "FullyConnected", "Readout", "Skip", "load", "save"]
 
 VERSION = 1
@@ -190,7 +191,8 @@ class Description:
             tensors[f"{index}.weights"] = _packed(layer.weights, layer.weight_bits)
             tensors[f"{index}.bias"] = layer.bias
             for name in parameter_names(layer)[1:]:
-                tensors[f"{index}.{name}"] = getattr(layer, name)
+                tensors[f"{index}.{name}"] = (layer.current.bias if name == "bias_current"
+                                              else getattr(layer, name))
             if layer.skip and layer.skip.weights is not None:
                 tensors[f"{index}.skip"] = _packed(layer.skip.weights)
             if layer.recurrent is not None:
@@ -209,7 +211,8 @@ def parameter_names(layer):
     """The integers that each channel of a layer, or of its header, has; the bias first."""
     if layer.kind == "readout":
         return ("bias",)
-    return "bias", "threshold", *(["bias_fired"] if layer.reset == "subtract" else [])
+    return ("bias", "threshold", *(["bias_fired"] if layer.reset == "subtract" else []),
+            *(["bias_current"] if layer.current else []))
 
 
 def _check_stream(index, layer):
@@ -266,6 +269,12 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+class _CurrentHeader(_Strict):
+    bits: int
+    leak: tuple[int, int]
+    shift: int
+
+
 class _FullyConnectedHeader(_Strict):
     kind: Literal["fully_connected"]
     n_in: _Width
@@ -278,6 +287,7 @@ class _FullyConnectedHeader(_Strict):
     weight_bits: _WeightBits = 1
     leak: tuple[int, int] = (1, 1)
     reset: Literal["zero", "subtract"] = "zero"
+    current: _CurrentHeader | None = None
     taps: Annotated[int, Field(ge=1, le=MAX_TAPS)] = 1
     recurrent: bool = False
 
@@ -317,6 +327,7 @@ class _ConvolutionHeader(_Strict):
     weight_bits: _WeightBits = 1
     leak: tuple[int, int] = (1, 1)
     reset: Literal["zero", "subtract"] = "zero"
+    current: _CurrentHeader | None = None
     height: _Side
     width: _Side
     channels_in: _Width
@@ -378,7 +389,7 @@ _KINDS = {"fully_connected": (FullyConnected, _FullyConnectedHeader),
 def _layer_header(layer):
     header = _KINDS[layer.kind][1]
     fields = {name: getattr(layer, name) for name in header.model_fields
-              if name not in ("skip", "columns")}
+              if name not in ("skip", "columns", "current")}
     if layer.kind == "convolution":
         rows, columns = ({name: fields[name][axis] for name in SIDES} for axis in range(2))
         fields |= rows | {"columns": None if rows == columns else _ColumnsHeader(**columns)}
@@ -390,6 +401,10 @@ def _layer_header(layer):
             source=skip.source, stride=skip.stride[0], shift=skip.shift,
             stride_columns=None if skip.stride[0] == skip.stride[1] else skip.stride[1],
             channels_in=None if skip.weights is None else skip.weights.shape[1])
+    if getattr(layer, "current", None):
+        current = layer.current
+        fields["current"] = _CurrentHeader(bits=current.bits, leak=current.leak,
+                                           shift=current.shift)
     return header(**fields)
 
 
@@ -476,6 +491,8 @@ def _read_layer(file, index, header):
     for name in parameter_names(header):
         fields[name] = _tensor(file, f"{index}.{name}", "I64", [n_out])
     try:
+        if fields.get("current"):
+            fields["current"] = Current(**fields["current"], bias=fields.pop("bias_current"))
         if getattr(header, "skip", None):
             channels = skip_channels(header)
             skip = header.skip

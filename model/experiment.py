@@ -174,6 +174,7 @@ def command(config, recipe, device="cpu"):
                "shift": recipe,
                "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
                "balance": recipe, "draws": recipe, "leak": config, "reset": config,
+               "current": config,
                "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe,
                "lean": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set

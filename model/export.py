@@ -12,6 +12,7 @@ from qsnn.model.alike import difference, steps_of
 from qsnn.model.config import TrainingError
 from qsnn.model.description import (
     Convolution,
+    Current,
     Description,
     DescriptionError,
     FullyConnected,
@@ -75,8 +76,8 @@ def _fold_hidden(layer, input_bits):
     sign = torch.where(gain < 0, -1, 1).unsqueeze(1)
     log_step = int(layer.log_step)
     # the leak divides the step by 2**k: units are fine enough when that is one unit or more
-    k = layer.leak[1]
-    frac, shift = max(k - log_step, 0), max(log_step, k)
+    frac = max(layer.finest - log_step, 0)
+    shift = log_step + frac
     unit = 2.0 ** frac
     shared = dict(weights=_integers(layer.synapses.integer_weight() * sign),
                   input_bits=input_bits, weight_bits=layer.synapses.bits,
@@ -102,10 +103,18 @@ def _fold_hidden(layer, input_bits):
     values = {"threshold": theta, "bias": torch.floor(bias + half)}
     if layer.reset == "subtract":
         values["bias_fired"] = torch.floor(bias - unit / gain.abs() + half)
+    if layer.current is not None:
+        place = shift + layer.current_place
+        shared["current"] = Current(bits=layer.bits, leak=layer.current, shift=place,
+                                    bias=torch.zeros(len(theta), dtype=torch.int64).numpy())
+        between = torch.floor(bias + 2.0 ** (place - 1))
     # the ranges depend on the shape alone: a layer of zeros knows them
     zeros = torch.zeros(len(theta), dtype=torch.int64).numpy()
     ranges = kind(**dict.fromkeys(values, zeros), **shared)
     limits = {"threshold": ranges.threshold_range}
+    if layer.current is not None:
+        shared["current"] = replace(shared["current"], bias=_saturate(
+            between, ranges.current_bias_range))
     return kind(**{name: _saturate(value, limits.get(name, ranges.bias_range))
                    for name, value in values.items()}, **shared)
 

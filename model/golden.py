@@ -43,6 +43,15 @@ subtraction, a neuron that fires keeps what it has beyond the float threshold::
 
     q'   = clamp((acc + beta_fired) >> shift)        if it fires
 
+With a **current**, a second state ``i`` of each neuron that is never reset (CubaLIF), sums go
+through it first. It has a leak, a step and a bias of its own::
+
+    a    = ((i * m_i) << (shift_i - k_i)) + (S << frac)
+    acc  = ((q * m) << (shift - k)) + a                  then as above
+    i'   = clamp((a + beta_i) >> shift_i)
+
+What such a neuron keeps is written as one number, ``(i << b) + (q mod 2**b)``.
+
 ``theta``, ``beta`` and ``beta_fired`` are integers of each neuron. ``beta`` contains half a
 membrane step, so the shift rounds to nearest and ties go up; ``beta_fired`` is that less a
 threshold. ``q_range`` is 0 .. 2**b - 1, or -2**(b-1) .. 2**(b-1) - 1 where the layer is signed.
@@ -182,10 +191,28 @@ def per_neuron(layer, values):
     return np.tile(values, layer.n_out // len(values))
 
 
-def neuron_step(layer, q, sums):
-    """One time step of the neurons of a layer: membranes and sums -> (membranes, spikes)."""
+def neuron_step(layer, held, sums):
+    """One time step of the neurons of a layer: membranes and sums -> (membranes, spikes).
+
+    With a current, membranes have it above them, see :attr:`qsnn.model.layers.Spiking.held_bits`.
+    """
+    given, current = sums << layer.frac, layer.current
+    if current is None:
+        return _fire(layer, held, given)
+    bits = layer.membrane_bits
+    q = held & (1 << bits) - 1
+    if layer.signed:
+        q -= q >> (bits - 1) << bits
+    given = current.stays(held >> bits) + given
+    i = np.clip((given + per_neuron(layer, current.bias)) >> current.shift, *current.range)
+    q, fire = _fire(layer, q, given)
+    return (i << bits) + (q & (1 << bits) - 1), fire
+
+
+def _fire(layer, q, given):
+    """Membranes and what they are given, in units -> (membranes, spikes)."""
     m, k = layer.leak
-    acc = (q * m << (layer.shift - k)) + (sums << layer.frac)
+    acc = (q * m << (layer.shift - k)) + given
     fire = acc >= per_neuron(layer, layer.threshold)
 
     def quantized(bias):

@@ -4,15 +4,15 @@ What the integers mean is defined in :mod:`qsnn.model.golden`. A map is an array
 channels; where it counts as a row of numbers, the channel changes first, then x, then y.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from qsnn.model.leak import MAX_LEAK, is_leak
 
-__all__ = ["Convolution", "DescriptionError", "FullyConnected", "Readout", "Skip", "Spiking",
-           "by", "check", "check_choice", "from_planes", "pair", "to_planes"]
+__all__ = ["Convolution", "Current", "DescriptionError", "FullyConnected", "Readout", "Skip",
+           "Spiking", "by", "check", "check_choice", "from_planes", "pair", "to_planes"]
 
 MAX_NEURONS = 1 << 16
 MAX_MAP = 1 << 20  # neurons of a convolution
@@ -28,6 +28,7 @@ MAX_TIME_STEPS = 64  # of an image
 WEIGHT_BITS = (1, 2, 4, 8)
 POOLS = ("none", "max", "sum")
 RESETS = ("zero", "subtract")
+LEAKS = f"(1, 0), or (m, k) with k 1 .. {MAX_LEAK} and m odd below 2**k"
 
 
 class DescriptionError(ValueError):
@@ -158,6 +159,37 @@ class _Row:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class Current:
+    """A second state of each neuron of a layer, between its synapses and its membrane: CubaLIF.
+
+    bits   2 .. 8, two's complement
+    leak   (m, k): m / 2**k of it stays, see :mod:`qsnn.model.leak`
+    shift  its step is 2**shift units, k .. 24
+    bias   [channels], the neuron's bias plus half a step, in units; within what changes something
+    """
+
+    bits: int
+    leak: tuple
+    shift: int
+    bias: np.ndarray
+
+    def __post_init__(self):
+        check(is_leak(self.leak), f"leak of a current must be {LEAKS}, not {self.leak!r}")
+        check_choice("bits of a current", self.bits, range(2, 9))
+        check_choice("shift of a current", self.shift, range(self.leak[1], MAX_SHIFT + 1))
+
+    @property
+    def range(self):
+        """Smallest and largest current."""
+        return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+
+    def stays(self, i):
+        """What is left of a current, in units."""
+        m, k = self.leak
+        return i * m << (self.shift - k)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Spiking(_Layer):
     """What layers of spiking neurons share, see :mod:`qsnn.model.golden` for the arithmetic.
 
@@ -174,6 +206,7 @@ class Spiking(_Layer):
     reset          zero, or subtract: a neuron that fires keeps what it has beyond its threshold
     bias_fired     [channels], beta_fired: the bias less a threshold, where the reset subtracts;
                    None where it does not
+    current        :class:`Current`, or None: sums go to the membrane at once
     """
 
     weights: np.ndarray
@@ -188,10 +221,10 @@ class Spiking(_Layer):
     leak: tuple = (1, 1)
     reset: str = "zero"
     bias_fired: np.ndarray | None = None
+    current: Current | None = None
 
     def __post_init__(self):
-        check(is_leak(self.leak), f"leak must be (1, 0), or (m, k) with k 1 .. {MAX_LEAK} and m "
-              f"odd below 2**k, not {self.leak!r}")
+        check(is_leak(self.leak), f"leak must be {LEAKS}, not {self.leak!r}")
         check(self.reset in RESETS, f"reset must be zero or subtract, not {self.reset!r}")
         for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
                               ("shift", range(self.leak[1], MAX_SHIFT + 1)),
@@ -209,6 +242,11 @@ class Spiking(_Layer):
         for name, (low, high) in ranges.items():
             values = _integers(name, getattr(self, name), (len(self.weights),), low, high)
             object.__setattr__(self, name, values)
+        if self.current is not None:
+            check(isinstance(self.current, Current), "current must be a Current or None")
+            values = _integers("bias of the current", self.current.bias, (len(self.weights),),
+                               *self.current_bias_range)
+            object.__setattr__(self, "current", replace(self.current, bias=values))
 
     def _check_shape(self):
         pass
@@ -223,8 +261,36 @@ class Spiking(_Layer):
     def acc_range(self):
         """Smallest and largest value that is compared with the threshold."""
         m, k = self.leak
-        return tuple((q * m << (self.shift - k)) + (s << self.frac)
-                     for q, s in zip(self.q_range, self.sum_range, strict=True))
+        return tuple((q * m << (self.shift - k)) + given
+                     for q, given in zip(self.q_range, self.given_range, strict=True))
+
+    @property
+    def given_range(self):
+        """Smallest and largest value, in units, that a membrane is given in one time step."""
+        given = tuple(s << self.frac for s in self.sum_range)
+        if self.current is None:
+            return given
+        return tuple(self.current.stays(i) + s
+                     for i, s in zip(self.current.range, given, strict=True))
+
+    @property
+    def current_bias_range(self):
+        """What :attr:`bias_range` is, for the current."""
+        (i_low, i_high), (low, high) = self.current.range, self.given_range
+        shift = self.current.shift
+        return min(0, ((i_low + 1) << shift) - 1 - high), (i_high << shift) - low
+
+    @property
+    def held_bits(self):
+        """Bits that a neuron keeps: of its membrane, and of its current above them."""
+        return self.membrane_bits + (self.current.bits if self.current else 0)
+
+    @property
+    def held_range(self):
+        """Smallest and largest number that these are."""
+        if self.current is None:
+            return self.q_range
+        return -(1 << (self.held_bits - 1)), (1 << (self.held_bits - 1)) - 1
 
     @property
     def threshold_range(self):

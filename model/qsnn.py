@@ -147,31 +147,42 @@ def lif_step(u, current, quantize, leak=0.5, subtract=False):
 
 
 def integrate(current, steps, quantize, dtype, neuron=(0.5, False), recurrence=None,
-              membranes=None):
+              membranes=None, between=None):
     """Spikes of neurons over time: [T or 1, B, ..., channels] -> [T, B, ..., channels].
 
     dtype       of the spikes; membranes are float32 at least
     neuron      leak and subtract of :func:`lif_step`
     recurrence  what the spikes of a step add to the next one's currents, as a function of them
-    membranes   a list that gets the membrane after each step
+    membranes   a list that gets the membrane after each step; with a current, both
+    between     leak and quantizer of a current, through which they go: CubaLIF; None: without
     """
     work = torch.promote_types(current.dtype, torch.float32)
-    u = torch.zeros_like(current[0], dtype=work)
+    u = i = torch.zeros_like(current[0], dtype=work)
     spikes = []
     for t in range(steps):
         now = current[t if len(current) > 1 else 0].to(work)
         if recurrence and spikes:
             now = now + recurrence(spikes[-1])
+        if between is not None:
+            now = i * between[0] + now
+            i = between[1](now)
         u, spike = lif_step(u, now, quantize, *neuron)
         spikes.append(spike.to(dtype))
         if membranes is not None:
-            membranes.append(u)
+            membranes.append(u if between is None else (u, i))
     return torch.stack(spikes)
 
 
-def integrate_quantized(current, steps, step, low, high, dtype, neuron=(0.5, False)):
-    """:func:`integrate` with membranes of ``low`` .. ``high`` steps: tensors and numbers alone."""
-    return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype, neuron)
+def integrate_quantized(current, steps, step, low, high, dtype, neuron=(0.5, False), between=None):
+    """:func:`integrate` with membranes of ``low`` .. ``high`` steps: tensors and numbers alone.
+
+    between: leak of a current, membrane steps of one of its own, its smallest and largest.
+    """
+    if between is not None:
+        leak, size, least, most = between
+        between = leak, lambda i: quantize_membrane(i, step * size, least, most)
+    return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype, neuron,
+                     between=between)
 
 
 class BinaryLinear(nn.Module):
@@ -231,6 +242,8 @@ class _Spiking(nn.Module):
         self.time_steps = config.time_steps
         self.bits = config.membrane_bits
         self.leak, self.reset = (1, 1), config.reset
+        self.current = None  # the leak of a current, (m, k)
+        self.current_place, self.finest = config.current_place, 1  # see Config
         self.signed, self.dynamic = config.signed, config.dynamic
         self.rectified = config.rectified
         self.spike_dtype = None  # that of the sums; or a shorter one, which holds spikes as well
@@ -272,6 +285,20 @@ class _Spiking(nn.Module):
         m, k = self.leak
         return m / (1 << k), self.reset == "subtract"
 
+    @property
+    def between(self):
+        """What :func:`integrate_quantized` takes of a current."""
+        if self.current is None:
+            return None
+        m, k = self.current
+        half = 1 << (self.bits - 1)
+        return m / (1 << k), 1 << self.current_place, -half, half - 1
+
+    @property
+    def least_step(self):
+        """Smallest membrane step that integers can have, as a power of two of synapses."""
+        return self.finest - MAX_FRAC
+
     @torch.no_grad()
     def fit_step(self):
         """Choose the membrane step so that the range just reaches the typical threshold."""
@@ -279,7 +306,7 @@ class _Spiking(nn.Module):
         median = ordered[(len(ordered) - 1) // 2]
         levels = self.q_range[1] + 1
         log_step = torch.round(torch.log2(median / levels))
-        self.log_step.copy_(log_step.clamp(self.leak[1] - MAX_FRAC, MAX_SHIFT))
+        self.log_step.copy_(log_step.clamp(self.least_step, MAX_SHIFT - 1))
 
     def pin_step(self, log_step):
         """Keep this membrane step, whatever the gains become."""
@@ -321,17 +348,33 @@ class _Spiking(nn.Module):
             spikes = F.relu(current).to(dtype)
         elif self.quantized and recurrence is None and membranes is None:
             spikes = self.neurons(current, self.time_steps, self.step_size(), *self.q_range, dtype,
-                                  self.neuron)
+                                  self.neuron, self.between)
         else:
+            between = self.between
+            if between is not None:
+                leak, size, low, high = between
+                step = self.step_size() * size
+                between = leak, lambda i: quantize_membrane(i, step, low, high)
             spikes = integrate(current, self.time_steps, self.quantize, dtype, self.neuron,
-                               recurrence, membranes)
+                               recurrence, membranes, between)
         spikes = spikes.unflatten(1, places)
         if membranes is not None:
-            membranes = torch.stack(membranes).unflatten(1, places)
-            if self.quantized:
-                membranes = torch.round(membranes / self.step_size()).to(torch.int64)
+            membranes = self._held(membranes).unflatten(1, places)
             self.trace.append((spikes.flatten(2), membranes.flatten(2)))
         return spikes.movedim(-1, 2)
+
+    def _held(self, membranes):
+        """Membranes of all steps, as integers where they are some; currents above them."""
+        if not self.quantized:
+            return torch.stack(membranes)
+
+        def whole(values, step):
+            return torch.round(torch.stack(values) / step).to(torch.int64)
+        if self.current is None:
+            return whole(membranes, self.step_size())
+        membranes, currents = zip(*membranes, strict=True)
+        currents = whole(currents, self.step_size() * (1 << self.current_place))
+        return (currents << self.bits) + whole(membranes, self.step_size()) % (1 << self.bits)
 
     def respond(self, sums, shape, gain=None):
         """Spikes and firing rate for the sums of :meth:`run`."""
@@ -451,8 +494,9 @@ class QSNN(nn.Module):
             SpikingTemporal(layer, config) if config.stream else
             SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
             for layer in config.layers)
-        for layer, leak in zip(self.hidden, config.leaks, strict=True):
-            layer.leak = leak
+        for layer, leak, current, finest in zip(self.hidden, config.leaks, config.currents,
+                                                config.finest, strict=True):
+            layer.leak, layer.current, layer.finest = leak, current, finest
         for layer, step in zip(self.hidden, config.steps, strict=bool(config.steps)):
             layer.pin_step(step)
         inputs = math.prod(config.layers[-1].outputs)

@@ -14,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 
 from qsnn.model.config import Config
 from qsnn.model.files import write_whole
-from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
+from qsnn.model.layers import MAX_SHIFT
 from qsnn.model.qsnn import QSNN, BinaryLinear
 
 __all__ = ["load_net", "save_net"]
@@ -63,7 +63,7 @@ def load_net(path):
             state[name] = value
     net.load_state_dict(state)
     for layer in net.hidden:
-        if not layer.leak[1] - MAX_FRAC <= int(layer.log_step) <= MAX_SHIFT:
+        if not layer.least_step <= int(layer.log_step) <= MAX_SHIFT:
             raise ValueError(f"{path}: a membrane step of 2 ** {int(layer.log_step)} synapses")
     if not all(value.isfinite().all() for value in net.state_dict().values()):
         raise ValueError(f"{path}: numbers that are none")

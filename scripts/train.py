@@ -99,6 +99,9 @@ def main(
     reset: Annotated[Literal["zero", "subtract"], typer.Option(
         help="a neuron that fires goes to zero, or keeps what it has beyond its threshold"
     )] = Config.reset,
+    current: Annotated[str, typer.Option(
+        help="what stays of a second state before the membrane, 7/8 for example (CubaLIF); "
+             "7/8,none gives each hidden layer its own")] = Config.current,
     standardize: Annotated[bool, typer.Option(
         help="weight half of WS-DR: balanced signs in each channel")] = True,
     rate_weight: Annotated[float, typer.Option(
@@ -182,7 +185,8 @@ def main(
         config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
                             signed=signed, standardize=standardize, rate_weight=rate_weight,
-                            rectified=rectified, leak=leak, reset=reset, one_output=one_output)
+                            rectified=rectified, leak=leak, reset=reset,
+                            current=current, one_output=one_output)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,

@@ -80,7 +80,7 @@ def _layers_header(facts):
     hidden = facts["layers"][:-1]
     rows = " ".join(
         f"LAYER({index}, {layer['channels']}, {layer['padded_neurons']}, {layer['lanes']}, "
-        f"{layer['steps']}, {layer['membrane_bits']}, "
+        f"{layer['steps']}, {layer['held_bits']}, "
         f"{layer['positions']}, {layer['columns']}, "
         + ", ".join(map(str, pair(layer["pool_size"]))) + ")"
         for index, layer in enumerate(hidden))
@@ -210,7 +210,8 @@ class Checksums:
     def add(self, spikes, membranes):
         """What comes next: of each layer [..., n_out]."""
         for index, layer in enumerate(self.hidden):
-            held = membranes[index].astype(np.uint8) & ((1 << layer.membrane_bits) - 1)
+            held = membranes[index].astype(np.uint8 if layer.held_bits <= 8 else "<u2")
+            held &= (1 << layer.held_bits) - 1
             for name, values in (("spikes", spikes[index].astype(np.uint8)), ("membranes", held)):
                 self.found[name][index] = zlib.crc32(np.ascontiguousarray(values).tobytes(),
                                                      self.found[name][index])

@@ -33,8 +33,8 @@ static bool get(uint32_t* words, std::size_t count) {
 }
 
 // Values of a step that come in beats; those beyond its end begin another step.
-struct Values {
-    std::vector<uint8_t> values;
+template <typename Value> struct Values {
+    std::vector<Value> values;
     uint32_t beats, beat = 0;
 
     Values(unsigned size, unsigned lanes) : values(size), beats(size / lanes) {}
@@ -54,7 +54,8 @@ struct Values {
 };
 
 struct Layer {
-    Values spikes, membranes;
+    Values<uint8_t> spikes;
+    Values<uint16_t> membranes;
     unsigned bits;
 
     Layer(unsigned neurons, unsigned lanes, unsigned bits)
@@ -64,7 +65,7 @@ struct Layer {
 int main() {
     VerilatedContext context;
     auto top = std::make_unique<Vtop>(&context);
-    Values inputs(INPUTS, INPUT_LANES);
+    Values<uint8_t> inputs(INPUTS, INPUT_LANES);
     Layer layers[] = {
 #define LAYER(index, ...) Layer(__VA_ARGS__),
         LAYERS

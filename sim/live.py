@@ -52,7 +52,7 @@ def _header(facts):
     """What the program has to know of the core, as C macros."""
     port, first, *_ = facts["ports"]["i_payload"], *facts["layers"]
     layers = " ".join(
-        f"LAYER({index}, {layer['padded_neurons']}, {layer['lanes']}, {layer['membrane_bits']})"
+        f"LAYER({index}, {layer['padded_neurons']}, {layer['lanes']}, {layer['held_bits']})"
         for index, layer in enumerate(facts["layers"][:-1]))
     top = f"top->rootp->{facts['top'].replace('__', '___05F')}__DOT__"
     neurons = f"{top}layer##index##__DOT__neurons__DOT__"
@@ -84,9 +84,9 @@ def _record(facts):
     fields = [("cycle", "<u8"), ("busy", "<u4"), ("span", "<u4"), ("results", "<u4"),
               ("input_beats", "<u4"), ("inputs", "u1", port["words_per_step"] * first["simd"])]
     for index, layer in enumerate(facts["layers"][:-1]):
-        for name in ("spikes", "membranes"):
+        for name, kind in (("spikes", "u1"), ("membranes", "<u2")):
             fields += [(f"{name}{index}_beats", "<u4"),
-                       (f"{name}{index}", "u1", layer["padded_neurons"])]
+                       (f"{name}{index}", kind, layer["padded_neurons"])]
     return np.dtype(fields)
 
 
@@ -181,8 +181,9 @@ class LiveCore:
                             layer["padded_neurons"] // layer["lanes"])
                 values.append(answer[f"{name}{index}"][:layer["neurons"]])
             spikes.append(values[0])
-            sign = 1 << (layer["membrane_bits"] - 1) if layer["signed"] else 0
-            membranes.append((values[1].astype(np.int16) ^ sign) - sign)
+            held = layer["held_bits"]
+            sign = 1 << (held - 1) if layer["signed"] or held > layer["membrane_bits"] else 0
+            membranes.append(((values[1] ^ sign).astype(np.int32) - sign).astype(np.int16))
         classes = layers[-1]["neurons"]
         self._count("the result", len(results), classes if expected else 0)
         scores = label = None

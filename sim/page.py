@@ -50,8 +50,8 @@ def hello(description, recording, *, speed, clock):
         "steps": recording.steps, "rate": recording.rate, "peak": recording.peak,
         "seen": [recording.seen.start, recording.seen.stop], "unit": recording.unit,
         "classes": recording.classes, "inputs": recording.inputs,
-        "layers": [{"neurons": layer.n_out, "bits": layer.membrane_bits,
-                    "low": layer.q_range[0], "high": layer.q_range[1]}
+        "layers": [{"neurons": layer.n_out, "bits": layer.held_bits,
+                    "low": layer.held_range[0], "high": layer.held_range[1]}
                    for layer in description.hidden],
     }
 

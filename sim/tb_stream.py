@@ -72,7 +72,7 @@ class Monitor:
                                                    strict=False)):
             for found, bits, values in (
                     (self.spikes[index], 1, expected.spikes[index]),
-                    (self.membranes[index], layer.membrane_bits, expected.membranes[index])):
+                    (self.membranes[index], layer.held_bits, expected.membranes[index])):
                 mask = (1 << bits) - 1
                 rows = [word >> lane * bits & mask for word in found
                         for lane in range(facts["lanes"])]

@@ -150,7 +150,7 @@ class TerminalView:
         """Membranes, two a character: blue below 0, orange above; more neurons share their mean."""
         if not columns:
             return [Text()] * rows
-        low, high = layer.q_range
+        low, high = layer.held_range
         values = _pooled(np.array(columns, float).T, 2 * rows, np.mean)
         levels = np.round(6 * values / max(-low, high)).astype(int)
         texts = []

@@ -5,7 +5,7 @@
 // BEATS holds the input beats, each in whole 32-bit words; RESULTS gets the output payloads, 64
 // bits each. Standard output gets one line of JSON: cycles, and for every hidden layer the CRC-32
 // of all its spikes and of all its membranes, in the order [image][time step][neuron], a byte
-// each. Standard error counts the images. layers.h, made beside the model, names the signals.
+// each, or two of a membrane with more than 8 bits. Standard error counts the images. layers.h, made beside the model, names the signals.
 
 #include <cstdint>
 #include <cstdio>
@@ -40,7 +40,7 @@ static uint32_t crc32(uint32_t crc, const std::vector<uint8_t>& bytes) {
     return ~crc;
 }
 
-template <typename T> static uint8_t field(const T& value, unsigned offset, unsigned width) {
+template <typename T> static uint32_t field(const T& value, unsigned offset, unsigned width) {
     uint64_t pair = word(value, offset / 32)
         | static_cast<uint64_t>(offset % 32 + width > 32 ? word(value, offset / 32 + 1) : 0) << 32;
     return pair >> offset % 32 & ((1u << width) - 1);
@@ -51,7 +51,8 @@ struct Layer {
     unsigned channels, padded, lanes, steps, bits, positions, width, high, wide;
     unsigned neurons = channels * positions;
     std::vector<uint8_t> spikes = std::vector<uint8_t>(neurons * steps);
-    std::vector<uint8_t> membranes = std::vector<uint8_t>(neurons * steps);
+    unsigned bytes = bits > 8 ? 2 : 1;  // of a membrane, its current among them
+    std::vector<uint8_t> membranes = std::vector<uint8_t>(neurons * steps * bytes);
     unsigned spike_beat = 0, membrane_beat = 0;
     uint32_t spike_crc = 0, membrane_crc = 0;
 
@@ -82,8 +83,10 @@ struct Layer {
         unsigned step = membrane_beat % steps;
         for (unsigned lane = 0; lane < lanes; lane++) {
             unsigned neuron = neuron_at(membrane_beat / steps, lane);
-            if (neuron < neurons)
-                membranes[step * neurons + neuron] = field(payload, lane * bits, bits);
+            if (neuron >= neurons) continue;
+            uint32_t value = field(payload, lane * bits, bits);
+            for (unsigned byte = 0; byte < bytes; byte++)
+                membranes[(step * neurons + neuron) * bytes + byte] = value >> 8 * byte;
         }
         if (++membrane_beat == padded / lanes * positions * steps) {
             membrane_crc = crc32(membrane_crc, membranes);

@@ -18,7 +18,7 @@ class Trace:
 
     beats      accepted on the input stream
     spikes     per hidden layer, words of ``lanes * time_steps`` bits
-    membranes  per hidden layer, words of ``lanes * membrane_bits`` bits
+    membranes  per hidden layer, words of ``lanes * held_bits`` bits
     outputs    accepted on the output stream: (score, label, last)
     """
 
@@ -77,10 +77,10 @@ def in_order(stage, values):
 def _membranes(description, layer, stage, words, images):
     """[N, T, neurons]."""
     steps, places = description.time_steps, len(stage.places)
-    values = _fields(words, stage.lanes, layer.membrane_bits)
+    values = _fields(words, stage.lanes, layer.held_bits)
     assert values.size == images * places * stage.neurons * steps, (
         f"{len(words)} words of membranes")
-    values -= (values > layer.q_range[1]) << layer.membrane_bits
+    values -= (values > layer.held_range[1]) << layer.held_bits
     values = values.reshape(images, -1, steps, stage.lanes).transpose(0, 2, 1, 3)
     values = in_order(stage, values.reshape(images, steps, places, stage.neurons))
     return values[..., :stage.n_out].reshape(images, steps, -1)

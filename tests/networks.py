@@ -1,5 +1,7 @@
 """Random small networks whose neurons are neither silent nor always on."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from qsnn.hw.plan.folding import Folding
@@ -11,6 +13,7 @@ from qsnn.model.architecture import ArchitectureError, layers_of
 from qsnn.model.description import (
     MAX_SHIFT,
     Convolution,
+    Current,
     Description,
     FullyConnected,
     Readout,
@@ -63,7 +66,23 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
 def random_neuron(rng):
     """Leak and reset of a layer."""
     return {"leak": LEAKS[rng.integers(len(LEAKS))],
-            "reset": str(rng.choice(["zero", "zero", "subtract"]))}
+            "reset": str(rng.choice(["zero", "zero", "subtract"])),
+            "current": rng.random() < 0.3}
+
+
+def random_current(rng, spread, build):
+    """A current whose range is about ``spread`` units; ``build`` makes a layer that has it."""
+    m, k = LEAKS[rng.integers(len(LEAKS))]
+    bits = int(rng.integers(2, 9))
+    shift = min(max(spread.bit_length() - bits + int(rng.integers(0, 3)), k), MAX_SHIFT)
+
+    def current(bias):
+        return Current(bits=bits, leak=(m, k), shift=shift, bias=bias)
+    layer = build(current(np.zeros(1, int)))
+    low, high = layer.current_bias_range
+    step = 1 << shift
+    bias = np.clip(rng.integers(-step, 2 * step + 1, size=len(layer.weights)), low, high)
+    return current(_some(rng, bias, (low, high)))
 
 
 def random_words(rng):
@@ -220,7 +239,7 @@ def _weights(rng, shape, bits=1):
     return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
-def _hidden(rng, kind, x, before, **shape):
+def _hidden(rng, kind, x, before, current=False, **shape):
     """A layer fitted to its inputs [T, PROBES, n_in], and the spikes that it answers.
 
     before: all layers before it and their outputs, where a skip may come from.
@@ -234,7 +253,7 @@ def _hidden(rng, kind, x, before, **shape):
         source = plain.skip.source
         sums += np.stack([golden.skip_sums(plain, layers[source], given)
                           for given in outputs[source]])
-    m, k = shape.get("leak", (1, 1))
+    _, k = shape.get("leak", (1, 1))
     subtracts = shape.get("reset") == "subtract"
     frac = int(rng.choice([0, 0, 0, 1, 2, 5, 8]))
     # the membrane's range is about as wide as the sums are, up to a factor of four
@@ -244,17 +263,20 @@ def _hidden(rng, kind, x, before, **shape):
 
     def build(threshold, bias, fired):
         return kind(threshold=threshold, bias=bias, shift=shift, frac=frac,
-                    bias_fired=fired if subtracts else None, **shape)
+                    bias_fired=fired if subtracts else None, current=between, **shape)
 
-    zeros = np.zeros(len(shape["weights"]), np.int64)
+    zeros, between = np.zeros(len(shape["weights"]), np.int64), None
+    if current:
+        between = random_current(rng, spread, lambda given: kind(
+            threshold=blank, bias=blank, shift=shift, frac=frac, bias_fired=plain.bias_fired,
+            current=replace(given, bias=blank), **shape))
     ranges = build(zeros, zeros, zeros)  # the ranges depend on the shape alone
     step = 1 << shift
     bias = rng.integers(-step, 2 * step + 1, size=zeros.shape)  # around half a step
     bias = _some(rng, np.clip(bias, *ranges.bias_range), ranges.bias_range)
 
     never = build(np.full_like(zeros, ranges.threshold_range[1]), bias, bias)
-    accs = [(q * m << (shift - k)) + (s << frac) for q, s in zip(_run(never, sums)[0], sums,
-                                                             strict=True)]
+    accs = [accumulated(never, held, s) for held, s in zip(_run(never, sums)[0], sums, strict=True)]
     # neurons of a channel share their threshold: [T * PROBES * neurons of a channel, channels]
     accs = np.concatenate(accs).reshape(-1, len(zeros))
     threshold = accs[rng.integers(len(accs), size=zeros.shape), np.arange(len(zeros))]
@@ -263,6 +285,19 @@ def _hidden(rng, kind, x, before, **shape):
         fired = _some(rng, fired, ranges.bias_range)
     layer = build(_some(rng, threshold, ranges.threshold_range), bias, fired)
     return layer, _run(layer, sums)[1]
+
+
+def accumulated(layer, held, sums):
+    """What is compared with the thresholds, of what neurons have kept."""
+    given = sums << layer.frac
+    q = held
+    if layer.current:
+        size = 1 << layer.membrane_bits
+        given = given + layer.current.stays(held // size)
+        q = held % size
+        q = np.where(q > layer.q_range[1], q - size, q)
+    m, k = layer.leak
+    return (q * m << (layer.shift - k)) + given
 
 
 def _run(layer, sums):

@@ -1,6 +1,7 @@
 """Random small networks for streams whose neurons are neither silent nor always on."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from math import prod
 
@@ -15,7 +16,7 @@ from qsnn.model.description import Description
 from qsnn.model.golden import layer_sums, synaptic_sum
 from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.recordings import TASKS
-from tests.networks import random_neuron
+from tests.networks import random_current, random_neuron
 
 __all__ = ["random_folded", "random_map_stream", "random_serial", "random_steps", "random_stream",
            "recorded"]
@@ -49,8 +50,14 @@ def random_stream(rng, *, words=None):
                                                   np.arange(n_out)] << fields["frac"]
         zeros = np.zeros(n_out, int)
         subtracts = fields.get("reset") == "subtract"
-        layer = FullyConnected(threshold=zeros, bias=zeros,
-                               bias_fired=zeros if subtracts else None, **fields)
+
+        def build(current, fields=fields, blank=zeros, fired=zeros if subtracts else None):
+            return FullyConnected(threshold=blank, bias=blank, bias_fired=fired,
+                                  **fields | {"current": current and replace(current, bias=blank)})
+        drawn = fields.pop("current", False)
+        fields["current"] = drawn and random_current(
+            rng, 3 * int(seen.max(initial=1)) + 1, build) or None
+        layer = build(fields["current"])
         low, high = layer.threshold_range
         threshold = np.clip(seen + rng.integers(0, 3, n_out), low, high)
         rare = rng.random(n_out)

@@ -16,6 +16,7 @@ import pytest
 from qsnn.model import description
 from qsnn.model.description import (
     Convolution,
+    Current,
     Description,
     DescriptionError,
     FullyConnected,
@@ -54,11 +55,12 @@ def assert_same(a, b):
     assert len(a.layers) == len(b.layers)
     for x, y in zip(a.layers, b.layers, strict=True):
         assert type(x) is type(y)
-        for one, other in ((x, y), (x.skip, y.skip)):
+        currents = (getattr(layer, "current", None) for layer in (x, y))
+        for one, other in ((x, y), (x.skip, y.skip), currents):
             for name, value in layer_fields(one).items() if one else ():
                 found = getattr(other, name)
                 assert type(value) is type(found)
-                if name != "skip":
+                if name not in ("skip", "current"):
                     np.testing.assert_array_equal(value, found, err_msg=name)
 
 
@@ -175,6 +177,38 @@ def test_leak_and_reset_in_a_file(tmp_path, leak):
     accs = [(q * leak[0] << (9 - leak[1])) + (s << layer.frac)
             for q in range(layer.q_range[0], layer.q_range[1] + 1) for s in range(-3, 4)]
     assert (low, high) == (min(accs), max(accs))
+
+
+def test_current_in_a_file(tmp_path):
+    """A second state comes back, and its range is part of what accumulators can be."""
+    current = Current(bits=3, leak=(3, 2), shift=4, bias=np.array([5, -6]))
+    layer = hidden(current=current)
+    net = Description(time_steps=1, layers=(layer, network().readout))
+    save(net, tmp_path / "net.qsnn")
+    found = load(tmp_path / "net.qsnn").layers[0].current
+    assert (found.bits, found.leak, found.shift) == (3, (3, 2), 4)
+    assert found.bias.tolist() == [5, -6]
+    given = [(i * 3 << 2) + (s << layer.frac) for i in range(-4, 4) for s in range(-3, 4)]
+    assert layer.given_range == (min(given), max(given))
+    assert layer.acc_range == (min(given), max(given) + (3 << 1))
+    low, high = layer.current_bias_range
+    assert all((value + low) >> 4 <= -4 and (value + high) >> 4 >= 3 for value in given)
+    assert any((value + low + 1) >> 4 > -4 for value in given)
+    assert any((value + high - 1) >> 4 < 3 for value in given)
+    with pytest.raises(DescriptionError, match="bias of the current must lie in"):
+        hidden(current=dataclasses.replace(current, bias=np.array([10 ** 6, 0])))
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    (dict(bits=1), "bits of a current must be 2 .. 8, not 1"),
+    (dict(leak=(2, 2)), "leak of a current must be (1, 0), or (m, k) with k 1 .. 8 and m odd below "
+                        "2**k, not (2, 2)"),
+    (dict(shift=1), "shift of a current must be 2 .. 24, not 1")])
+def test_wrong_currents(changes, sentence):
+    fields = dict(bits=3, leak=(3, 2), shift=4, bias=np.array([5, -6])) | changes
+    with pytest.raises(DescriptionError) as caught:
+        Current(**fields)
+    assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("changes, sentence", [

@@ -25,7 +25,8 @@ def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
         membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
         standardize=bool(rng.integers(2)),
         leak=str(rng.choice(["1/2", "1", "3/4", "15/16", "61/64", "255/256"])),
-        reset=str(rng.choice(["zero", "subtract"]))) | config)
+        reset=str(rng.choice(["zero", "subtract"])),
+        current=str(rng.choice(["none", "none", "7/8", "1", "61/64"]))) | config)
 
     def normal(like, mean=0.0, deviation=1.0):
         return torch.randn(like.shape, generator=generator, dtype=like.dtype) * deviation + mean
@@ -50,7 +51,7 @@ def random_net(seed, gains=(MIN_GAIN, -MIN_GAIN), **config):
             layer.norm.running_var[rng.integers(n)] = 1e9
             # around the step that the training would choose, and inside the format
             layer.log_step += int(rng.integers(-2, 3))
-            layer.log_step.clamp_(layer.leak[1] - 8, 24)
+            layer.log_step.clamp_(layer.least_step, 23)
     return net.eval()
 
 
@@ -122,7 +123,7 @@ def test_bits(bits, signed):
 def test_steps(log_step):
     """All membrane steps below, at and above one synapse."""
     net = random_net(1, inputs=30, hidden=(20, 20), membrane_bits=8, signed=True, input_bits=8,
-                     leak="1/2")
+                     leak="1/2", current="none")
     for layer in net.hidden:
         layer.log_step.fill_(log_step)
     assert_equal(net)
@@ -133,7 +134,8 @@ def test_steps(log_step):
 
 def test_units_of_a_long_leak():
     """They are fine enough for 1/256 of a membrane, and refused where they would not be."""
-    net = random_net(2, inputs=30, hidden=(20, 20), membrane_bits=8, leak="1,255/256")
+    net = random_net(2, inputs=30, hidden=(20, 20), membrane_bits=8, leak="1,255/256",
+                     current="none")
     for layer, log_step in zip(net.hidden, (-1, 3), strict=True):
         layer.log_step.fill_(log_step)
     assert_equal(net)
@@ -193,7 +195,7 @@ def test_what_has_no_integers(change, what):
 @pytest.mark.parametrize("log_step, sentence", [
     (-8, "^frac must be 0 .. 8, not 9$"), (25, "^shift must be 1 .. 24, not 25$")])
 def test_steps_out_of_range_are_refused(log_step, sentence):
-    net = random_net(0, leak="1/2")
+    net = random_net(0, leak="1/2", current="none")
     net.hidden[0].log_step.fill_(log_step)
     with pytest.raises(DescriptionError, match=sentence):
         fold(net)

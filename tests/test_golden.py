@@ -70,9 +70,20 @@ def naive(net, image):
                 else:
                     total = sum(int(layer.weights[j, i]) * x[i] for i in range(layer.n_in))
                 # what stays of the membrane, in units: a part of q * 2**shift
-                acc = Fraction(kept[-1][j] * 2 ** layer.shift * layer.leak[0], 2 ** layer.leak[1])
-                acc += total * 2 ** layer.frac
-                channel = j % layer.channels
+                before, channel = kept[-1][j], j % layer.channels
+                given = total * 2 ** layer.frac
+                if layer.current:
+                    i, before = divmod(before, 2 ** layer.membrane_bits)
+                    if layer.signed and before >= 2 ** (layer.membrane_bits - 1):
+                        before -= 2 ** layer.membrane_bits
+                    current = layer.current
+                    given += Fraction(i * 2 ** current.shift * current.leak[0],
+                                      2 ** current.leak[1])
+                    i = (given + int(current.bias[channel])) // 2 ** current.shift
+                    most = 2 ** (current.bits - 1)
+                    i = min(max(i, -most), most - 1)
+                acc = Fraction(before * 2 ** layer.shift * layer.leak[0], 2 ** layer.leak[1])
+                acc += given
                 fires = acc >= int(layer.threshold[channel])
                 bias = layer.bias
                 if fires and layer.reset == "subtract":
@@ -81,7 +92,9 @@ def naive(net, image):
                 low = -(2 ** (layer.membrane_bits - 1)) if layer.signed else 0
                 high = low + 2 ** layer.membrane_bits - 1
                 out.append(int(fires))
-                after.append(0 if fires and layer.reset == "zero" else min(max(q, low), high))
+                q = 0 if fires and layer.reset == "zero" else min(max(q, low), high)
+                after.append(i * 2 ** layer.membrane_bits + q % 2 ** layer.membrane_bits
+                             if layer.current else q)
             fired.append(out)
             kept.append(after)
             x = pooled(layer, out)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth import Shape
 
 from qsnn.hw.plan.folding import Folding
 from qsnn.hw.plan.images import (
@@ -51,6 +52,10 @@ def test_round_trip(seed):
             if layer.reset == "subtract":
                 fields.append(("biases_fired", parameters.bias_shape,
                                parameters.fired_biases(layer, stage)))
+            if layer.current:
+                low, high = parameters.current_bias_range
+                fields.append(("biases_current", Shape.cast(range(low, high + 1)),
+                               parameters.current_biases(layer, stage)))
         assert contents.keys() == {"weights", *(name for name, _, _ in fields)}
         for name, shape, values in fields:
             width, words = contents[name]
@@ -81,7 +86,9 @@ def test_layout(seed):
                     [("thresholds", parameters.thresholds(layer, stage),
                       parameters.threshold_high)]) + (
                     [("biases_fired", parameters.fired_biases(layer, stage), 0)]
-                    if getattr(layer, "reset", "zero") == "subtract" else []):
+                    if getattr(layer, "reset", "zero") == "subtract" else []) + (
+                    [("biases_current", parameters.current_biases(layer, stage), 0)]
+                    if getattr(layer, "current", None) else []):
                 width, words = contents[name]
                 width //= stage.lanes
                 element = words[beat] >> (lane * width) & (1 << width) - 1

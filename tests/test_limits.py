@@ -10,9 +10,20 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from qsnn.hw.emit.build import NETWORKS
+from qsnn.hw.emit.build import NETWORKS, check_loadable
+from qsnn.hw.plan.folding import Folding, FoldingError
+from qsnn.hw.plan.network import plan
 from qsnn.model import description, layers
-from qsnn.model.description import Convolution, Description, DescriptionError, Skip, load
+from qsnn.model.description import (
+    Convolution,
+    Current,
+    Description,
+    DescriptionError,
+    FullyConnected,
+    Readout,
+    Skip,
+    load,
+)
 from tests.networks import random_description, random_maps
 
 PAGE = (Path(__file__).parents[1] / "docs/description.md").read_text()
@@ -101,11 +112,22 @@ def test_tensors():
     """Each tensor of a file is in the table."""
     named = set(re.findall(r"^\| `N\.(\w+)`", PAGE, re.MULTILINE))
     source = Path(description.__file__).read_text()
-    subtracts = SimpleNamespace(kind="convolution", reset="subtract")
+    subtracts = SimpleNamespace(kind="convolution", reset="subtract", current=True)
     assert named == {*re.findall(r'f"\{index\}\.(\w+)"', source),
                      *description.parameter_names(subtracts)}
 
 
 def test_memories_that_a_host_counts():
-    """Weights, the upper part of one layer's, thresholds, two biases: a greeting has a byte."""
-    assert 4 * (description.MAX_LAYERS - 1) + 2 + 1 < 256
+    """Thresholds, biases and weights of many layers are more than a greeting has a byte for."""
+    layer = FullyConnected(weights=np.ones((2, 2), int), threshold=np.zeros(2, int),
+                           bias=np.zeros(2, int), bias_fired=np.zeros(2, int), reset="subtract",
+                           current=Current(bits=2, leak=(1, 1), shift=1, bias=np.zeros(2, int)),
+                           input_bits=1, membrane_bits=2, signed=False, shift=1, frac=0)
+    last = Readout(weights=np.ones((2, 2), int), bias=np.zeros(2, int), frac=0)
+
+    def loadable(layers):
+        net = description.Description(time_steps=1, layers=[layer] * layers + [last])
+        check_loadable(plan(net, [Folding(1, 1)] * (layers + 1)), True)
+    loadable(50)
+    with pytest.raises(FoldingError, match="257 memories, a host loads at most 255"):
+        loadable(51)

@@ -1,13 +1,15 @@
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from qsnn.hw.core.neuron import NeuronUnit
+from qsnn.hw.plan.latency import CURRENT_LATENCY
 from qsnn.hw.plan.parameters import NeuronParameters
 from qsnn.model import golden
 from qsnn.model.description import FullyConnected
-from tests.networks import stage_of
+from tests.networks import accumulated, random_current, stage_of
 from tests.simulation import waveform
 
 NEURONS = 24
@@ -26,16 +28,21 @@ def membranes(layer, sums):
     return tuple(np.array(values) for values in zip(*steps, strict=True))
 
 
-def drawn(rng, steps, *, n_in, shift, frac, leak=(1, 1), reset="zero", **shape):
+def drawn(rng, steps, *, n_in, shift, frac, leak=(1, 1), reset="zero", current=False, **shape):
     """A layer and its sums [T, NEURONS]; thresholds meet accumulators, and all ends occur."""
     weights = rng.choice([-1, 1], size=(NEURONS, n_in))
     shift = max(shift, leak[1])
     shape |= dict(weights=weights, shift=shift, frac=frac, leak=leak, reset=reset)
     zeros = np.zeros(NEURONS, int)
 
-    def build(threshold, bias, fired):
-        return FullyConnected(threshold=threshold, bias=bias,
+    def build(threshold, bias, fired, between=None):
+        return FullyConnected(threshold=threshold, bias=bias, current=between,
                               bias_fired=fired if reset == "subtract" else None, **shape)
+    between = random_current(rng, 64 << frac, lambda given: build(
+        zeros, zeros, zeros, replace(given, bias=zeros))) if current else None
+
+    def build(threshold, bias, fired, between=between, build=build):
+        return build(threshold, bias, fired, between)
     ranges = build(zeros, zeros, zeros)
 
     # of the sums that a neuron's weights allow: any, the ends, and those around 0
@@ -54,7 +61,8 @@ def drawn(rng, steps, *, n_in, shift, frac, leak=(1, 1), reset="zero", **shape):
 
     # thresholds: what an accumulator is at some step, one more, any, an end
     never = build(zeros + ranges.threshold_range[1], bias, bias)
-    acc = accumulators(never, membranes(never, sums)[0], sums)
+    after = membranes(never, sums)[0]
+    acc = accumulated(never, np.vstack([np.zeros_like(after[:1]), after[:-1]]), sums)
     threshold = acc[rng.integers(steps, size=NEURONS), np.arange(NEURONS)]
     kinds = [threshold, threshold, threshold, threshold + 1,
              rng.integers(*ranges.threshold_range, size=NEURONS, endpoint=True),
@@ -64,13 +72,6 @@ def drawn(rng, steps, *, n_in, shift, frac, leak=(1, 1), reset="zero", **shape):
     fired = (bias - threshold).clip(*ranges.bias_range)
     fired[::7] = rng.choice(ranges.bias_range, len(fired[::7]))
     return build(threshold, bias, fired), sums
-
-
-def accumulators(layer, after, sums):
-    """What is compared with the threshold at each step, of membranes after each step."""
-    m, k = layer.leak
-    before = np.vstack([np.zeros_like(after[:1]), after[:-1]])
-    return (before * m << (layer.shift - k)) + (sums << layer.frac)
 
 
 def schedule(rng, parameters, layer, sums, lanes):
@@ -86,12 +87,20 @@ def schedule(rng, parameters, layer, sums, lanes):
                "bias": biases[here].tolist()}
         if parameters.subtracts:
             row["bias_fired"] = parameters.fired_biases(layer, stage)[here].tolist()
+        if parameters.current:
+            row["bias_current"] = parameters.current_biases(layer, stage)[here].tolist()
         for _ in range(rng.choice([0, 0, 0, 1, 2])):
             rows.append(row | {"valid": 0, "first": int(rng.integers(2)),
                                "last": int(rng.integers(2)), "sum": row["sum"][::-1]})
         cycles.append(len(rows))
         rows.append(row)
-    return rows + [{"valid": 0}] * 4, cycles
+    rows += [{"valid": 0}] * 8
+    if parameters.current:  # the others are wanted later than its own
+        late = [{name: row[name] for name in ("threshold", "bias", "bias_fired") if name in row}
+                for row in rows]
+        rows = [row | (late[n - CURRENT_LATENCY] if n >= CURRENT_LATENCY else {})
+                for n, row in enumerate(rows)]
+    return rows, cycles
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -109,6 +118,14 @@ def test_leaks_and_resets(leak, reset, bits, signed):
     check(bits, signed, 5, 2, 8, 3, 6, 7, 2, leak=leak, reset=reset)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 5, 8])
+@pytest.mark.parametrize("reset", ["zero", "subtract"])
+@pytest.mark.parametrize("leak", [(1, 1), (1, 0), (15, 4)])
+def test_currents(leak, reset, bits, signed):
+    check(bits, signed, 5, 2, 8, 3, 6, 7, 2, leak=leak, reset=reset, current=True)
+
+
 def test_the_least_shift():
     """Where a membrane counts one unit, and where a step is one."""
     for leak in LEAKS:
@@ -121,18 +138,19 @@ def check(bits, signed, shift, frac, steps, lanes, n_in, padded, input_bits, **n
                         signed=signed, shift=shift, frac=frac, **neuron)
     parameters = NeuronParameters.of(layer, stage_of(layer, padded - n_in, simd=3))
     dut = NeuronUnit(lanes=lanes, parameters=parameters, time_steps=steps)
-    assert dut.latency == 3
+    late = dut.latency
+    assert late == (6 if layer.current else 3)
     rows, cycles = schedule(rng, parameters, layer, sums, lanes)
     seen = waveform(dut, rows, "membrane_valid", "membrane", "spikes_valid", "spikes")
 
     ends = cycles[steps - 1::steps]
-    assert [n for n, row in enumerate(seen) if row[0]] == [cycle + 3 for cycle in cycles]
-    assert [n for n, row in enumerate(seen) if row[2]] == [cycle + 3 for cycle in ends]
+    assert [n for n, row in enumerate(seen) if row[0]] == [cycle + late for cycle in cycles]
+    assert [n for n, row in enumerate(seen) if row[2]] == [cycle + late for cycle in ends]
     q, fire = membranes(layer, sums)
-    found = np.array([list(seen[cycle + 3][1]) for cycle in cycles])
+    found = np.array([list(seen[cycle + late][1]) for cycle in cycles])
     found = found.reshape(-1, steps, lanes).transpose(1, 0, 2).reshape(steps, NEURONS)
     np.testing.assert_array_equal(found, q)
-    words = [word for cycle in ends for word in seen[cycle + 3][3]]
+    words = [word for cycle in ends for word in seen[cycle + late][3]]
     np.testing.assert_array_equal([[word >> t & 1 for word in words] for t in range(steps)], fire)
 
 
@@ -143,7 +161,8 @@ def test_drawn_layers_are_worth_testing():
         layer, sums = drawn(np.random.default_rng(4), steps, n_in=n_in, input_bits=input_bits,
                             membrane_bits=4, signed=True, shift=shift, frac=frac)
         q, fire = membranes(layer, sums)
-        exact += np.sum(accumulators(layer, q, sums) == layer.threshold)
+        before = np.vstack([np.zeros_like(q[:1]), q[:-1]])
+        exact += np.sum(accumulated(layer, before, sums) == layer.threshold)
         fires.append(fire.mean())
         inside.append(np.mean((q > layer.q_range[0]) & (q < layer.q_range[1]) & (q != 0)))
     assert 0.2 < min(fires) and max(fires) < 0.8

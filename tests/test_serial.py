@@ -86,9 +86,9 @@ def simulate(network, x, emit, clear, *, gaps=None, stalls=None, junk=None):
                     spikes[index] += [row >> lane & 1 for lane in range(lanes)]
                 if stepped:
                     for lane in range(lanes):
-                        q = state >> lane * p.bits & (1 << p.bits) - 1
-                        signed = p.signed and q >> p.bits - 1
-                        membranes[index].append(q - (signed << p.bits))
+                        q = state >> lane * p.held_bits & (1 << p.held_bits) - 1
+                        signed = p.held_signed and q >> p.held_bits - 1
+                        membranes[index].append(q - (signed << p.held_bits))
             for index, done in enumerate(rest[4 * (len(layers) - 1):]):
                 if done:
                     finished[index].append(cycle - start)

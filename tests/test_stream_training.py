@@ -130,6 +130,18 @@ def test_experiment(tmp_path, folder):
     json.dumps(result)
 
 
+def test_other_neurons(tmp_path, folder):
+    """Leak, reset and a current, recurrent neurons among them: learned, equal, in the command."""
+    config = replace(CONFIG, leak="15/16,3/4", reset="subtract", current="7/8,1/2")
+    result = experiment.run(config, RECIPE, tmp_path, folder)
+    assert result["equality"]["equal"]
+    assert " --leak 15/16,3/4 --reset subtract --current 7/8,1/2" in result["command"]
+    layers = load_description(tmp_path / "network.qsnn").hidden
+    assert [(layer.leak, layer.reset, layer.current.leak) for layer in layers] == [
+        ((15, 4), "subtract", (7, 3)), ((3, 2), "subtract", (1, 1))]
+    assert min(result["test"]["rates"]) > 0
+
+
 def test_lean(tmp_path, folder):
     """It moves the scores by whole numbers, and nothing else; torch has it too."""
     offsets = 0, 9, -31, 400, 0, 1, 0, 0, -2, 7

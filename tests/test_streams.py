@@ -16,6 +16,11 @@ from tests.networks import random_description
 from tests.streams import random_map_stream, random_steps, random_stream
 
 
+def label_of(scores):
+    """The first class with the largest score; of one score, whether it is above 0."""
+    return scores.index(max(scores)) if len(scores) > 1 else int(scores[0] > 0)
+
+
 def by_hand(description, x, emit, clear):
     """Every spike, membrane and score of one stream, neuron by neuron as the page says it."""
     hidden = description.hidden
@@ -40,15 +45,23 @@ def by_hand(description, x, emit, clear):
                 if layer.recurrent is not None and t - 1 >= begin:
                     for other, spike in enumerate(fired[index]):
                         total_in += int(layer.recurrent[neuron, other]) * spike
-                acc = (q[index][neuron] * layer.leak[0] << layer.shift - layer.leak[1]) + (
-                    total_in << layer.frac)
+                before, given, current = q[index][neuron], total_in << layer.frac, layer.current
+                if current:
+                    i, before = divmod(before, 1 << layer.membrane_bits)
+                    before -= (before > layer.q_range[1]) << layer.membrane_bits
+                    given += i * current.leak[0] << current.shift - current.leak[1]
+                    i = (given + int(current.bias[channel])) >> current.shift
+                    i = min(max(i, current.range[0]), current.range[1])
+                acc = (before * layer.leak[0] << layer.shift - layer.leak[1]) + given
                 fire = acc >= int(layer.threshold[channel])
                 low, high = layer.q_range
                 subtracts = layer.reset == "subtract"
                 bias = layer.bias_fired if fire and subtracts else layer.bias
                 kept = min(max((acc + int(bias[channel])) >> layer.shift, low), high)
                 row.append(int(fire))
-                state.append(0 if fire and not subtracts else kept)
+                kept = 0 if fire and not subtracts else kept
+                state.append((i << layer.membrane_bits) + kept % (1 << layer.membrane_bits)
+                             if current else kept)
             q[index], fired[index] = state, row
             spikes[index].append(row)
             membranes[index].append(state)
@@ -109,8 +122,7 @@ def test_by_hand(draw, seed):
         assert found.spikes[index][0].tolist() == spikes[index]
         assert found.membranes[index][0].tolist() == membranes[index]
     assert found.scores[0].tolist() == scores
-    assert found.labels[0].tolist() == [
-        row.index(max(row)) if len(row) > 1 else int(row[0] > 0) for row in scores]
+    assert found.labels[0].tolist() == [label_of(row) for row in scores]
 
 
 @pytest.mark.parametrize("draw", [random_stream, random_map_stream])
@@ -172,7 +184,7 @@ def test_classify(monkeypatch, count, at_once, batches):
         assert found.spikes[index].any()
     scores = [scores[0] for _, _, scores in hand]
     assert found.scores.tolist() == plain.scores.tolist() == scores
-    assert found.labels.tolist() == plain.labels.tolist() == [row.index(max(row)) for row in scores]
+    assert found.labels.tolist() == plain.labels.tolist() == [label_of(row) for row in scores]
     np.testing.assert_allclose(plain.rates, [spikes.mean() for spikes in found.spikes], rtol=1e-12)
     assert plain.rates == found.rates
 

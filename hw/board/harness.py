@@ -69,7 +69,7 @@ def digests(description, plan, result):
             np.pad(values.reshape(images, steps, -1, stage.n_out)[:, :, stage.places], padding)
             .reshape(images, steps, -1, stage.lanes) for values in (spikes, membranes))
         # [images, beats, steps, bits of a beat]
-        q = membranes.transpose(0, 2, 1, 3)[..., None] >> np.arange(layer.membrane_bits) & 1
+        q = membranes.transpose(0, 2, 1, 3)[..., None] >> np.arange(layer.held_bits) & 1
         q = q.reshape(*q.shape[:3], -1)
         last = np.zeros((*q.shape[:3], stage.lanes * steps), q.dtype)
         last[:, :, -1] = spikes.transpose(0, 2, 3, 1).reshape(*q.shape[:2], -1)

@@ -12,6 +12,7 @@ from qsnn.hw.core.rom import LoadPort, Rom, share_port
 from qsnn.hw.core.schedule import Schedule, Sequencer
 from qsnn.hw.core.synapses import SynapseArray
 from qsnn.hw.core.window import WindowSchedule
+from qsnn.hw.plan.latency import CURRENT_LATENCY
 
 __all__ = ["Readout", "SpikingLayer", "parallel_layer"]
 
@@ -164,11 +165,22 @@ class _Layer(wiring.Component):
         return schedule, sequencer
 
 
-def parameter_links(roms, neurons, address):
-    """What connects the memories of a layer's integers to its neuron units: addresses, words."""
-    members = {"thresholds": "threshold", "biases": "bias", "biases_fired": "bias_fired"}
+def parameter_links(m, roms, neurons, address):
+    """What connects the memories of a layer's integers to its neuron units: addresses, words.
+
+    Behind a current they are wanted later than its own.
+    """
+    members = {"thresholds": "threshold", "biases": "bias", "biases_fired": "bias_fired",
+               "biases_current": "bias_current"}
     names = [name for name in members if name in roms]
-    return ([roms[name].address.eq(address) for name in names],
+    addresses = dict.fromkeys(names, address)
+    if "biases_current" in names:
+        for cycle in range(CURRENT_LATENCY):
+            later = Signal.like(address, name=f"parameter_{cycle}", reset_less=True)
+            m.d.sync += later.eq(address)
+            address = later
+        addresses |= dict.fromkeys([name for name in names if name != "biases_current"], address)
+    return ([roms[name].address.eq(addresses[name]) for name in names],
             [getattr(neurons, members[name]).eq(roms[name].word) for name in names])
 
 
@@ -225,14 +237,14 @@ class SpikingLayer(_Layer):
             "o_room": In(1), "o_take": Out(1),
             "spikes_valid": Out(1), "spikes": Out(stage.lanes * stage.sequence),
             "membrane_valid": Out(1),
-            "membrane": Out(stage.lanes * parameters.bits), **(members or {}),
+            "membrane": Out(stage.lanes * parameters.held_bits), **(members or {}),
         }, **kwargs)
 
     def elaborate(self, platform):
         m = Module()
         schedule, sequencer = self._front(m)
         m.submodules.neurons = neurons = self.neurons
-        addresses, words = parameter_links(self.roms, neurons, sequencer.parameter)
+        addresses, words = parameter_links(m, self.roms, neurons, sequencer.parameter)
         m.d.comb += [
             schedule.room.eq(self.o_room), self.o_take.eq(schedule.take), *addresses,
             neurons.valid.eq(sequencer.valid), neurons.first.eq(sequencer.first),

@@ -4,6 +4,8 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from qsnn.hw.plan.latency import CURRENT_LATENCY, neuron_latency
+
 __all__ = ["NeuronUnit"]
 
 TABLE_BITS = 4  # of a membrane: what a LUT takes
@@ -27,6 +29,8 @@ class NeuronUnit(wiring.Component):
     see it. Of up to 4 bits of ``q``, ``q m`` is a table, a LUT for each of its bits, else sums of
     shifted ``q``. Where the reset subtracts, a neuron that fires has a carry of its own.
 
+    A current is a loop of the same kind before that one, and takes the place of the sum.
+
     Parameters
     ----------
     lanes : int
@@ -41,7 +45,7 @@ class NeuronUnit(wiring.Component):
     Attributes
     ----------
     latency : int
-        Cycles from :py:`valid` to the step's result: 3.
+        Cycles from :py:`valid` to the step's result: 3, with a current 6.
 
     Members
     -------
@@ -51,22 +55,24 @@ class NeuronUnit(wiring.Component):
     threshold, bias : In(array, lanes)
     bias_fired : In(array, lanes), if the reset subtracts
         The bias of a neuron that fires.
+    bias_current : In(array, lanes), if there is a current
+        Its bias. The others come :py:`CURRENT_LATENCY` cycles after :py:`valid` then.
     before : In(array, lanes), if stored
-        The membranes before the step, two cycles after :py:`valid`.
+        The membranes before the step, currents above them, two cycles after :py:`valid`.
     spikes_valid, spikes : Out
         After the last step: the spikes of all steps, step 0 in the lowest bit, of each lane.
     membrane_valid, membrane : Out
-        After each step the membrane of each lane: what the tests watch.
+        After each step the membrane of each lane, its current above it: what the tests watch.
     """
-
-    latency = 3
 
     def __init__(self, *, lanes, parameters, time_steps, stored=False):
         self.lanes = lanes
         self.stored = stored
         self.parameters = p = parameters
         self.time_steps = time_steps
+        self.latency = neuron_latency(p.current)
         self.q_shape = Shape(p.bits, signed=p.signed)
+        held = self.q_shape if p.current is None else signed(p.held_bits)
         super().__init__({
             "valid": In(1), "first": In(1), "last": In(1),
             "sum": In(data.ArrayLayout(Shape.cast(range(p.sum_max + 1)), lanes)),
@@ -75,38 +81,79 @@ class NeuronUnit(wiring.Component):
             "spikes_valid": Out(1),
             "spikes": Out(data.ArrayLayout(time_steps, lanes)),
             "membrane_valid": Out(1),
-            "membrane": Out(data.ArrayLayout(self.q_shape, lanes)),
+            "membrane": Out(data.ArrayLayout(held, lanes)),
             **({"bias_fired": In(data.ArrayLayout(p.bias_shape, lanes))} if p.subtracts else {}),
-            **({"before": In(data.ArrayLayout(self.q_shape, lanes))} if stored else {}),
+            **({"bias_current": In(data.ArrayLayout(_shape(*p.current_bias_range), lanes))}
+               if p.current else {}),
+            **({"before": In(data.ArrayLayout(held, lanes))} if stored else {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         valid, first, last = [self.valid], [self.first], [self.last]
-        for stage in (1, 2):
+        for stage in range(1, self.latency):
             for flags, name in ((valid, "valid"), (first, "first"), (last, "last")):
                 flag = Signal(name=f"{name}_{stage}", reset_less=name != "valid")
                 m.d.sync += flag.eq(flags[-1])
                 flags.append(flag)
-        m.d.sync += self.membrane_valid.eq(valid[2])
-        m.d.sync += self.spikes_valid.eq(valid[2] & last[2])
+        m.d.sync += self.membrane_valid.eq(valid[-1])
+        m.d.sync += self.spikes_valid.eq(valid[-1] & last[-1])
         for lane in range(self.lanes):
-            self._lane(m, lane, step=valid[2], first=first[2])
+            given, before, held = self.sum[lane] << self.parameters.frac, None, None
+            if self.stored:
+                before = self.before[lane]
+            if self.parameters.current:
+                given, before, held = self._current(m, lane, given, before, step=valid[2],
+                                                    first=first[2])
+            self._lane(m, lane, given, before, held, step=valid[-1], first=first[-1])
         return m
 
-    def _lane(self, m, lane, *, step, first):
+    def _current(self, m, lane, sums, before, *, step, first):
+        """The loop of a lane's current: what its membrane is given, its membrane before the step,
+        and its current after it, each when the membrane wants it."""
+        p = self.parameters
+        bits, (factor, k), _ = p.current
+        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+        bias_low, bias_high = p.current_bias_range
+        largest = p.sum_max << p.frac
+
+        def delayed(value, cycles, name):
+            for cycle in range(cycles):
+                after = Signal(value.shape(), reset_less=True, name=f"{name}_{lane}_{cycle}")
+                m.d.sync += after.eq(value)
+                value = after
+            return value
+
+        biased = Signal(range(bias_low, largest + bias_high + 1), reset_less=True,
+                        name=f"current_biased_{lane}")
+        carry = Signal(signed(bits + k + 1), reset_less=True, name=f"current_carry_{lane}")
+        current = Signal(signed(bits), name=f"current_{lane}")
+        given = Signal(range(p.given_min, p.given_max + 1), reset_less=True, name=f"given_{lane}")
+        m.d.sync += [biased.eq(sums + self.bias_current[lane]),
+                     carry.eq(_fold(biased >> p.current_place, len(carry)))]
+        i = Mux(first, 0, before[p.bits:].as_signed() if self.stored else current)
+        product = _times(m, i, factor, bits, low, high, f"current_product_{lane}")
+        m.d.sync += given.eq((product << p.current_place) + delayed(sums, 2, "sum"))
+        with m.If(step):
+            m.d.sync += current.eq(saturate((product + carry) >> k, low, high))
+        if self.stored:
+            before = before[:p.bits]
+            before = delayed(before.as_signed() if p.signed else before, CURRENT_LATENCY, "before")
+        return given, before, delayed(current, CURRENT_LATENCY, "after")
+
+    def _lane(self, m, lane, sums, before, current, *, step, first):
         p = self.parameters
         multiplier, k = p.leak
-        sums = self.sum[lane] << p.frac
 
         # stage 1: the two wide additions
-        largest = p.sum_max << p.frac
-        below = Signal(range(p.threshold_low - largest, p.threshold_high + 1), reset_less=True)
+        least, largest = p.given_min, p.given_max
+        below = Signal(range(p.threshold_low - largest, p.threshold_high + 1 - least),
+                       reset_less=True)
         biases = {"": self.bias[lane]}
         if p.subtracts:
             biases["_fired"] = self.bias_fired[lane]
-        biased = {name: Signal(range(p.bias_low, largest + p.bias_high + 1), reset_less=True,
-                               name=f"biased{name}") for name in biases}
+        biased = {name: Signal(range(p.bias_low + least, largest + p.bias_high + 1),
+                               reset_less=True, name=f"biased{name}") for name in biases}
         m.d.sync += below.eq(self.threshold[lane] - sums)
         m.d.sync += [biased[name].eq(sums + biases[name]) for name in biases]
 
@@ -121,8 +168,11 @@ class NeuronUnit(wiring.Component):
 
         # stage 3: the loop
         membrane = self.membrane[lane]
-        q = Mux(first, 0, self.before[lane] if self.stored else membrane)
-        product = q if multiplier == 1 else _times(m, q, p, f"product_{lane}")
+        if current is not None:
+            membrane = Signal(self.q_shape, name=f"membrane_{lane}")
+            m.d.comb += self.membrane[lane].eq(Cat(membrane, current).as_signed())
+        q = Mux(first, 0, before if self.stored else membrane)
+        product = _times(m, q, multiplier, p.bits, p.q_low, p.q_high, f"product_{lane}")
         fire = Signal(name=f"fire_{lane}")
         m.d.comb += fire.eq(product >= need)
 
@@ -133,6 +183,11 @@ class NeuronUnit(wiring.Component):
         with m.If(step):
             m.d.sync += membrane.eq(following)
             m.d.sync += self.spikes[lane].eq(Cat(self.spikes[lane], fire)[1:])
+
+
+def _shape(low, high):
+    """The shape of ``low`` .. ``high``."""
+    return Shape.cast(range(low, high + 1))
 
 
 def _ends(p):
@@ -150,14 +205,15 @@ def _need(value, low, high):
     return Mux(below, low, Mux(~negative & value[bits:].any(), high, value))
 
 
-def _times(m, q, p, name):
-    """``q`` times the m of its leak, without a multiplier."""
-    factor = p.leak[0]
-    product = Signal(range(p.q_low * factor, p.q_high * factor + 1), name=name)
-    if p.bits <= TABLE_BITS:
+def _times(m, q, factor, bits, low, high, name):
+    """``q``, of ``low`` .. ``high``, times the m of its leak, without a multiplier."""
+    if factor == 1:
+        return q
+    product = Signal(range(low * factor, high * factor + 1), name=name)
+    if bits <= TABLE_BITS:
         with m.Switch(q.as_unsigned()):
-            for value in range(p.q_low, p.q_high + 1):
-                with m.Case(value % (1 << p.bits)):
+            for value in range(low, high + 1):
+                with m.Case(value % (1 << bits)):
                     m.d.comb += product.eq(value * factor)
         return product
     # signed digits, no two of them beside each other: as few terms as there can be

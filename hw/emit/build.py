@@ -11,13 +11,13 @@ from qsnn.hw.emit.manifest import MANIFEST, BuildError, checked_files, parsed, w
 from qsnn.hw.emit.picture import draw_network
 from qsnn.hw.emit.verilog import module_name
 from qsnn.hw.plan.folding import Folding, FoldingError, SerialFolding
-from qsnn.hw.plan.line import MAX_WORDS
+from qsnn.hw.plan.line import MAX_MEMORIES, MAX_WORDS
 from qsnn.hw.plan.network import plan
 from qsnn.model.alike import difference
 from qsnn.model.description import load
 
-__all__ = ["NETWORKS", "BuildError", "build", "contents", "find_network", "folding_rows",
-           "foldings_of", "load_alike", "network_of", "open_build"]
+__all__ = ["NETWORKS", "BuildError", "build", "check_loadable", "contents", "find_network",
+           "folding_rows", "foldings_of", "load_alike", "network_of", "open_build"]
 
 NETWORKS = Path(model.__file__).parent / "networks"
 DESCRIPTION = "network.qsnn"
@@ -47,7 +47,7 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
     if not re.fullmatch(r"\w[\w .+-]*", name):
         raise BuildError(f"a name of a folder is needed, of letters, digits and _ . + -, not "
                          f"{name!r}: say --name")
-    _check_loadable(plan(description, foldings), loadable)  # before there is half a circuit
+    check_loadable(plan(description, foldings), loadable)  # before there is half a circuit
     files = artefacts(description, foldings, name, loadable=loadable, events=events,
                       encoder=encoder)
     facts = f"{module_name(name)}.json"
@@ -59,8 +59,13 @@ def build(description, foldings, name, out, *, loadable=False, events=False, enc
     return folder
 
 
-def _check_loadable(plan, loadable):
+def check_loadable(plan, loadable):
+    """Raises :class:`qsnn.hw.plan.folding.FoldingError` where a host could not load memories."""
     if loadable or any(stage.spram for stage in plan.stages):
+        count = sum(len(planned.tables) for planned in plan.layers)
+        if count > MAX_MEMORIES:
+            raise FoldingError(f"{count} memories, a host loads at most {MAX_MEMORIES}: leave out "
+                               "--loadable")
         for planned in plan.layers:
             words = planned.stage.reads * planned.stage.groups
             if words > MAX_WORDS:

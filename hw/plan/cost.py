@@ -104,6 +104,13 @@ def neuron_logic(family, stage, parameters):
     biased = Shape.cast(range(p.bias_low, largest + p.bias_high + 1)).width
     fixed, bit = family.neuron
     lane = family.add(below - p.frac) + family.add(biased - p.frac) + fixed + bit * p.bits
+    if p.current:  # its loop, and its way beside that of the membrane
+        bits, _, _ = p.current
+        biased = Shape.cast(range(p.current_bias_range[0],
+                                  (p.sum_max << p.frac) + p.current_bias_range[1] + 1)).width
+        given = Shape.cast(range(p.given_min, p.given_max + 1)).width
+        lane += (family.add(biased - p.frac) + family.add(given) + bit * bits + fixed / 2
+                 + family.register(3 * (2 * bits + p.bits)))
     return stage.lanes * (lane + _leak_logic(family, p)
                           + p.subtracts * (family.add(biased - p.frac) + p.bits + p.leak[1]))
 

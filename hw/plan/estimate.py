@@ -109,7 +109,7 @@ def _beat(plan):
 
 def _digest(family, planned):
     """The digest of a hidden layer in a harness."""
-    stage, bits = planned.stage, planned.layer.membrane_bits
+    stage, bits = planned.stage, planned.layer.held_bits
     spikes, membranes = stage.lanes * stage.sequence, stage.lanes * bits
     word = spikes + membranes
     return (36 + spikes + max(0, word - 32) / 3

@@ -2,7 +2,15 @@
 
 from amaranth.utils import ceil_log2
 
-__all__ = ["registered", "synapse_leaves", "synapse_latency", "tree_latency"]
+__all__ = ["CURRENT_LATENCY", "neuron_latency", "registered", "synapse_latency",
+           "synapse_leaves", "tree_latency"]
+
+CURRENT_LATENCY = 3  # cycles of a neuron's current
+
+
+def neuron_latency(current):
+    """Cycles from a neuron's sum to its spike."""
+    return 3 + (CURRENT_LATENCY if current else 0)
 
 
 def registered(level, bits, last):

@@ -59,7 +59,8 @@ class PlannedLayer:
             "buffer_bits": self.buffer_bits, "bias": _shape(parameters.bias_shape),
         }
         if not stage.readout:
-            facts |= {"membrane_bits": layer.membrane_bits, "signed": layer.signed,
+            facts |= {"membrane_bits": layer.membrane_bits, "held_bits": layer.held_bits,
+                      "signed": layer.signed,
                       "shift": layer.shift, "threshold": _shape(parameters.threshold_shape),
                       "leak": leak_text(layer.leak), "reset": layer.reset}
         if self.time_steps:
@@ -151,7 +152,7 @@ class SerialLayer(PlannedLayer):
     def facts(self, top):
         stage = self.stage
         bits = (self.parameters.sum_max.bit_length() if stage.readout
-                else self.layer.membrane_bits)
+                else self.layer.held_bits)
         return super().facts(top) | {
             "taps": stage.taps, "recurrent": stage.recurrent, "sparse": stage.sparse,
             "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),

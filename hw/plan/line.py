@@ -1,11 +1,12 @@
 """What the line to a host, or the pins of a check, ask of a network's plan."""
 
-__all__ = ["CHECK", "MAX_CLASSES", "MAX_REPLY", "MAX_WORDS", "OVERHEAD", "SCK_CYCLES", "USE",
-           "input_beats", "most_classes", "score_bytes", "too_many_classes"]
+__all__ = ["CHECK", "MAX_CLASSES", "MAX_MEMORIES", "MAX_REPLY", "MAX_WORDS", "OVERHEAD",
+           "SCK_CYCLES", "USE", "input_beats", "most_classes", "score_bytes", "too_many_classes"]
 
 OVERHEAD = 6  # bytes of a frame beside its payload, before encoding
 MAX_REPLY = 254 - OVERHEAD  # bytes of payload: a reply is one COBS block at most
 MAX_CLASSES = (1 << 16) - 1  # as a greeting counts them
+MAX_MEMORIES = 255  # that a host loads: a greeting has a byte for their number
 MAX_WORDS = 1 << 16  # of a memory that a host loads, as a request counts them
 SCK_CYCLES = 6  # fewest cycles of the core's clock in one of an SPI's
 CHECK, USE = 16, 8  # cycles in which the host link checks a byte, and uses it

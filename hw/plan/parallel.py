@@ -44,7 +44,8 @@ def stage_plan(description, index, folding, before, width):
         readout=readout, sequence=sequence,
         lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
         spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip,
-        pixels=folding.pixels, stored=not description.time_steps)
+        pixels=folding.pixels, stored=not description.time_steps,
+        current=getattr(layer, "current", None) is not None)
 
 
 def _skip_plan(description, index, folding, source):

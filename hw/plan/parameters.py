@@ -21,7 +21,10 @@ __all__ = ["NeuronParameters", "ScoreParameters", "TotalParameters"]
 
 @dataclass(frozen=True)
 class NeuronParameters:
-    """Constants of a layer of neurons with the folding of a stage."""
+    """Constants of a layer of neurons with the folding of a stage.
+
+    current: bits, leak and shift of a :class:`qsnn.model.layers.Current`, or None.
+    """
 
     sum_max: int
     bits: int
@@ -30,12 +33,15 @@ class NeuronParameters:
     frac: int
     leak: tuple = (1, 1)
     subtracts: bool = False
+    current: tuple | None = None
 
     @classmethod
     def of(cls, layer, stage):
         return cls(sum_max=stage.sum_max, bits=layer.membrane_bits, signed=layer.signed,
                    shift=layer.shift, frac=layer.frac, leak=layer.leak,
-                   subtracts=layer.reset == "subtract")
+                   subtracts=layer.reset == "subtract",
+                   current=layer.current and (layer.current.bits, layer.current.leak,
+                                              layer.current.shift))
 
     @property
     def q_low(self):
@@ -51,12 +57,43 @@ class NeuronParameters:
         return self.shift - self.leak[1]
 
     @property
+    def held_bits(self):
+        """Bits that a neuron keeps: of its membrane, and of its current above them."""
+        return self.bits + (self.current[0] if self.current else 0)
+
+    @property
+    def held_signed(self):
+        return self.signed or self.current is not None
+
+    @property
+    def current_place(self):
+        """What :attr:`place` is, for the current."""
+        _, (_, k), shift = self.current
+        return shift - k
+
+    @property
+    def given_min(self):
+        """Of what a membrane is given in a step."""
+        if not self.current:
+            return 0
+        bits, (m, _), _ = self.current
+        return -(1 << (bits - 1)) * m << self.current_place
+
+    @property
+    def given_max(self):
+        most = self.sum_max << self.frac
+        if not self.current:
+            return most
+        bits, (m, _), _ = self.current
+        return (((1 << (bits - 1)) - 1) * m << self.current_place) + most
+
+    @property
     def acc_min(self):
-        return self.q_low * self.leak[0] << self.place
+        return (self.q_low * self.leak[0] << self.place) + self.given_min
 
     @property
     def acc_max(self):
-        return (self.q_high * self.leak[0] << self.place) + (self.sum_max << self.frac)
+        return (self.q_high * self.leak[0] << self.place) + self.given_max
 
     @property
     def round_up(self):
@@ -105,6 +142,18 @@ class NeuronParameters:
     def _biases(self, values, layer, stage):
         return np.clip(values - (stage.offsets(layer) << self.frac), self.bias_low, self.bias_high)
 
+    @property
+    def current_bias_range(self):
+        """Smallest and largest bias of a current that changes something."""
+        bits, _, shift = self.current
+        high = 1 << (bits - 1)
+        return ((1 - high) << shift) - 1 - self.given_max, ((high - 1) << shift) - self.given_min
+
+    def current_biases(self, layer, stage):
+        """Biases of the current as the neuron unit adds them."""
+        return np.clip(layer.current.bias - (stage.offsets(layer) << self.frac),
+                       *self.current_bias_range)
+
     def tables(self, layer, stage):
         """name -> (values, what padding has, shape) of each memory of integers of neurons."""
         tables = {"thresholds": (self.thresholds(layer, stage), self.threshold_high,
@@ -112,6 +161,10 @@ class NeuronParameters:
                   "biases": (self.biases(layer, stage), 0, self.bias_shape)}
         if self.subtracts:
             tables["biases_fired"] = (self.fired_biases(layer, stage), 0, self.bias_shape)
+        if self.current:
+            low, high = self.current_bias_range
+            tables["biases_current"] = (self.current_biases(layer, stage), 0,
+                                        Shape.cast(range(low, high + 1)))
         return tables
 
 

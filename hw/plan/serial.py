@@ -13,7 +13,7 @@ from math import gcd
 import numpy as np
 
 from qsnn.hw.plan.folding import MAX_PE, MAX_SIMD, FoldingError
-from qsnn.hw.plan.latency import tree_latency
+from qsnn.hw.plan.latency import neuron_latency, tree_latency
 from qsnn.hw.plan.window import ceil_div
 
 __all__ = ["SerialStage", "serial_stage", "serial_stages"]
@@ -33,6 +33,7 @@ class SerialStage:
     bits      of an input: more than 1 where it is a sum of pooled spikes
     pixel     channels of a pixel of the inputs that mean something, and those with padding; a row
               of numbers is one pixel
+    current   whether its neurons have a current before their membrane
     """
 
     n_in: int
@@ -47,6 +48,7 @@ class SerialStage:
     planes: int = 1
     bits: int = 1
     pixel: tuple = (1, 1)
+    current: bool = False
 
     # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, one bit
     pixels = steps = sequence = 1
@@ -137,7 +139,8 @@ class SerialStage:
         to the first sum, the beats, and what neurons (or totals, one less) take.
         """
         tree = tree_latency(self.simd, self.bits)
-        return 3 + 6 + tree + 2 + self.beats + (2 if self.readout else 3)
+        return 3 + 6 + tree + 2 + self.beats + (
+            2 if self.readout else neuron_latency(self.current))
 
     @property
     def entry_bits(self):
@@ -180,7 +183,8 @@ def serial_stage(layer, folding, following, source=None):
         n_in=layer.n_in, n_out=layer.n_out, taps=layer.taps, recurrent=own,
         pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1,
         planes=layer.weight_bits, bits=layer.input_bits,
-        pixel=(source.n_out, source.neurons) if source else (layer.n_in,) * 2)
+        pixel=(source.n_out, source.neurons) if source else (layer.n_in,) * 2,
+        current=not readout and layer.current is not None)
     if readout:
         return stage
     most = gcd(folding.pe, *takers)

@@ -43,7 +43,7 @@ def serial_parts(family, planned, source_lanes, skip_lanes=1):
     else:
         # twice the sum, and the synapses without a spike
         parts["neurons"] = neuron_logic(family, stage, parameters) + stage.lanes * (
-            family.add(count + 2) + family.register(parameters.bits))
+            family.add(count + 2) + family.register(parameters.held_bits))
         parts["packers"] = (1 + stage.recurrent) * (2 * stage.simd + 2 * ceil_log2(
             max(2, stage.n_out)))
     return parts
@@ -84,7 +84,7 @@ def serial_memories(planned, loadable=False, patchable=False):
         width = parameters.score_shape.width + 1
         memories["queue"] = Memory(width, 2 * stage.n_out - 1, written=True, checked=True)
     else:
-        memories["membranes"] = Memory(stage.lanes * parameters.bits, max(2, beats),
+        memories["membranes"] = Memory(stage.lanes * parameters.held_bits, max(2, beats),
                                        written=True, block=True)
     return memories | parameter_memories(planned, patchable=patchable)
 

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from qsnn.hw.plan.latency import synapse_latency
+from qsnn.hw.plan.latency import neuron_latency, synapse_latency
 from qsnn.hw.plan.window import SkipPlan, Window, ceil_div
 
 __all__ = ["StagePlan"]
@@ -43,6 +43,7 @@ class StagePlan:
               all its channels. The neuron units still take one after the other
     stored    whether membranes stay in a memory: the layer is of a stream, and a step is what an
               image is else. A step is begun when all results of the one before are there
+    current   whether its neurons have a current before their membrane
     """
 
     pe: int
@@ -61,6 +62,7 @@ class StagePlan:
     skip: SkipPlan | None = None
     pixels: int = 1
     stored: bool = False
+    current: bool = False
 
     @property
     def output_pixels(self):
@@ -265,7 +267,8 @@ class StagePlan:
     def depth(self):
         """Cycles from the first word of a unit's last group to the group's last result."""
         memory, hold = 2, 1
-        result = 4 if self.readout else 3  # of the score unit with its queue, of the neuron unit
+        # of the score unit with its queue, of the neuron unit
+        result = 4 if self.readout else neuron_latency(self.current)
         pool = 1 if self.window and self.window.square > 1 else 0
         synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
         return self.reads - 1 + memory + synapses + hold + self.last_step + result + pool

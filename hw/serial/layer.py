@@ -157,7 +157,7 @@ class SerialLayer(_Serial):
             "o_index": Out(self.packer.index.shape()), "o_done": Out(1), "o_emit": Out(1),
             "o_clear": Out(1),
             "spikes_valid": Out(1), "spikes": Out(stage.lanes),
-            "membrane_valid": Out(1), "membrane": Out(stage.lanes * parameters.bits),
+            "membrane_valid": Out(1), "membrane": Out(stage.lanes * parameters.held_bits),
         })
 
     def elaborate(self, platform):
@@ -176,7 +176,7 @@ class SerialLayer(_Serial):
         m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
 
         address = delayed(m, sequencer.parameter, 1, "parameter")
-        addresses, words = parameter_links(self.roms, neurons, address)
+        addresses, words = parameter_links(m, self.roms, neurons, address)
         m.d.comb += [addresses, words]
 
         membranes = Memory(shape=len(neurons.membrane.as_value()),
@@ -188,7 +188,7 @@ class SerialLayer(_Serial):
         m.d.sync += before.eq(read.data)
         m.d.comb += [read.addr.eq(address), neurons.before.eq(before),
                      write.en.eq(neurons.membrane_valid), write.data.eq(neurons.membrane),
-                     write.addr.eq(delayed(m, address, 3, "membrane_to"))]
+                     write.addr.eq(delayed(m, address, neurons.latency, "membrane_to"))]
 
         m.d.comb += [
             self.spikes_valid.eq(neurons.spikes_valid), self.spikes.eq(neurons.spikes),

@@ -5,7 +5,6 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.layer import SpikingLayer, parallel_layer
-from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.serial.buffer import RAM
 from qsnn.hw.serial.synapses import delayed
 
@@ -59,9 +58,9 @@ class MapConvolution(SpikingLayer):
         m.d.sync += before.eq(read.data)
         m.d.comb += [read.addr.eq(at), neurons.before.eq(before),
                      write.en.eq(neurons.membrane_valid), write.data.eq(neurons.membrane),
-                     write.addr.eq(delayed(m, at, NeuronUnit.latency, "membrane_to"))]
+                     write.addr.eq(delayed(m, at, neurons.latency, "membrane_to"))]
 
-        wait = NeuronUnit.latency + (self.pool.latency if self.pool else 0)
+        wait = neurons.latency + (self.pool.latency if self.pool else 0)
         done = self.o_done
         m.d.comb += done.eq(delayed(m, valid & last, wait, "done"))
         commands = Array(Signal(2, name=f"commands_{index}") for index in range(COMMANDS))
