@@ -109,6 +109,13 @@ def random_map_stream(rng, words=None, image=None, classes=None):
             own = _weights(rng, (spec.channels,) * 2, spec.weight_bits) if spec.recurrent else None
             kind = partial(FullyConnected, taps=taps, recurrent=own)
         zeros, subtracts = np.zeros(spec.channels, int), fields["reset"] == "subtract"
+        drawn = fields.pop("current")
+
+        def build(current, kind=kind, fields=fields, blank=zeros,
+                  fired=zeros if subtracts else None):
+            return kind(threshold=blank, bias=blank, bias_fired=fired,
+                        current=current and replace(current, bias=blank), **fields)
+        fields["current"] = random_current(rng, spec.fan_in + 1, build) if drawn else None
         layer = kind(threshold=zeros, bias=zeros, bias_fired=zeros if subtracts else None, **fields)
         # about what sums come to, at a third of all inputs
         x = rng.integers(0, high + 1, (PROBES, taps * layer.n_in))
