@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import boards, streams
+from benchmarks import boards, ecg, streams
 from benchmarks.boards import DOCS, ROWS, page, short_line
 from qsnn.hw.emit.build import NETWORKS, build
 from qsnn.hw.plan.folding import Folding
@@ -45,6 +45,15 @@ def test_streams_page():
     for row in rows:
         assert [stage["stage"] for stage in row["stages"]][:3] == ["rtl", "synth", "routed"]
         assert not any(count for stage in row["stages"] for count in stage["mismatches"].values())
+
+
+def test_ecg_page():
+    document = json.loads((DOCS / "ecg.json").read_text())
+    assert (DOCS / "ecg.md").read_text() == ecg.markdown(document)
+    of_network = json.loads((NETWORKS / f"{ecg.NETWORK}.json").read_text())
+    assert document["stream"]["confusion"] == of_network["test"]["confusion"]
+    assert document["result"]["description_sha256"] == of_network["sha256"]
+    assert not any(document["stream"]["mismatches"].values())
 
 
 def test_another_folding_is_not_built(monkeypatch, tmp_path):
