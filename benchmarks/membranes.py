@@ -250,7 +250,7 @@ STUDIES = {
 
 def forget(net):
     """Take the membranes of a network away: of each step it sees that step, and nothing before."""
-    def neurons(current, steps, step, low, high, dtype, neuron):
+    def neurons(current, steps, step, low, high, dtype, *neuron):
         return integrate(current, steps, torch.zeros_like, dtype)
     for layer in net.hidden:
         layer.neurons = neurons
