@@ -1,4 +1,4 @@
-"""Sets that this project was not made with, through train, build and simulate as a user does it.
+"""Four sets in files, through train, build and simulate as a user does it.
 
     python -m benchmarks.own          all; minutes each
     python -m benchmarks.own ROW
