@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmarks import boards, ecg, streams
+from benchmarks import boards, ecg, graphs, streams
 from benchmarks.boards import DOCS, ROWS, page, short_line
 from qsnn.hw.emit.build import NETWORKS, build
 from qsnn.hw.plan.folding import Folding
@@ -68,3 +68,12 @@ def test_another_folding_is_not_built(monkeypatch, tmp_path):
                 ("mnist-256-b2", board, clock, seeds, pairs, spram, why)):
         monkeypatch.setitem(ROWS, "85f-small", row)
         assert not boards.is_built("85f-small")
+
+
+def test_imported_graphs():
+    """The table is that of the JSON; every published graph is there, imported or refused."""
+    rows = json.loads((DOCS / "import.json").read_text())
+    text = (DOCS / "import.md").read_text()
+    assert graphs.page(text, rows) == text and graphs.table(rows) in text
+    assert {row["row"].split()[0] for row in rows} == {name.split()[0] for name in graphs.ROWS}
+    assert all(("refused" in row) != ("verilog" in row) for row in rows)

@@ -84,7 +84,7 @@ def test_maps(tmp_path, kernel, stride, pool):
     description = quantize(graph, 3, x, bits=Bits(8, membranes=8)).description
     maps = x.reshape(-1, 9, 7, 2).transpose(0, 3, 1, 2) / 255
     again = written(description, tmp_path / "net.nir")
-    assert (again.run(maps, 3).labels == graph.run(maps, 3).labels).mean() > 0.95
+    assert (again.run(maps, 3).labels == graph.run(maps, 3).labels).mean() > 0.9
     # and back: the pool of any spike is a maximum again
     assert quantize(again, 3, x, bits=Bits(8, membranes=8)).description.shape == description.shape
 

@@ -161,18 +161,20 @@ def test_exact_rectangles():
     assert found.description.shape == "7x9x2-c4k1x3s1x2w2-a2x1-fc5w2-5"
 
 
-def test_pool_before_neurons():
+@pytest.mark.parametrize("kernel, pool, shape", [
+    ((3, 3), (2, 2), "8x8x1-c3k4s2p1w8-4"), ((3, 1), (2, 4), "8x8x1-c3k4s2x4p1x0w8-4")])
+def test_pool_before_neurons(kernel, pool, shape):
     """The mean of a convolution is a convolution with a larger kernel and stride."""
     rng = np.random.default_rng(0)
-    conv = Conv(name="conv", weight=rng.normal(size=(3, 1, 3, 3)), bias=rng.normal(size=3),
-                padding=(1, 1))
-    nodes = [conv, Pool(name="pool", kind="mean", size=(2, 2)),
+    conv = Conv(name="conv", weight=rng.normal(size=(3, 1, *kernel)), bias=rng.normal(size=3),
+                padding=(1, kernel[1] // 2))
+    nodes = [conv, Pool(name="pool", kind="mean", size=pool),
              neuron(threshold=np.float64(0.7), leak=np.float64(0.5)), Flatten(name="row"),
-             affine("fc", rng.normal(size=(4, 3 * 16)))]
+             affine("fc", rng.normal(size=(4, 3 * 64 // np.prod(pool))))]
     graph = Graph((1, 8, 8), nodes)
     x = rng.integers(0, 256, (50, 64))
     found = quantize(graph, 4, x, bits=Bits(8, membranes=8))
-    assert found.description.shape == "8x8x1-c3k4s2p1w8-4"
+    assert found.description.shape == shape
     assert found.report.layers[0].differ < 0.02 * found.report.layers[0].spikes
     assert found.report.same_labels >= 48
 

@@ -23,7 +23,6 @@ from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
 READOUT_FRAC = 2  # fraction bits of the scores
-MAX_TRACED = 1 << 25  # spikes of a layer that choices are compared on
 WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see _Trial
 
 
@@ -162,10 +161,14 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
     floats, best = _Floats(block, scale, offset), None
     for width in [1, weight_bits] if weight_bits > 1 and is_binary(floats.joined) \
             else [weight_bits]:
+        sums = None  # follow from the weights alone
         for leak in [bits.leak] if bits.leak else leaks(float(np.mean(floats.leak))):
-            found = min((_Trial(layer, x, wanted, steps) for layer in floats.layers(
-                width, leak, input_bits, bits.membranes, bits.signed)), key=lambda one: one.cost)
-            best = found if best is None or found.cost < WORTH * best.cost else best
+            least = None
+            for layer in floats.layers(width, leak, input_bits, bits.membranes, bits.signed):
+                sums = _sums(layer, x) if sums is None else sums
+                trial = _Trial(layer, sums, wanted, steps)
+                least = trial if least is None or trial.cost < least.cost else least
+            best = least if best is None or least.cost < WORTH * best.cost else best
     layer, spikes = best.layer, best.spikes
     rates = spikes.mean(axis=(0, 1)).reshape(-1, layer.channels).mean(axis=0)
     outputs = pooled(layer, spikes.reshape(-1, layer.n_out)).reshape(*spikes.shape[:2], -1)
@@ -244,8 +247,8 @@ def _constant(block, offset):
 
 def _map_fields(block):
     conv, (kind, size) = block.conv, block.pool
-    return dict(height=block.inputs[1], width=block.inputs[2], stride=conv.stride,
-                padding=conv.padding, pool=kind, pool_size=size)
+    return dict(height=block.inputs[1], width=block.inputs[2], stride=tuple(conv.stride),
+                padding=tuple(conv.padding), pool=kind, pool_size=tuple(size))
 
 
 def _made(kind, name, found, shared):
@@ -271,22 +274,17 @@ class _Trial:
     comes at another step counts a tenth.
     """
 
-    def __init__(self, layer, x, wanted, steps):
-        self.layer, synapses = layer, synapses_of(layer)
-        self.spikes, clipped = np.empty((len(x), steps, layer.n_out), bool), 0
-        own = layer.recurrent
-        count = max(1, min(len(x), MAX_TRACED // (steps * layer.n_out)))
-        for start in range(0, len(x), count):
-            part = slice(start, start + count)
-            batch, q = x[part], np.zeros((len(x[part]), layer.n_out), np.int64)
-            sums = layer_sums(layer, batch, synapses) if x.ndim == 2 else None
-            for t in range(steps):
-                now = sums if x.ndim == 2 else layer_sums(layer, batch[:, t], synapses)
-                if own is not None and t:
-                    now = now + self.spikes[part, t - 1].astype(np.int64) @ own.T.astype(np.int64)
-                before = q
-                q, self.spikes[part, t] = neuron_step(layer, q, now)
-                clipped += self._clipped(before, now, self.spikes[part, t])
+    def __init__(self, layer, sums, wanted, steps):
+        self.layer, count = layer, len(sums)
+        self.spikes, clipped = np.empty((count, steps, layer.n_out), bool), 0
+        q, own = np.zeros((count, layer.n_out), np.int64), layer.recurrent
+        for t in range(steps):
+            now = (sums if sums.ndim == 2 else sums[:, t]).astype(np.int64)
+            if own is not None and t:
+                now = now + self.spikes[:, t - 1].astype(np.int64) @ own.T.astype(np.int64)
+            before = q
+            q, self.spikes[:, t] = neuron_step(layer, q, now)
+            clipped += self._clipped(before, now, self.spikes[:, t])
         self.clipped, self.wanted = clipped / self.spikes.size, _rows(layer, wanted)
         self.differ = int((self.spikes != self.wanted).sum())
         counts = (found.sum(axis=1, dtype=np.int64) for found in (self.spikes, self.wanted))
@@ -301,6 +299,15 @@ class _Trial:
             acc + per_neuron(layer, layer.bias_fired) >> layer.shift)
         q = np.where(fired, after, q)
         return int(((q < layer.q_range[0]) | (q > layer.q_range[1])).sum())
+
+
+def _sums(layer, x):
+    """Sums of the synapses of x [N, n] or [N, T, n], without the layer's own spikes."""
+    synapses = synapses_of(layer)
+    if x.ndim == 2:
+        return layer_sums(layer, x, synapses).astype(np.int32)
+    return np.stack([layer_sums(layer, x[:, t], synapses).astype(np.int32)
+                     for t in range(x.shape[1])], axis=1)
 
 
 def _rows(layer, spikes):
