@@ -97,8 +97,8 @@ Logic is ICESTORM_LC of an iCE40 or TRELLIS_COMB of an ECP5 after packing, RAM i
 DP16KD. PE and SIMD are those of the layers, and pixels where there is a third list; "spram" has the
 first layer's weights in single-port RAM, "serial=1" has layers from 1 on serial, "encoder" says
 what stands before a stream. Networks given as widths, T, bits of membranes and of
-pixels are random, and so are those given as words of `model/architecture.py`; "stream" is of steps,
-with leaks and resets as they come. Rows with a star were
+pixels are random, and so are those given as words of `model/architecture.py`; "stream" is of steps.
+Rows with a star were
 used to fit the numbers in `hw/plan/estimate.py`.
 
 {table}

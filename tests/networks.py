@@ -59,7 +59,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
             **(random_neuron(rng) if general else {}))
         layers.append(layer)
         input_bits = 1
-    layers.append(_readout(rng, time_steps, widths[-2], widths[-1]))
+    layers.append(_readout(rng, time_steps, widths[-2], widths[-1], general=general))
     return Description(time_steps=time_steps, layers=layers)
 
 
@@ -158,7 +158,7 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
         input_bits = layer.output_bits
     bits = 1 if classes else int(rng.choice([1, 1, 1, 2, 8]))
     layers.append(_readout(rng, time_steps, x.shape[2], classes or int(rng.integers(1, 9)),
-                           input_bits, bits))
+                           input_bits, bits, general=general))
     return Description(time_steps=time_steps, layers=layers)
 
 
@@ -315,13 +315,14 @@ def _some(rng, values, ends):
     return np.where(rng.random(values.shape) < 1 / 8, rng.choice(ends, size=values.shape), values)
 
 
-def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1):
+def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1, *, general):
     frac, window = int(rng.integers(0, 9)), Readout.window_of(time_steps)
     limit = n_in << frac  # a bias of the size of a score
     weights = _weights(rng, (classes, n_in), weight_bits)
     bias = rng.integers(-limit, limit + 1, size=classes)
-    most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window)
-    bias = _some(rng, bias, (-most, most))
+    if general:  # those of a shape stay the networks that benchmarks measured
+        most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window)
+        bias = _some(rng, bias, (-most, most))
     if classes > 1 and rng.integers(2):  # twins, whose scores tie
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]

@@ -80,7 +80,11 @@ def _weights(rng, shape, bits):
 
 
 def random_map_stream(rng, words=None, image=None, classes=None):
-    """The same with convolutions first; words as in :mod:`qsnn.model.architecture`."""
+    """The same with convolutions first; words as in :mod:`qsnn.model.architecture`.
+
+    Where they are not given, layers have all leaks and resets.
+    """
+    general = words is None
     while words is None:
         image = *(int(side) for side in rng.integers(2, 9, size=2)), int(rng.integers(1, 4))
         words = [_convolution(rng) for _ in range(rng.integers(1, 3))]
@@ -99,8 +103,8 @@ def random_map_stream(rng, words=None, image=None, classes=None):
                       weight_bits=spec.weight_bits, input_bits=bits,
                       membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
                       shift=int(rng.integers(1, 4)) + spec.weight_bits - 1,
-                      frac=int(rng.integers(0, 3)), **random_neuron(rng))
-        fields["shift"] += fields["leak"][1] - 1
+                      frac=int(rng.integers(0, 3)), **(random_neuron(rng) if general else {}))
+        fields["shift"] += fields.get("leak", (1, 1))[1] - 1
         if spec.kernel:
             kind = partial(Convolution, height=spec.inputs[0], width=spec.inputs[1],
                            stride=spec.stride, padding=spec.padding, pool=spec.pool,
@@ -108,8 +112,8 @@ def random_map_stream(rng, words=None, image=None, classes=None):
         else:
             own = _weights(rng, (spec.channels,) * 2, spec.weight_bits) if spec.recurrent else None
             kind = partial(FullyConnected, taps=taps, recurrent=own)
-        zeros, subtracts = np.zeros(spec.channels, int), fields["reset"] == "subtract"
-        drawn = fields.pop("current")
+        zeros, subtracts = np.zeros(spec.channels, int), fields.get("reset") == "subtract"
+        drawn = fields.pop("current", False)
 
         def build(current, kind=kind, fields=fields, blank=zeros,
                   fired=zeros if subtracts else None):
