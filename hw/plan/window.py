@@ -17,8 +17,7 @@ class Window:
     """How a convolution goes over its input map: everything that follows from the shape.
 
     height, width, channels  of the input map, channels that the layer before pads included
-    kernel, stride, padding, pool_size  rows and columns, as in
-                             :class:`qsnn.model.layers.Convolution`
+    kernel, stride, padding, pool_size  pairs, as :class:`qsnn.model.layers.Convolution` has them
     out_height, out_width    positions of neurons
     pool                     none where there is no pooling
     chunks                   words of a pixel

@@ -252,7 +252,7 @@ class Graph:
         return [node for node in self.nodes if isinstance(node, Neuron)]
 
     def run(self, inputs, time_steps=None, dtype=np.float32):
-        """Run samples: [N, *inputs] shown ``time_steps`` times, or [N, T, *inputs] without.
+        """Run samples: ``[N, *inputs]`` shown ``time_steps`` times, or ``[N, T, *inputs]`` without.
 
         Returns a :class:`Run`. Raises :class:`GraphError`.
         """

@@ -68,6 +68,7 @@ def read(path, source=None, *, dt=None, reset=None, compare=None, gain=None):
 
     source   name of the framework that wrote it, one of :data:`SOURCES`
     dt, reset, compare, gain  in place of what that framework does, see :class:`Source`
+
     Raises :class:`~qsnn.model.graphs.graph.GraphError` with one sentence, whatever is wrong.
     """
     check(source in (None, *SOURCES), f"no source {source!r}: there is {', '.join(SOURCES)}")

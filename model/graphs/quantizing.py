@@ -84,6 +84,7 @@ def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8,
     labels      [N], for the accuracy in the report, or None
     scale, offset  an input of the graph is ``pixel * scale + offset``; without, the largest pixel
                 is 1
+
     Raises :class:`~qsnn.model.graphs.graph.GraphError`: one sentence on what cannot be, and where.
     """
     bits = bits or Bits()

@@ -30,6 +30,7 @@ def from_torch(net, sample):
             and neurons of snnTorch, SpikingJelly, Norse and Sinabs; Brevitas's quantized layers
     sample  what ``net`` takes: a tensor or an array. Some real ones are best, since the spikes of
             the net and of the graph are compared on them; ``notes`` of the graph says how
+
     Raises :class:`~qsnn.model.graphs.graph.GraphError` with one sentence.
     """
     import torch
