@@ -4,6 +4,8 @@
   python benchmarks/gpu.py pack .gpu             here: CIFAR-10's training images in two files
   python3 benchmarks/gpu.py probe .gpu RESULTS   there: seconds an epoch, and short trainings
   python3 benchmarks/gpu.py train .gpu RESULTS   there: every network of PLAN, each for its seconds
+  python3 benchmarks/gpu.py grey .gpu RESULTS --only mnist   there: those of GREY for a data set,
+                                                 whose IDX files lie in .gpu/mnist
   qsnn train --finish RESULTS/NAME               here: integers, measured on the test images
 
 What goes there is this repository and the files of the first command, 40 MiB each. Nothing is
@@ -47,6 +49,32 @@ PROBES = {
     "2e-3": (16, ON_CHIP, dict(lr=2e-3)),
 }
 HELD_OUT = 5000
+SMALL = dict(arch="c32k3w8-p2-c64k3-p2-c64k3-p2-fc64", last_bits=8)  # 99,584 bits
+WIDE = dict(arch="c64k3w8-c64k3-p2-c128k3-c128k3-p2-c256k3-p2", last_bits=8)  # 742,272 bits
+GREY_TEACHER = dict(rectified=True, arch="c64k3-c64k3-p2-r64-c128k3-p2-r128-c256k3-p2")
+#: As PLAN, of images of one channel; the last images are held out, and choose among networks.
+GREY = {
+    "fashion-mnist": {
+        "teacher": (60, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
+                                           erase=6)),
+        "small-t4": (110, SMALL | dict(time_steps=4), dict(teacher="teacher", plain=0.1)),
+        "small-t2": (85, SMALL | dict(time_steps=2), dict(teacher="teacher", plain=0.1)),
+        "wide-t2": (125, WIDE | dict(time_steps=2), dict(teacher="teacher", shift=2, plain=0.1)),
+        "wide-t4": (150, WIDE | dict(time_steps=4), dict(teacher="teacher", shift=2, plain=0.1)),
+    },
+    "mnist": {
+        "teacher": (60, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
+                                           warp=0.1)),
+        "t4": (130, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=2, warp=0.1,
+                                                     plain=0.1)),
+        "t2": (100, SMALL | dict(time_steps=2), dict(teacher="teacher", shift=2, warp=0.1,
+                                                     plain=0.1)),
+        "t4-gentle": (130, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=1, warp=0.05,
+                                                            plain=0.1)),
+        "t8": (100, SMALL | dict(time_steps=8), dict(teacher="teacher", shift=2, warp=0.1,
+                                                     plain=0.1)),
+    },
+}
 
 
 def pack(folder, data):
@@ -162,10 +190,30 @@ def train(parts, results, device):
             log(name, "failed:", repr(error))
 
 
+def grey(folder, results, device, dataset):
+    """Train each network of GREY for a data set, measuring nothing."""
+    from qsnn.model.config import Recipe, config_for
+    from qsnn.model.experiment import run
+    log = Log(results / "train.log")
+    for name, (seconds, network, way) in GREY[dataset].items():
+        log(name, network, way)
+        way = dict(dataset=dataset, validation=HELD_OUT, epochs=400, compiled=True,
+                   flip=dataset == "fashion-mnist") | way
+        if "teacher" in way:
+            way["teacher"] = str(results / way["teacher"])
+        try:
+            result = run(config_for(dataset, **network), Recipe(**way), results / name, folder,
+                         log.epoch, device, seconds, measured=False)
+            log(json.dumps(result))
+        except Exception as error:  # the others shall have their seconds
+            log(name, "failed:", repr(error))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pack", "probe", "train"])
+    parser.add_argument("what", choices=["pack", "probe", "train", "grey"])
+    parser.add_argument("--only", choices=sorted(GREY), help="the data set, for grey")
     parser.add_argument("parts", type=Path, help="folder of the two files")
     parser.add_argument("results", type=Path, nargs="?", help="folder that gets networks and logs")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
@@ -178,6 +226,9 @@ def main():
     if options.results is None:
         parser.error("name a folder for the results")
     options.results.mkdir(parents=True, exist_ok=True)
+    if options.what == "grey":
+        grey(options.parts, options.results, options.device, options.only or "mnist")
+        return
     (probe if options.what == "probe" else train)(options.parts, options.results, options.device)
 
 
