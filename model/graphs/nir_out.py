@@ -1,6 +1,6 @@
 """Networks of ours as NIR files, floats that other tools read.
 
-Every threshold is 1, ``r`` is 1 and the step is :data:`DT`; so weights and biases carry the rest.
+Every threshold is 1, ``r`` is 1 and a step is 1e-4 s; so weights and biases carry the rest.
 NIR fires above a threshold, ours at it: the file's is a little below 1. The membranes of a file are
 not quantized, and NIR cannot say that ours are: a .qsnn file travels beside it.
 """
