@@ -82,15 +82,18 @@ def test_neuron_with_folded_offset(shape, padding, simd):
     assert ((acc.min() + p.bias_high - 1) >> p.shift) == p.q_high - 1
 
 
-@pytest.mark.parametrize("frac, steps, n_in, padding", [(0, 1, 4, 0), (3, 8, 3, 2), (8, 5, 1, 1)])
+@pytest.mark.parametrize("frac, steps, n_in, padding", [(0, 1, 4, 0), (3, 8, 3, 2), (8, 5, 1, 1),
+                                                         (2, 64, 3, 0)])
 def test_scores_with_folded_offset(frac, steps, n_in, padding):
     rng = np.random.default_rng(frac)
-    limit = Readout.bias_limit(n_in, frac)
+    window = Readout.window_of(steps)
+    limit = Readout.bias_limit(n_in, frac, window=window)
+    assert window == max(8, steps) and limit == window * n_in << frac
     weights = rng.choice([-1, 1], size=(9, n_in))
     weights[0], weights[1] = 1, -1
     bias = rng.integers(-limit, limit, size=9, endpoint=True)
     bias[:2] = limit, -limit
-    layer = Readout(weights=weights, bias=bias, frac=frac)
+    layer = Readout(weights=weights, bias=bias, frac=frac, window=window)
     stage = stage_of(layer, padding, steps=steps)
     p = ScoreParameters.of(layer, stage)
     assert p.sum_max == (n_in + padding) * steps
