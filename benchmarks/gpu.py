@@ -55,23 +55,23 @@ GREY_TEACHER = dict(rectified=True, arch="c64k3-c64k3-p2-r64-c128k3-p2-r128-c256
 #: As PLAN, of images of one channel; the last images are held out, and choose among networks.
 GREY = {
     "fashion-mnist": {
-        "teacher": (60, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
+        "teacher": (50, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
                                            erase=6)),
-        "small-t4": (110, SMALL | dict(time_steps=4), dict(teacher="teacher", plain=0.1)),
-        "small-t2": (85, SMALL | dict(time_steps=2), dict(teacher="teacher", plain=0.1)),
-        "wide-t2": (125, WIDE | dict(time_steps=2), dict(teacher="teacher", shift=2, plain=0.1)),
-        "wide-t4": (150, WIDE | dict(time_steps=4), dict(teacher="teacher", shift=2, plain=0.1)),
+        "small-t4": (95, SMALL | dict(time_steps=4), dict(teacher="teacher", plain=0.1)),
+        "small-t2": (70, SMALL | dict(time_steps=2), dict(teacher="teacher", plain=0.1)),
+        "wide-t2": (105, WIDE | dict(time_steps=2), dict(teacher="teacher", shift=2, plain=0.1)),
+        "wide-t4": (125, WIDE | dict(time_steps=4), dict(teacher="teacher", shift=2, plain=0.1)),
     },
     "mnist": {
-        "teacher": (60, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
+        "teacher": (50, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
                                            warp=0.1)),
-        "t4": (130, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=2, warp=0.1,
+        "t4": (110, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=2, warp=0.1,
                                                      plain=0.1)),
-        "t2": (100, SMALL | dict(time_steps=2), dict(teacher="teacher", shift=2, warp=0.1,
+        "t2": (80, SMALL | dict(time_steps=2), dict(teacher="teacher", shift=2, warp=0.1,
                                                      plain=0.1)),
-        "t4-gentle": (130, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=1, warp=0.05,
+        "t4-gentle": (100, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=1, warp=0.05,
                                                             plain=0.1)),
-        "t8": (100, SMALL | dict(time_steps=8), dict(teacher="teacher", shift=2, warp=0.1,
+        "t8": (90, SMALL | dict(time_steps=8), dict(teacher="teacher", shift=2, warp=0.1,
                                                      plain=0.1)),
     },
 }
