@@ -82,7 +82,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Result", "infer", "labels_of", "neuron_step", "synaptic_sum"]
+__all__ = ["Result", "infer", "labels_of", "membranes_of", "neuron_step", "synaptic_sum"]
 
 BATCH = 1000  # images at once
 MAX_NUMBERS = 1 << 20  # that an array has: bounds the memory and stays in the cache
@@ -199,14 +199,17 @@ def neuron_step(layer, held, sums):
     given, current = sums << layer.frac, layer.current
     if current is None:
         return _fire(layer, held, given)
-    bits = layer.membrane_bits
-    q = held & (1 << bits) - 1
-    if layer.signed:
-        q -= q >> (bits - 1) << bits
+    bits, q = layer.membrane_bits, membranes_of(layer, held)
     given = current.stays(held >> bits) + given
     i = np.clip((given + per_neuron(layer, current.bias)) >> current.shift, *current.range)
     q, fire = _fire(layer, q, given)
     return (i << bits) + (q & (1 << bits) - 1), fire
+
+
+def membranes_of(layer, held):
+    """The membranes alone, of neurons that have a current above them."""
+    q = held & (1 << layer.membrane_bits) - 1
+    return q - (q >> (layer.membrane_bits - 1) << layer.membrane_bits) if layer.signed else q
 
 
 def _fire(layer, q, given):

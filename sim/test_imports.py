@@ -41,6 +41,17 @@ def test_files(name, options, steps, leaks, tmp_path):
     assert {layer.leak for layer in description.hidden} <= leaks
 
 
+def test_file_with_currents(tmp_path):
+    """Recurrent, with a second state of each neuron that decays, made by snnTorch's RSynaptic."""
+    pytest.importorskip("h5py")
+    path, arrays = recording("made_snntorch_cuba_recurrent")
+    x = arrays["input_spikes"][:40].astype(int)
+    found = quantize(read(path, source="snntorch"), 0, x.reshape(len(x), -1),
+                     bits=Bits(8, membranes=8))
+    description = through(found, x[:10], tmp_path)
+    assert all(layer.current for layer in description.hidden)
+
+
 def test_file_of_a_stream(tmp_path):
     """One neuron of the NIR paper, written by Norse: a leak of 123/128."""
     pytest.importorskip("h5py")

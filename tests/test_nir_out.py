@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qsnn.model import data
-from qsnn.model.description import Description, FullyConnected, Readout, load
+from qsnn.model.description import Current, Description, FullyConnected, Readout, load
 from qsnn.model.graphs import Bits, GraphError, quantize, read, write_nir
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool
 from qsnn.model.inference import infer
@@ -113,6 +113,13 @@ def test_wrong(tmp_path):
             weights=np.ones((2, 2), np.int8), bias=np.zeros(2, np.int64), frac=0)))
     with pytest.raises(GraphError, match="^layer 0: inputs of earlier steps cannot be said"):
         write_nir(taps, tmp_path / "net.nir")
+    blank = np.zeros(2, np.int64)
+    decays = Description(time_steps=1, layers=(
+        layer(weights=np.ones((2, 3), np.int8),
+              current=Current(bits=4, leak=(1, 1), shift=2, bias=blank)),
+        Readout(weights=np.ones((2, 2), np.int8), bias=blank, frac=0)))
+    with pytest.raises(GraphError, match="^layer 0: a current that decays is not written to NIR"):
+        write_nir(decays, tmp_path / "net.nir")
     with pytest.raises(OSError, match="nowhere"):
         write_nir(load(NETWORKS / "mnist-128-b2.qsnn"), tmp_path / "nowhere" / "net.nir")
     assert list(tmp_path.iterdir()) == []

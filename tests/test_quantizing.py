@@ -281,8 +281,39 @@ def test_wrong_maps(nodes, sentence):
         quantize(Graph((1, 8, 8), nodes), 2, np.zeros((3, 64), int))
 
 
+@pytest.mark.parametrize("name, options, steps, labels", [
+    ("norse_cuba", dict(source="norse"), 16, 99),
+    ("snntorch_cuba_recurrent", dict(source="snntorch"), 0, 98)])
+def test_currents(name, options, steps, labels):
+    """CubaLIF, recurrent too: the labels of the floats, whose leaks are not powers of two."""
+    pytest.importorskip("h5py")
+    path, arrays = recording(f"made_{name}")
+    x = arrays["pixels"] if steps else arrays["input_spikes"].astype(int)
+    found = quantize(read(path, **options), steps, x.reshape(len(x), -1),
+                     bits=Bits(8, membranes=8), scale=float(arrays.get("pixel_scale", 1)))
+    assert found.report.same_labels >= labels
+    for layer, report in zip(found.description.hidden, found.report.layers, strict=True):
+        m, k = layer.current.leak
+        assert abs(m / 2 ** k - report.current[0]) < 1 / 50
+        assert report.differ < 0.03 * report.spikes
+    assert "as 13/16, current " in str(found.report)
+
+
+def test_current_without_rounding():
+    """Where leaks are exact, and steps fine enough, integers are the floats'."""
+    rng = np.random.default_rng(1)
+    weights = 2.0 * rng.integers(0, 2, (6, 5)) - 1
+    nodes = (affine("in", weights), neuron(leak=np.float64(0.5), leak_in=np.float64(0.5),
+                                           gain_in=np.float64(1), threshold=np.float64(8.0),
+                                           inclusive=True),
+             affine("out", 2.0 * rng.integers(0, 2, (3, 6)) - 1))
+    x = rng.integers(0, 2, (40, 5))
+    graph = Graph((5,), nodes)
+    found = quantize(graph, 3, x, bits=Bits(1, membranes=8, signed=True), input_bits=1, scale=1.0)
+    assert found.report.layers[0].differ == 0 and found.report.layers[0].current[1] == (1, 1)
+
+
 @pytest.mark.parametrize("changes, arguments, sentence", [
-    (dict(leak_in=np.float64(0.5), gain_in=np.float64(1)), {}, "^lif: a current that decays"),
     (dict(recurrent=affine("own", np.ones((2, 2)))), {}, "^lif: spikes that return to their layer"),
     ({}, dict(time_steps=65), "^time steps must be 1 to 64, or 0 for a stream, not 65$"),
     ({}, dict(time_steps=None), "^time steps must be 1 to 64, or 0 for a stream, not None$"),

@@ -10,7 +10,9 @@ import numpy as np
 
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
 
-__all__ = ["leaks", "odd_numbers", "steps_of", "thresholds"]
+__all__ = ["REACHES", "current_step", "leaks", "odd_numbers", "steps_of", "thresholds"]
+
+REACHES = (1, 2, 4)  # ranges of a current, in thresholds
 
 SCALES = 24  # first guesses of a channel's scale
 ROUNDS = 4  # of least squares
@@ -83,6 +85,17 @@ def steps_of(gain, threshold, membranes, signed, leak):
         if pair not in found:
             found.append(pair)
     return found
+
+
+def current_step(gain, threshold, bits, reach, k, shift, frac):
+    """(shift, frac) of the membranes and shift of a current whose range is so many thresholds.
+
+    Units are made finer until they hold its leak, as far as they can be.
+    """
+    typical = np.median(threshold / gain) * reach / (1 << bits - 1)
+    step = min(round(float(np.log2(max(typical, 2.0 ** -20)))) + frac, MAX_SHIFT)
+    finer = max(0, min(k - step, MAX_FRAC - frac, MAX_SHIFT - shift))
+    return shift + finer, frac + finer, max(step + finer, k)
 
 
 def thresholds(gain, constant, threshold, drop, inclusive, shift, frac):

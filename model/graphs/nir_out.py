@@ -68,6 +68,8 @@ def _nodes(description):
     maps = image
     for index, layer in enumerate(description.hidden):
         check(layer.skip is None, f"layer {index}: a skip cannot be said by nodes in a line")
+        check(getattr(layer, "current", None) is None, f"layer {index}: a current that decays is "
+              "not written to NIR yet")
         check(layer.taps == 1, f"layer {index}: inputs of earlier steps cannot be "
               "said by nodes that frameworks read")
         maps = _hidden(add, index, layer, maps, unit)

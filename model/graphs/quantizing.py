@@ -11,11 +11,26 @@ from functools import cache
 
 import numpy as np
 
-from qsnn.model.description import Convolution, Description, FullyConnected, Readout
-from qsnn.model.golden import layer_sums, neuron_step, per_neuron, pooled, synapses_of
+from qsnn.model.description import Convolution, Current, Description, FullyConnected, Readout
+from qsnn.model.golden import (
+    layer_sums,
+    membranes_of,
+    neuron_step,
+    per_neuron,
+    pooled,
+    synapses_of,
+)
 from qsnn.model.graphs.blocks import blocks_of
 from qsnn.model.graphs.graph import GraphError, check
-from qsnn.model.graphs.integers import is_binary, leaks, odd_numbers, steps_of, thresholds
+from qsnn.model.graphs.integers import (
+    REACHES,
+    current_step,
+    is_binary,
+    leaks,
+    odd_numbers,
+    steps_of,
+    thresholds,
+)
 from qsnn.model.graphs.report import LayerReport, Report
 from qsnn.model.inference import infer
 from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
@@ -23,6 +38,7 @@ from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
 READOUT_FRAC = 2  # fraction bits of the scores
+CURRENT_BITS = 8  # fewer lose spikes, and a current is small beside its synapses
 WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see _Trial
 
 
@@ -155,8 +171,6 @@ def floats_of(graph, inputs, scale, offset):
 def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset, input_bits):
     """(layer, report, what the next layer takes, floats) of a block; x: what it takes itself."""
     neuron = block.neuron
-    check(neuron.leak_in is None, f"{neuron.name}: a current that decays (CubaLIF, Synaptic) "
-          "cannot be built yet: train it without one")
     check(neuron.recurrent is None or stream, f"{neuron.name}: spikes that return to their layer "
           "need a stream: time steps 0")
     floats, best = _Floats(block, scale, offset), None
@@ -182,7 +196,9 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
         theta=(int(layer.threshold.min()), int(layer.threshold.max())), clipped=best.clipped,
         differ=best.differ, spikes=spikes.size, rate=float(rates.mean()),
         float_rate=float(best.wanted.mean()), silent=int((rates == 0).sum()),
-        always=int((rates == 1).sum()), channels=layer.channels), outputs, floats
+        always=int((rates == 1).sum()), channels=layer.channels,
+        current=layer.current and (float(np.mean(floats.leak_in)), layer.current.leak,
+                                   layer.current.bits)), outputs, floats
 
 
 class _Floats:
@@ -201,10 +217,15 @@ class _Floats:
         gain, self.leak, v_leak, v_reset, level = (
             block.of_channels(name, getattr(block.neuron, name))
             for name in ("gain", "leak", "v_leak", "v_reset", "threshold"))
+        self.leak_in = None
+        if block.neuron.leak_in is not None:
+            self.leak_in = block.of_channels("leak_in", block.neuron.leak_in)
+            gain = gain * block.of_channels("gain_in", block.neuron.gain_in)
+        self.added = gain * bias  # to a current, or at once to the membrane
         drop = block.neuron.drop
         self.drop = None if drop is None else block.of_channels("drop", drop)
         self.gain, self.level = gain * scale, level - v_reset
-        self.constant = gain * bias + (1 - self.leak) * (v_leak - v_reset)
+        self.constant = self.added + (1 - self.leak) * (v_leak - v_reset)
         self.numbers = cache(lambda width: odd_numbers(self.joined, width))
 
     def lost(self, width):
@@ -229,12 +250,27 @@ class _Floats:
         dead = abs(self.joined).max(axis=1) == 0
         gain = np.where(dead, self.level, self.gain * scales)
         for below in (False, True) if signed is None else (signed,):
-            for shift, frac in steps_of(gain, self.level, membranes, below, leak):
+            steps = steps_of(gain, self.level, membranes, below, leak)
+            for shift, frac, current in self._currents(gain, steps):
                 theta, beta, fired = thresholds(gain, self.constant / gain, self.level, self.drop,
                                                 block.neuron.inclusive, shift, frac)
                 never = np.where(self.constant > self.level, -np.inf, np.inf)
                 yield _made(kind, block.neuron.name, (np.where(dead, never, theta), beta, fired),
-                            shared | dict(signed=below, shift=shift, frac=frac))
+                            shared | dict(signed=below, shift=shift, frac=frac, current=current))
+
+    def _currents(self, gain, steps):
+        """(shift, frac, current) of each choice, for some (shift, frac) of the membranes."""
+        if self.leak_in is None:
+            yield from ((shift, frac, None) for shift, frac in steps)
+            return
+        leak = leaks(float(np.mean(self.leak_in)))[-1]
+        for shift, frac in steps:
+            for reach in REACHES:
+                wide, fine, place = current_step(gain, self.level, CURRENT_BITS, reach, leak[1],
+                                                 shift, frac)
+                beta = np.floor(2.0 ** fine * self.added / gain + 2.0 ** (place - 1))
+                yield wide, fine, Current(bits=CURRENT_BITS, leak=leak, shift=place,
+                                          bias=beta.astype(np.int64))
 
 
 def _constant(block, offset):
@@ -255,8 +291,13 @@ def _map_fields(block):
 def _made(kind, name, found, shared):
     """The layer, its numbers within the ranges that its shape allows."""
     zeros = np.zeros(len(shared["weights"]), np.int64)
-    names = ("threshold", "bias", "bias_fired")
+    names, current = ("threshold", "bias", "bias_fired"), shared.get("current")
     try:
+        if current:
+            wide = kind(**shared | {"current": replace(current, bias=zeros)}, threshold=zeros,
+                        bias=zeros, bias_fired=None if found[2] is None else zeros)
+            shared = shared | {"current": replace(current, bias=np.clip(
+                current.bias, *wide.current_bias_range))}
         ranges = kind(**shared, **{field: zeros for field, values in zip(names, found, strict=True)
                                    if values is not None})
         limits = ranges.threshold_range, ranges.bias_range, ranges.bias_range
@@ -294,7 +335,11 @@ class _Trial:
     def _clipped(self, q, sums, fired):
         """How many membranes the range has changed."""
         layer = self.layer
-        acc = (q * layer.leak[0] << (layer.shift - layer.leak[1])) + (sums << layer.frac)
+        given = sums << layer.frac
+        if layer.current:
+            given = given + layer.current.stays(q >> layer.membrane_bits)
+            q = membranes_of(layer, q)
+        acc = (q * layer.leak[0] << (layer.shift - layer.leak[1])) + given
         q = acc + per_neuron(layer, layer.bias) >> layer.shift
         after = 0 if layer.bias_fired is None else (
             acc + per_neuron(layer, layer.bias_fired) >> layer.shift)

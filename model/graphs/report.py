@@ -19,6 +19,8 @@ class LayerReport:
     rate, float_rate     part of the neurons that fire, of the integers and of the floats
     silent, always       neurons, or channels of maps, that never and that always fire, of
                          ``channels``
+    current              leak of a current that decays, wanted and taken (m, k), and its bits; None:
+                         there is none
     """
 
     name: str
@@ -42,12 +44,17 @@ class LayerReport:
     silent: int
     always: int
     channels: int
+    current: tuple | None = None
 
     def lines(self):
         m, k = self.taken
         leak = "none" if k == 0 else f"{m}/{2 ** k}"
         spread = f" +- {self.spread / 2:.3g}" if self.spread else ""
-        yield (f"{self.name}: leak {self.leak:.4g}{spread} as {leak}, reset "
+        current = ""
+        if self.current:
+            wanted, (m, k), bits = self.current
+            current = f"current {wanted:.4g} as {m}/{2 ** k}, {bits} bits, "
+        yield (f"{self.name}: leak {self.leak:.4g}{spread} as {leak}, {current}reset "
                f"{'to zero' if self.reset == 'zero' else 'by subtraction'}, weights of "
                f"{self.weight_bits} bits ({100 * self.error:.1f} % lost, scales "
                f"{self.scales[0]:.3g} to {self.scales[1]:.3g}), membranes of {self.membrane_bits} "

@@ -32,7 +32,9 @@ def config_of(description, steps):
         membrane_bits=max(layer.membrane_bits for layer in layers),
         signed=any(layer.signed for layer in layers), standardize=False,
         image=description.input_map, last_bits=description.readout.weight_bits,
-        leak=",".join(leak_text(layer.leak) for layer in layers), reset=layers[0].reset)
+        leak=",".join(leak_text(layer.leak) for layer in layers), reset=layers[0].reset,
+        current=",".join(leak_text(layer.current.leak) if layer.current else "none"
+                         for layer in layers))
 
 
 def training_command(config, dataset, start, out):
@@ -45,6 +47,7 @@ def training_command(config, dataset, start, out):
     words += ["--signed"] * config.signed
     words += ["--leak", config.leak] * (set(config.leak.split(",")) != {Config.leak})
     words += ["--reset", config.reset] * (config.reset != Config.reset)
+    words += ["--current", config.current] * (set(config.current.split(",")) != {Config.current})
     return shlex.join([*words, "--epochs", "4", "--out", str(out)])
 
 
