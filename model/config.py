@@ -189,12 +189,13 @@ class Config:
     @property
     def leaks(self):
         """(m, k) of each hidden layer, see :mod:`qsnn.model.leak`."""
-        return self._of_each(self.leak)
+        return self._of_each(self.leak.split(","))
 
     @property
     def currents(self):
         """Likewise of each hidden layer's current; None where there is none."""
-        return self._of_each(self.current)
+        return self._of_each([None if text.strip() == "none" else text
+                              for text in self.current.split(",")])
 
     @property
     def finest(self):
@@ -207,8 +208,8 @@ class Config:
         """The power of two of membrane steps that one of a current is: so it reaches as far."""
         return 0 if self.signed else 1
 
-    def _of_each(self, text):
-        leaks = tuple(None if part.strip() == "none" else leak_of(part) for part in text.split(","))
+    def _of_each(self, texts):
+        leaks = tuple(None if text is None else leak_of(text) for text in texts)
         return leaks * len(self.layers) if len(leaks) == 1 else leaks
 
     def asdict(self):

@@ -1,5 +1,6 @@
 """Leaks as words: what stays of a membrane from one time step to the next, ``1/2`` or ``15/16``."""
 
+import re
 from math import gcd
 
 __all__ = ["MAX_LEAK", "NO_LEAK", "is_leak", "leak_of", "leak_text"]
@@ -17,10 +18,12 @@ def is_leak(value):
 
 
 def leak_of(text):
-    """(m, k) of ``m/2**k``, or of ``1``. Raises ``ValueError``."""
-    above, _, below = text.strip().partition("/")
-    if above.isdecimal() and (below or "1").isdecimal() and len(text) < 20:
-        m, whole = int(above), int(below or 1)
+    """(m, k) of ``m/2**k``, or of ``1`` or ``none``: no leak. Raises ``ValueError``."""
+    if text.strip() == "none":
+        return NO_LEAK
+    parts = re.fullmatch(r"([0-9]{1,4})(?:/([0-9]{1,4}))?", text.strip())
+    if parts:
+        m, whole = int(parts[1]), int(parts[2] or 1)
         common = gcd(m, whole) or 1
         m, whole = m // common, whole // common
         found = m, whole.bit_length() - 1
