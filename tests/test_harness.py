@@ -97,7 +97,7 @@ def test_serial_layers_behind_parallel_ones(parallel):
 @pytest.mark.parametrize("stall", [0, 40])
 def test_stream(stall):
     """Samples of steps through a few pins; with pauses in which the network sleeps."""
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     description = random_stream(rng, words=[(6, 2, True), (5, 1, False)])
     dut = StreamHarness(description, [SerialFolding(4, 5), SerialFolding(2, 3),
                                       SerialFolding(1, 4, False)])

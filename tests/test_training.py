@@ -463,7 +463,8 @@ def test_experiment(tmp_path):
     result = experiment.run(DIGITS, SHORT, tmp_path / "a", report=reported.append)
     assert [epoch.number for epoch in reported] == [1, 2, 3, 4]
     assert {path.name for path in (tmp_path / "a").iterdir()} == {
-        "checkpoint.safetensors", "network.qsnn", "network.safetensors", "result.json"}
+        "checkpoint.safetensors", "network.qsnn", "network.safetensors", "result.json", "log.csv",
+        "curve.png"}
     assert json.loads((tmp_path / "a/result.json").read_text()) == json.loads(json.dumps(result))
 
     description = load(tmp_path / "a/network.qsnn")
