@@ -47,7 +47,7 @@ import numpy as np
 from qsnn.model.arrays import Arrays, DataError
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
 from qsnn.model.files import said, write_whole
-from qsnn.model.reading import Reading, is_own
+from qsnn.model.reading import Reading, Shaped, is_own
 from qsnn.model.recordings import (
     TASKS,
     RecordingError,
@@ -98,7 +98,7 @@ FOLDERS = {"digits": "small"} | {name: task.folder for name, task in TASKS.items
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Dataset(Shaped):
     """A data set: one of :data:`DATASETS`, or somebody's own.
 
     name     as it was asked for
@@ -122,16 +122,6 @@ class Dataset:
     reading: Reading = Reading()
     raw: Callable | None = None
     said: tuple = ()
-
-    @property
-    def stream(self):
-        """Whether samples are steps."""
-        return len(self.shape) == 2
-
-    @property
-    def image(self):
-        """Height, width and channels of images, or None."""
-        return self.shape if len(self.shape) == 3 else None
 
     @property
     def inputs(self):

@@ -28,6 +28,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from qsnn.model.audio import BANDS, FRAME, LEVELS, sound
 from qsnn.model.encoders import thermometer
+from qsnn.model.reading import Shaped
 
 __all__ = ["MAX_CLASSES", "MAX_SCALES", "Meaning", "even_levels", "scale_of"]
 
@@ -48,7 +49,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(
 _Side = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
-class Meaning(BaseModel):
+class Meaning(Shaped, BaseModel):
     """The facts of a data set.
 
     classes    their names, in the order of the labels
@@ -90,16 +91,6 @@ class Meaning(BaseModel):
         if self.encoder and (self.shape[1:] != (FRAME,) or self.levels or self.low):
             raise ValueError(f"sounds are steps of {FRAME} samples, without scale and levels")
         return self
-
-    @property
-    def stream(self):
-        """Whether samples are steps."""
-        return len(self.shape) == 2
-
-    @property
-    def image(self):
-        """Height, width and channels of images, or None."""
-        return self.shape if len(self.shape) == 3 else None
 
     @property
     def inputs(self):

@@ -178,11 +178,16 @@ def integrate_quantized(current, steps, step, low, high, dtype, neuron=(0.5, Fal
 
     between: leak of a current, membrane steps of one of its own, its smallest and largest.
     """
-    if between is not None:
-        leak, size, least, most = between
-        between = leak, lambda i: quantize_membrane(i, step * size, least, most)
     return integrate(current, steps, lambda u: quantize_membrane(u, step, low, high), dtype, neuron,
-                     between=between)
+                     between=_quantizing(between, step))
+
+
+def _quantizing(between, step):
+    """A current for :func:`integrate`, of numbers as :func:`integrate_quantized` has them."""
+    if between is None:
+        return None
+    leak, size, low, high = between
+    return leak, lambda i: quantize_membrane(i, step * size, low, high)
 
 
 class BinaryLinear(nn.Module):
@@ -306,7 +311,8 @@ class _Spiking(nn.Module):
         median = ordered[(len(ordered) - 1) // 2]
         levels = self.q_range[1] + 1
         log_step = torch.round(torch.log2(median / levels))
-        self.log_step.copy_(log_step.clamp(self.least_step, MAX_SHIFT - 1))
+        largest = MAX_SHIFT - (self.current_place if self.current else 0)
+        self.log_step.copy_(log_step.clamp(self.least_step, largest))
 
     def pin_step(self, log_step):
         """Keep this membrane step, whatever the gains become."""
@@ -350,11 +356,7 @@ class _Spiking(nn.Module):
             spikes = self.neurons(current, self.time_steps, self.step_size(), *self.q_range, dtype,
                                   self.neuron, self.between)
         else:
-            between = self.between
-            if between is not None:
-                leak, size, low, high = between
-                step = self.step_size() * size
-                between = leak, lambda i: quantize_membrane(i, step, low, high)
+            between = _quantizing(self.between, self.step_size())
             spikes = integrate(current, self.time_steps, self.quantize, dtype, self.neuron,
                                recurrence, membranes, between)
         spikes = spikes.unflatten(1, places)

@@ -34,11 +34,26 @@ from qsnn.model.folders import read_pictures_by_class
 from qsnn.model.sounds import SOUNDS, read_sounds_by_class
 from qsnn.model.tables import SUFFIXES, read_table
 
-__all__ = ["MAX_STEPS", "Reading", "is_own", "is_sounds", "read_parts", "sides", "sides_of"]
+__all__ = ["MAX_STEPS", "Reading", "Shaped", "is_own", "is_sounds", "read_parts", "sides",
+           "sides_of"]
 
 MAX_FILE = 1 << 30  # bytes of an .npz
 MAX_STEPS = 4096
 MAX_NAME = 40  # characters of a column
+
+
+class Shaped:
+    """What the ``shape`` of samples says of them."""
+
+    @property
+    def stream(self):
+        """Whether samples are steps."""
+        return len(self.shape) == 2
+
+    @property
+    def image(self):
+        """Height, width and channels of images, or None."""
+        return self.shape if len(self.shape) == 3 else None
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class NeuronUnit(wiring.Component):
             "membrane_valid": Out(1),
             "membrane": Out(data.ArrayLayout(held, lanes)),
             **({"bias_fired": In(data.ArrayLayout(p.bias_shape, lanes))} if p.subtracts else {}),
-            **({"bias_current": In(data.ArrayLayout(_shape(*p.current_bias_range), lanes))}
+            **({"bias_current": In(data.ArrayLayout(p.current_bias_shape, lanes))}
                if p.current else {}),
             **({"before": In(data.ArrayLayout(held, lanes))} if stored else {}),
         })
@@ -183,11 +183,6 @@ class NeuronUnit(wiring.Component):
         with m.If(step):
             m.d.sync += membrane.eq(following)
             m.d.sync += self.spikes[lane].eq(Cat(self.spikes[lane], fire)[1:])
-
-
-def _shape(low, high):
-    """The shape of ``low`` .. ``high``."""
-    return Shape.cast(range(low, high + 1))
 
 
 def _ends(p):

@@ -149,6 +149,11 @@ class NeuronParameters:
         high = 1 << (bits - 1)
         return ((1 - high) << shift) - 1 - self.given_max, ((high - 1) << shift) - self.given_min
 
+    @property
+    def current_bias_shape(self):
+        low, high = self.current_bias_range
+        return Shape.cast(range(low, high + 1))
+
     def current_biases(self, layer, stage):
         """Biases of the current as the neuron unit adds them."""
         return np.clip(layer.current.bias - (stage.offsets(layer) << self.frac),
@@ -162,9 +167,8 @@ class NeuronParameters:
         if self.subtracts:
             tables["biases_fired"] = (self.fired_biases(layer, stage), 0, self.bias_shape)
         if self.current:
-            low, high = self.current_bias_range
             tables["biases_current"] = (self.current_biases(layer, stage), 0,
-                                        Shape.cast(range(low, high + 1)))
+                                        self.current_bias_shape)
         return tables
 
 
