@@ -134,7 +134,7 @@ def read_parts(path, reading, frames=None):
     frames: of sounds, that a network has; if not given, of the longest one to train on
     """
     if is_sounds(path):
-        return *_sounds(path, frames), []
+        return _sounds(path, frames)
     parts, column, said = _read(path, reading)
     parts = {split: (_laid_out(f"{path}: {split}" if len(parts) > 1 else path, values, reading,
                                said), labels)
@@ -164,12 +164,13 @@ def _below(path):
 
 
 def _sounds(path, frames):
-    parts = {}
+    parts, said = {}, []
     for split, folder in _below(path).items():
-        values, labels, _ = read_sounds_by_class(folder, frames)
+        values, labels, done = read_sounds_by_class(folder, frames)
         parts[split] = values, labels
+        said += [f"{split}: {text}" for text in done] if folder != path else done
         frames = values.shape[1]
-    return parts, ""
+    return parts, "", said
 
 
 def _folder(path, reading):
