@@ -191,8 +191,10 @@ def test_wrong(arguments, sentence, graph_file, tmp_path, monkeypatch):
     assert not (tmp_path / "mine").exists()
 
 
-def test_wrong_export(tmp_path):
+def test_export_of_taps(tmp_path):
     done = call("export", "ecg-32t24-32t4-b2", "--nir", tmp_path / "net.nir")
-    assert (done.exit_code, done.output) == (
-        2, "error: layer 0: inputs of earlier steps cannot be said by nodes that frameworks read\n")
+    assert done.exit_code == 0 and (tmp_path / "net.nir").stat().st_size > 1e6
+
+
+def test_wrong_export(tmp_path):
     assert call("export", "nothing", "--nir", tmp_path / "net.nir").exit_code == 2
