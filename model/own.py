@@ -21,7 +21,7 @@ from qsnn.model.pictures import as_pixels, bright_borders, dark_borders, read_pi
 from qsnn.model.reading import MAX_STEPS, Reading, is_sounds, read_parts, sides
 from qsnn.model.tables import SUFFIXES, read_table
 
-__all__ = ["Own", "read_asked", "read_own"]
+__all__ = ["Own", "labels_of", "read_asked", "read_own"]
 
 MAX_INPUTS = 65536
 LARGEST = 1e100
@@ -105,7 +105,13 @@ def read_asked(path, n_in, image=None, meaning=None, *, invert=None, say=print):
     pixels = as_pixels(values, n_in, image, invert=invert, say=say, name=str(path), meaning=meaning)
     if table.labels is None or meaning is None:
         return pixels, None
-    return pixels, _indices(path, "it", _texts(path, table.labels), list(meaning.classes))
+    return pixels, labels_of(path, table, meaning)
+
+
+def labels_of(path, table, meaning):
+    """Labels int64 [N] of a table that a network of an own set is asked about. Raises
+    :class:`qsnn.model.data.DataError`: one that the network does not know."""
+    return _indices(path, "it", _texts(path, table.labels), list(meaning.classes))
 
 
 def _texts(path, labels):

@@ -39,7 +39,7 @@ def read_table(path, label="", columns=None):
     """The :class:`Table` of a file. Raises :class:`qsnn.model.data.DataError`.
 
     label    name or number of the column of labels; if not given, what :data:`LABELS` has
-    columns  how many there must be without labels, which then need not be there
+    columns  how many there must be without labels, which then need not be there: a number, or some
     """
     try:
         size = os.stat(path).st_size
@@ -47,6 +47,7 @@ def read_table(path, label="", columns=None):
             raise DataError(f"{path}: {size:,} bytes, a table here has at most {MAX_FILE:,}: take "
                             "fewer rows, or an .npz of smaller numbers")
         with open(path, encoding="utf-8-sig", newline="") as file:
+            columns = (columns,) if type(columns) is int else columns
             return _table(path, _rows(path, file), label, columns)
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text: a table is a CSV in UTF-8") from None
@@ -79,8 +80,9 @@ def _table(path, rows, label, columns):
     kept = [at for at in range(width) if at not in out]
     if not kept:
         raise DataError(f"{path}: a column of labels and no other: there is nothing to learn from")
-    if columns is not None and len(kept) != columns:
-        raise DataError(f"{path}: {len(kept)} columns, the network takes {columns}")
+    if columns is not None and len(kept) not in columns:
+        raise DataError(f"{path}: {len(kept)} columns, the network takes "
+                        f"{' or '.join(map(str, dict.fromkeys(columns)))}")
     values, labels = [], []
     for number, row in rows if names else _and(first, rows):
         if len(row) != width:
@@ -116,7 +118,7 @@ def _column(path, names, row, label, columns):
     if label and names and label in names:
         return names.index(label)
     if label and label.lstrip("-").isdecimal() and -len(row) <= int(label) < len(row):
-        if columns == len(row):
+        if columns is not None and len(row) in columns:
             return None
         return int(label) % len(row)
     found = [at for at, name in enumerate(names or []) if name.lower() in LABELS]

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Ask an accelerator for the labels of pictures, or of images of a data set.
+"""Ask an accelerator for the labels of pictures, of recordings, or of samples of a data set.
 
 The accelerator is a board at a serial port or at SPI, or its Verilog, simulated down to the pins of
 that line. With a build folder, labels and scores are compared with the golden model; the exit
 status is 1 if they differ. Where a host can load the memories (qsnn build --loadable), what
-is in them is compared with the network, and loaded where it differs. Examples:
+is in them is compared with the network, and loaded where it differs. Networks for streams have no
+host link: their Verilog is simulated without one. Examples:
 
   qsnn infer --port /dev/ttyUSB1 seven.png four.png
 
@@ -15,6 +16,8 @@ is in them is compared with the network, and loaded where it differs. Examples:
   qsnn infer --sim build/mnist-256-256-b2 --dataset mnist --images 20
 
   qsnn infer --sim build/mine rows.csv          of a network of your own data, see docs/your-data.md
+
+  qsnn infer --sim build/words yes.wav          of one for streams: a .wav, .npy or .csv
 
   qsnn infer --port /dev/ttyUSB1 --build build/mine --model runs/new/network.qsnn
   --dataset mnist        the weights of a retrained network
@@ -43,9 +46,12 @@ from qsnn.model.golden import infer
 from qsnn.model.own import read_asked
 from qsnn.model.pictures import as_pixels
 from qsnn.scripts._app import App
+from qsnn.sim.asked import recordings_of
+from qsnn.sim.compiled import compile_model
 from qsnn.sim.link import SILENCE, compile_link, open_simulated, simulated_port
 from qsnn.sim.report import Bar
 from qsnn.sim.tools import SimulationError
+from qsnn.sim.workload import run
 
 app = App()
 
@@ -57,7 +63,8 @@ class UsageError(Exception):
 @app.command(help=__doc__)
 def main(
     pictures: Annotated[list[Path] | None, typer.Argument(
-        help="png, jpg, ..., .npy, or .csv with a row each; bright on black")] = None,
+        help="png, jpg, ..., .npy, or .csv with a row each; bright on black. For a stream .npy, "
+             ".csv or .wav, see model/asked.py")] = None,
     invert: Annotated[bool | None, typer.Option(
         "--invert/--as-is", help="pictures that are dark on bright: turn them, or do not")] = None,
     port: Annotated[str, typer.Option(help="of the board: /dev/ttyUSB1, or "
@@ -85,8 +92,12 @@ def main(
             raise UsageError("--model needs the --build that the board has been made from")
         facts, built = open_build(sim or build) if sim or build else (None, None)
         if facts and facts["unit"] != "image":
-            raise BuildError(f"{sim or build} has no host link for images: run "
-                             "qsnn simulate, or qsnn stream --sim ecg")
+            if not sim or model:
+                raise BuildError(f"{sim or build} has no host link, it is for a stream: say --sim "
+                                 f"{sim or build}" + ", without --model" * bool(model))
+            if invert is not None:
+                raise UsageError("--invert and --as-is are for pictures: leave them out")
+            raise typer.Exit(_stream(sim, facts, built, pictures, dataset, images, data_dir))
         description = load_alike(find_network(model), built) if model else built
         # what is wrong with them shall not be said after minutes of compiling
         asked = (pictures, dataset, images or None, invert, data_dir)
@@ -113,14 +124,7 @@ def main(
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
-    width = max(map(len, names), default=0)
-    meaning = description and description.meaning
-    classes = meaning.classes if meaning else range(max(2, hello.classes))
-    for name, label, row in zip(names, (classes[label] for label in labels), scores, strict=True):
-        print(f"{name:<{width}}  label {label}  scores {' '.join(map(str, row))}")
-    print()
-    if truth is not None:
-        print(f"right         {(labels == truth).sum():,} of {len(labels):,}")
+    _print(names, labels, scores, truth, description, hello.classes)
     equal = True
     if description:
         result = infer(description, pixels)
@@ -133,6 +137,31 @@ def main(
     print(f"images/s      {rate / encoded_bytes(hello.infer_bytes):,.0f} as the line allows at "
           + line + ("" if sim else f", {len(labels) / seconds:,.0f} measured"))
     raise typer.Exit(0 if equal else 1)
+
+
+def _print(names, labels, scores, truth, description, outputs):
+    """A line for each sample, and how many labels are right."""
+    width = max(map(len, names), default=0)
+    meaning = description and description.meaning
+    classes = meaning.classes if meaning else range(max(2, outputs))
+    for name, label, row in zip(names, (classes[label] for label in labels), scores, strict=True):
+        print(f"{name:<{width}}  label {label}  scores {' '.join(map(str, row))}")
+    print()
+    if truth is not None:
+        print(f"right         {(labels == truth).sum():,} of {len(labels):,}")
+
+
+def _stream(folder, facts, description, files, dataset, count, data_dir):
+    """Recordings through the Verilog of a stream; the exit status."""
+    names, samples = recordings_of(facts, description, files, dataset, count or None, data_dir)
+    print(f"compiling {folder} ...", flush=True)
+    compile_model(folder, facts)
+    with Bar(len(names)) as bar:
+        outcome = run(folder, facts, description, samples, progress=bar)
+    _print(names, outcome.labels, outcome.scores, samples.labels, description, description.outputs)
+    print(f"golden model  {(outcome.labels == outcome.expected).sum():,} of {len(names):,} labels, "
+          + ("and every score, spike and membrane" if outcome.ok else "NOT EQUAL"))
+    return 0 if outcome.ok else 1
 
 
 def _simulate(stack, folder, facts, description, link):

@@ -1,7 +1,9 @@
 """scripts/demo.py and scripts/simulate.py, as a user runs them."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from qsnn.hw.emit.build import NETWORKS, build, open_build
 from qsnn.hw.plan.choice import choose_folding
 from qsnn.model.description import load
+from qsnn.model.inference import infer
+from qsnn.model.meaning import Meaning
 from tests.digests import digests
 from tests.networks import random_description
 from tests.streams import random_stream, recorded
@@ -93,6 +97,41 @@ def test_simulate_stream(tmp_path):
     assert "samples                   40\n" in found.stdout and len(labels) > 40
     assert "steps                     320\n" in found.stdout
     assert "equal: every label, score, spike and membrane" in found.stdout
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_infer_stream(work, named):
+    """Recordings in files, through the Verilog: the labels of the golden model, by name."""
+    stream = open_build(work / "stream")[1]
+    names = tuple(f"kind {label}" for label in range(stream.classes))
+    if named:
+        stream = replace(stream, meaning=Meaning(classes=names, shape=(6, stream.n_in)))
+        build(stream, choose_folding(stream), "named", work)
+    x = np.random.default_rng(1).integers(0, 2, (12, 6, stream.n_in))
+    np.save(work / "one.npy", x[0])
+    np.save(work / "more.npy", x[1:])
+    wanted = golden_labels(stream, x)
+    assert len(set(wanted)) > 1
+    found = run(work, "infer.py", "--sim", "named" if named else "stream", "one.npy", "more.npy")
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    shown = re.findall(r"^(\S+) +label (.*)  scores", found.stdout, re.M)
+    assert shown == [(file, names[label] if named else str(label)) for file, label in zip(
+        ["one.npy", *(f"more.npy[{index}]" for index in range(11))], wanted, strict=True)]
+    assert "golden model  12 of 12 labels, and every score, spike and membrane\n" in found.stdout
+
+
+def golden_labels(description, x):
+    return infer(description, x.reshape(len(x), -1)).labels.tolist()
+
+
+def test_infer_samples_of_a_set(tmp_path):
+    description = load(NETWORKS / f"{STREAM}.qsnn")
+    build(description, choose_folding(description), STREAM, tmp_path)
+    _, labels = recorded("pendigits")
+    found = run(tmp_path, "infer.py", "--sim", STREAM, "--dataset", "pendigits", "--images", 9)
+    assert (found.returncode, found.stderr) == (0, ""), found.stderr
+    assert re.search(r"^pendigits 8  label \d  scores ", found.stdout, re.M)
+    assert re.search(r"^right         [89] of 9$", found.stdout, re.M) and len(labels) > 9
 
 
 @pytest.mark.parametrize("arguments, sentence", [

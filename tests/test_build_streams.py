@@ -110,10 +110,21 @@ def test_folding_files(work):
     assert choose_folding(images, file=file)[1] == SerialFolding(1, 2, True)
 
 
-def test_infer_is_for_images(work):
+@pytest.mark.parametrize("arguments, sentence", [
+    (["--sim", "build/stream", "--dataset", "mnist"], "mnist: no recordings with"),
+    (["--build", "build/stream", "--port", "/dev/null", "a.npy"],
+     "build/stream has no host link, it is for a stream: say --sim build/stream\n"),
+    (["--sim", "build/stream", "--model", "stream.qsnn", "a.npy"],
+     "for a stream: say --sim build/stream, without --model\n"),
+    (["--sim", "build/stream", "--invert", "a.npy"],
+     "--invert and --as-is are for pictures: leave them out\n"),
+    (["--sim", "build/stream", "a.npy"], "a.npy: No such file"),
+    (["--sim", "build/stream", "a.png"], "a.png: a recording is a .npy, a .csv or, of a network "),
+])
+def test_infer_refuses(work, arguments, sentence):
     assert run(work, "--model", "stream.qsnn").returncode == 0
-    found = subprocess.run([sys.executable, SCRIPT.parent / "infer.py", "--sim", "build/stream",
-                            "--dataset", "mnist"], cwd=work, capture_output=True, text=True,
-                           timeout=300)
+    found = subprocess.run([sys.executable, SCRIPT.parent / "infer.py", *arguments], cwd=work,
+                           capture_output=True, text=True, timeout=300)
     assert (found.returncode, found.stdout) == (2, "")
-    assert found.stderr.startswith("error: build/stream has no host link for images")
+    assert found.stderr.startswith("error: ") and sentence in found.stderr
+    assert found.stderr.count("\n") == 1
