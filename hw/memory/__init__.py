@@ -1,0 +1,9 @@
+"""Memories beside the chip: the words of an image, one after the other, again and again.
+
+It imports nothing of the other rooms. All sources have the same interface: ``length``, ``go`` and
+a stream of 32-bit words, see :class:`qsnn.hw.memory.sdram.Sdram`. Their chips stand as checking
+models in ``sim/``.
+
+chips        what data sheets say of them
+sdram        a controller for SDR SDRAM that reads rows to their end
+"""
