@@ -89,7 +89,7 @@ def test_restart_anywhere(sdram):
     rng, commands = random.Random(5), ["seed 5", "write 3000 0"]
     for _ in range(1500):
         length = rng.choice([1, 2, 100, 1000, 3000])
-        commands += [f"go {length}", f"hold {rng.randrange(40)}",
+        commands += [f"go {length}", f"hold {rng.choice([0, 9, rng.randrange(200)])}",
                      f"read {rng.randrange(1, 300)} {rng.choice([0, 0, 30])}",
                      f"stop {rng.choice([1, 1, 2, rng.randrange(1, 60)])}"]
     sdram.run(*commands)
@@ -109,7 +109,8 @@ def test_fill(sdram):
     commands = ["seed 7", "write 700 60", "go 700", "read 2000 10", "stop 1", "write 500 0",
                 "go 1200", "read 3000 0", "stop 3", "seed 8", "rewind", "write 900 30", "go 900",
                 "read 3000 0", "stop 2", "rewind", "seed 9", "write 10 0", "stop 1", "rewind",
-                "write 40 0", "go 40", "read 100 0"]
+                "write 40 0", "go 40", "read 100 0", "stop 1", "rewind",
+                "write 1 0", "go 1", "read 9 0"]
     sdram.run(*commands)
 
 

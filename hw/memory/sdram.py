@@ -134,7 +134,7 @@ class Sdram(wiring.Component):
         elsewhere = self._place(m)
         self._modes(m)
         self._refreshes(m)
-        self._control(m, elsewhere, drained, Mux(self._reading, room | self._second, self._full))
+        self._control(m, elsewhere, drained, Mux(self._reading, room, self._full))
         self._pads(m)
         return m
 
@@ -145,18 +145,16 @@ class Sdram(wiring.Component):
         def over(name, ns, start, extra=0):
             return timer(m, name, chip.cycles(ns, self.clock_hz) + extra, start)
 
-        writing, last = ~self._reading, self._last & self._access
-        recovery = chip.write_recovery(self.clock_hz)
+        last = self._last & self._access
         tras = max(chip.tras_ns, chip.trc_ns - chip.trp_ns)  # so that tRC needs no timer
         rcd = over("rcd", max(chip.trcd_ns, chip.trrd_ns), self._activate)
         ras = over("ras", tras, self._activate)
-        wr = timer(m, "wr", recovery, self._access & writing)
+        wr = timer(m, "wr", chip.write_recovery(self.clock_hz), self._access & ~self._reading)
         rp = over("rp", chip.trp_ns, self._precharge)
         rfc = over("rfc", chip.trfc_ns, self._refresh)
         mrd = timer(m, "mrd", chip.mode_cycles(self.clock_hz), self._mode)
-        # a row that closes behind its last word
-        closed = (over("closed", chip.trp_ns, last, 1)
-                  & over("stored", chip.trp_ns, last & writing, recovery))
+        # a row that closes behind its last word; one that is written comes only once
+        closed = over("closed", chip.trp_ns, last, 1)
 
         cycles = chip.pause_us * self.clock_hz // 1_000_000
         pause = Signal(range(cycles + 1), init=cycles)
@@ -201,7 +199,7 @@ class Sdram(wiring.Component):
         with m.If(last):
             m.d.sync += [self._open.eq(self._next_open), self._next_open.eq(0)]
         with m.If(self._precharge):
-            m.d.sync += [self._open.eq(0), self._next_open.eq(0), self.pins.dqm.eq(0)]
+            m.d.sync += [self._open.eq(0), self.pins.dqm.eq(0)]
         with m.If(self._mode):
             m.d.sync += self.ready.eq(1)
 
