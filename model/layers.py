@@ -21,6 +21,7 @@ MAX_SIDE = 1 << 12  # height and width of a map
 MAX_KERNEL = 15
 MAX_POOL = 15
 MAX_SHIFT = 24
+MAX_MEMBRANE = 8  # bits of a membrane, and of a current
 MAX_FRAC = 8
 MAX_TAPS = 256
 MAX_WINDOW = 1 << 16  # steps
@@ -175,7 +176,7 @@ class Current:
 
     def __post_init__(self):
         check(is_leak(self.leak), f"leak of a current must be {LEAKS}, not {self.leak!r}")
-        check_choice("bits of a current", self.bits, range(2, 9))
+        check_choice("bits of a current", self.bits, range(2, MAX_MEMBRANE + 1))
         check_choice("shift of a current", self.shift, range(self.leak[1], MAX_SHIFT + 1))
 
     @property
@@ -226,7 +227,8 @@ class Spiking(_Layer):
     def __post_init__(self):
         check(is_leak(self.leak), f"leak must be {LEAKS}, not {self.leak!r}")
         check(self.reset in RESETS, f"reset must be zero or subtract, not {self.reset!r}")
-        for name, choices in (("input_bits", range(1, 9)), ("membrane_bits", range(2, 9)),
+        for name, choices in (("input_bits", range(1, 9)),
+                              ("membrane_bits", range(2, MAX_MEMBRANE + 1)),
                               ("shift", range(self.leak[1], MAX_SHIFT + 1)),
                               ("frac", range(MAX_FRAC + 1)), ("signed", (False, True))):
             check_choice(name, getattr(self, name), choices)

@@ -33,7 +33,7 @@ from qsnn.model.graphs.integers import (
 )
 from qsnn.model.graphs.report import LayerReport, Report
 from qsnn.model.inference import infer
-from qsnn.model.layers import MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
+from qsnn.model.layers import MAX_MEMBRANE, MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 
 __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
@@ -66,7 +66,8 @@ class Bits:
             value = getattr(self, name)
             check(value in WEIGHT_BITS or (name != "weights" and value is None),
                   f"{name}: weights have 1, 2, 4 or 8 bits, not {value!r}")
-        check(self.membranes in range(2, 9), f"membranes have 2 to 8 bits, not {self.membranes!r}")
+        check(self.membranes in range(2, MAX_MEMBRANE + 1), f"membranes have 2 to {MAX_MEMBRANE} "
+              f"bits, not {self.membranes!r}")
 
     def of(self, index, count):
         """Bits of the weights of a layer among so many."""
