@@ -109,8 +109,8 @@ def test_fill(sdram):
     commands = ["seed 7", "write 700 60", "go 700", "read 2000 10", "stop 1", "write 500 0",
                 "go 1200", "read 3000 0", "stop 3", "seed 8", "rewind", "write 900 30", "go 900",
                 "read 3000 0", "stop 2", "rewind", "seed 9", "write 10 0", "stop 1", "rewind",
-                "write 40 0", "go 40", "read 100 0", "stop 1", "rewind",
-                "write 1 0", "go 1", "read 9 0"]
+                "write 40 0", "go 40", "read 100 0", "stop 50", "seed 10",
+                "rewind", "write 1 0", "go 1", "read 9 0"]
     sdram.run(*commands)
 
 

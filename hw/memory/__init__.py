@@ -5,5 +5,6 @@ a stream of 32-bit words, see :class:`qsnn.hw.memory.sdram.Sdram`. Their chips s
 models in ``sim/``.
 
 chips        what data sheets say of them
+check        the CRC of an image, before anybody sees a word of it
 sdram        a controller for SDR SDRAM that reads rows to their end
 """
