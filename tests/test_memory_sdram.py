@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What data sheets are worth in cycles, and what a controller refuses; see sim/test_memory.py."""
+"""What data sheets are worth in cycles, what a controller refuses; see sim/test_memory_sdram.py."""
 
 from dataclasses import replace
 

@@ -6,5 +6,6 @@ models in ``sim/``.
 
 chips        what data sheets say of them
 check        the CRC of an image, before anybody sees a word of it
+flash        a reader of serial flash over four lines
 sdram        a controller for SDR SDRAM that reads rows to their end
 """

@@ -5,9 +5,14 @@ Where a chip comes in several grades, the figures are those of the slowest one t
 
 from dataclasses import dataclass
 
-__all__ = ["SDRAMS", "Sdram"]
+__all__ = ["FLASHES", "SDRAMS", "Flash", "Sdram"]
 
 NS = 1_000_000_000
+
+
+def cycles(ns, clock_hz):
+    """Cycles that last so long at least, and one at least."""
+    return max(1, -(-round(1000 * ns) * clock_hz // (1000 * NS)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Sdram:
 
     def cycles(self, ns, clock_hz):
         """Cycles that last so long at least."""
-        return max(1, -(-round(1000 * ns) * clock_hz // (1000 * NS)))
+        return cycles(ns, clock_hz)
 
     def write_recovery(self, clock_hz):
         """Cycles of tWR; a precharge of its own accord needs one more than one alone, so two."""
@@ -97,4 +102,39 @@ SDRAMS = {chip.name: chip for chip in (
     Sdram("EM638325", width=32, row_bits=11, column_bits=8, trcd_ns=21, trp_ns=21, tras_ns=42,
           trc_ns=63, trrd_ns=14, trfc_ns=63, twr_ns=14, tmrd_ns=14, refresh_ns=7812.5,
           pause_us=200, cas2_hz=100_000_000, cas3_hz=142_000_000),
+)}
+
+
+@dataclass(frozen=True)
+class Flash:
+    """A serial flash with four data lines, whose bit QE is bit 1 of its second status register.
+
+    size            bytes, a power of two of 16 MiB at most
+    clock_hz        fastest clock of a read with address and data on four lines
+    dummy           clocks between the mode bits and the data
+    continuous      mode bits with which the next read begins with its address
+    write_status    0x31, for the second status register alone, or 0x01, for the first one too
+    release_ns      from power-down to the next command
+    reset_ns        from a reset to the next command
+    deselect_ns     between two commands; two reads may be closer
+    """
+
+    name: str
+    size: int
+    clock_hz: int
+    dummy: int
+    continuous: int
+    write_status: int
+    release_ns: int
+    reset_ns: int
+    deselect_ns: int
+
+
+#: By name. Sources: Winbond W25Q128JV rev C, sections 8.2 and 9.6 (iCEBreaker, ULX3S);
+#: GigaDevice GD25Q16C (Colorlight i5), which writes both registers at once.
+FLASHES = {chip.name: chip for chip in (
+    Flash("W25Q128JV", 1 << 24, 133_000_000, dummy=4, continuous=0xA0, write_status=0x31,
+          release_ns=3_000, reset_ns=30_000, deselect_ns=50),
+    Flash("GD25Q16C", 1 << 21, 104_000_000, dummy=4, continuous=0xA0, write_status=0x01,
+          release_ns=20_000, reset_ns=60_000, deselect_ns=50),
 )}

@@ -9,6 +9,7 @@ __all__ = ["COUNT_BITS", "Command", "Sdram", "pins"]
 
 COUNT_BITS = 24  # of the words of an image
 POWER_UP_REFRESHES = 8
+PAD = {"syn_useioff": 1}  # nextpnr for ECP5 puts such a register into the pad
 
 
 class Command(enum.Enum, shape=3):
@@ -122,6 +123,7 @@ class Sdram(wiring.Component):
         self._activate, self._access = Signal(), Signal()
         self._precharge, self._refresh, self._mode = Signal(), Signal(), Signal()
         self._ahead, self._last = Signal(), Signal()  # of activate; of access: the row's last one
+        self._awake, self._unmasked = Signal(), Signal()  # levels of CS and DQM
         self._load = Signal()  # reading or writing begins
         self._reading, self._turn, self._due = Signal(), Signal(), Signal()
         self._page = Signal(chip.row_bits + chip.BANK_BITS)
@@ -158,13 +160,14 @@ class Sdram(wiring.Component):
 
         cycles = chip.pause_us * self.clock_hz // 1_000_000
         pause = Signal(range(cycles + 1), init=cycles)
-        first, fresh = Signal(), Signal()  # nothing of this row was read; the row is a new one
-        m.d.sync += fresh.eq(last)
+        # nothing of this row was read; what follows from its place is not there yet
+        first, fresh = Signal(), Signal(2)
+        m.d.sync += fresh.eq(Cat(last, fresh))
         with m.FSM():
             with m.State("PAUSE"):
                 m.d.sync += pause.eq(pause - 1)
                 with m.If(pause == 0):
-                    m.d.sync += self.pins.cs_n.eq(0)
+                    m.d.sync += self._awake.eq(1)
                     m.next = "CLOSE"
             with m.State("CLOSE"):
                 with m.If(ras & wr):
@@ -185,10 +188,10 @@ class Sdram(wiring.Component):
                     m.next = "CLOSE"
                 with m.Elif(~self._open):
                     m.d.comb += self._activate.eq(closed & needed)
-                with m.Elif(~self._next_open & ~first & ~fresh & elsewhere & closed):
+                with m.Elif(~self._next_open & ~first & elsewhere & closed):
                     m.d.comb += [self._activate.eq(1), self._ahead.eq(1)]
                 with m.Else():
-                    m.d.comb += self._access.eq(needed & ~fresh & (rcd | ~first)
+                    m.d.comb += self._access.eq(needed & ~fresh.any() & (rcd | ~first)
                                                 & (ras | ~self._last))
         with m.If(self._activate):
             m.d.sync += [self._open.eq(1), self._next_open.eq(self._ahead)]
@@ -199,34 +202,35 @@ class Sdram(wiring.Component):
         with m.If(last):
             m.d.sync += [self._open.eq(self._next_open), self._next_open.eq(0)]
         with m.If(self._precharge):
-            m.d.sync += [self._open.eq(0), self.pins.dqm.eq(0)]
+            m.d.sync += [self._open.eq(0), self._unmasked.eq(1)]
         with m.If(self._mode):
             m.d.sync += self.ready.eq(1)
 
     def _place(self, m):
         """Page and column in turn; gives whether the next page lies in another bank.
 
-        What follows from a page counts a cycle later than the page.
+        What follows from a page counts a cycle later than the page, and its last column two.
         """
         chip, page = self.chip, self._page
         end = Signal(len(page) + chip.column_bits)
-        stop = Signal(chip.column_bits)
+        after, stop = Signal(chip.column_bits, init=1), Signal(chip.column_bits)
         ends, elsewhere = Signal(), Signal()
-        m.d.comb += [ends.eq(self._reading & (page == end[chip.column_bits:])),
-                     self._last.eq(self._column == stop)]
+        m.d.comb += ends.eq(self._reading & (page == end[chip.column_bits:]))
         m.d.sync += [
             end.eq(self.length * self.beats - 1),
             self._following.eq(Mux(ends, 0, page + 1)),
             stop.eq(Mux(ends, end[:chip.column_bits], -1)),
             elsewhere.eq(~ends | page[:chip.BANK_BITS].any()),
+            self._last.eq(Mux(self._access, after == stop, self._column == stop)),
         ]
         with m.If(self._access):
-            m.d.sync += self._column.eq(self._column + 1)
+            m.d.sync += [self._column.eq(after), after.eq(after + 1)]
             with m.If(self._last):
-                m.d.sync += [page.eq(self._following), self._column.eq(0)]
+                m.d.sync += [page.eq(self._following), self._column.eq(0), after.eq(1)]
         with m.If(self._load):
             start = Mux(self._reading, self.written * self.beats, 0)  # of what comes now
-            m.d.sync += Cat(self._column, page).eq(start)
+            m.d.sync += [Cat(self._column, page).eq(start),
+                         after.eq(start[:chip.column_bits] + 1)]
         return elsewhere
 
     def _modes(self, m):
@@ -262,7 +266,7 @@ class Sdram(wiring.Component):
     def _returning(self, m):
         """Words that come back, and wait: (whether there are none, whether there is room)."""
         coming = Signal(self.latency)
-        pads = Signal(self.chip.width, reset_less=True, attrs={"syn_useioff": 1})
+        pads = Signal(self.chip.width, reset_less=True, attrs=PAD)
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=32, depth=self.depth)
         m.d.sync += [pads.eq(self.pins.dq_i),
                      coming.eq(Cat(self._access & self._reading, coming))]
@@ -278,21 +282,23 @@ class Sdram(wiring.Component):
 
         credit = Signal(range(self.depth + 1), init=self.depth)
         after = Signal.like(credit)
-        left, room = Signal(), Signal(init=1)
+        issued, left, room = Signal(), Signal(), Signal(init=1)
         m.d.comb += [
             self.o.payload.eq(fifo.r_data),
             self.o.valid.eq(fifo.r_rdy & self.go & self._reading & ~self._turn),
             fifo.r_en.eq(self.o.valid & self.o.ready | self._turn),
-            after.eq(credit + left - (self._access & self._reading & ~self._second)),
+            after.eq(credit + left - issued),
         ]
-        m.d.sync += [left.eq(fifo.r_en & fifo.r_rdy), credit.eq(after), room.eq(after.any())]
+        # a word is counted a cycle behind its read, and one more may be read meanwhile
+        m.d.sync += [issued.eq(self._access & self._reading & ~self._second),
+                     left.eq(fifo.r_en & fifo.r_rdy), credit.eq(after), room.eq(after >= 2)]
         with m.If(self._load):
             m.d.sync += [credit.eq(self.depth), room.eq(1)]
         return ~coming.any() & ~fifo.level.any() & ~left, room
 
     def _pads(self, m):
         """Registers of the outputs."""
-        chip, pads = self.chip, self.pins
+        chip = self.chip
         strobes = {Command.ACTIVATE: self._activate, Command.PRECHARGE: self._precharge,
                    Command.REFRESH: self._refresh, Command.MODE: self._mode}
         command, address = Signal(Command, init=Command.NONE), Signal(chip.address_bits)
@@ -310,9 +316,18 @@ class Sdram(wiring.Component):
             m.d.comb += address.eq(1 << chip.PRECHARGE_BIT)
         with m.If(self._mode):
             m.d.comb += address.eq(self.cas << 4)  # bursts of one
-        m.d.sync += [
-            pads.cke.eq(1), Cat(pads.we_n, pads.cas_n, pads.ras_n).eq(command),
-            pads.a.eq(address), pads.ba.eq(Mux(self._mode, 0, page[:chip.BANK_BITS])),
-            pads.dq_o.eq(self._word.word_select(self._second, chip.width)),
-            pads.dq_oe.eq(self._access & ~self._reading),
-        ]
+        we_n, cas_n, ras_n = command.as_value()
+        values = {
+            "cke": 1, "cs_n": ~self._awake, "we_n": we_n, "cas_n": cas_n, "ras_n": ras_n,
+            "a": address, "ba": Mux(self._mode, 0, page[:chip.BANK_BITS]),
+            "dqm": ~self._unmasked.replicate(chip.width // 8),
+            "dq_o": self._word.word_select(self._second, chip.width),
+            "dq_oe": self._access & ~self._reading,
+        }
+        for name, value in values.items():
+            pin = getattr(self.pins, name)
+            # those that never change together with others may be far away: dq_oe has a cycle too
+            attrs = {} if name in ("cke", "cs_n", "dqm", "dq_oe") else PAD
+            register = Signal.like(pin, name=f"{name}_pad", attrs=attrs)
+            m.d.sync += register.eq(value)
+            m.d.comb += pin.eq(register)
