@@ -14,8 +14,8 @@ def circuit(description):
     """name -> value of what decides on the circuit, beside the folding."""
     values = {"shape": description.shape, "time_steps": description.time_steps}
     for index, layer in enumerate(description.layers):
-        for name in ("input_bits", "weight_bits", "membrane_bits", "signed", "shift", "frac",
-                     "leak", "reset", "window"):
+        for name in ("input_bits", "weight_bits", "weight_code", "membrane_bits", "signed",
+                     "shift", "frac", "leak", "reset", "window"):
             if hasattr(layer, name):
                 values[f"{name} of layer {index}"] = getattr(layer, name)
         if getattr(layer, "current", None):

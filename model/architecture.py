@@ -5,7 +5,8 @@
                      of the map (half the kernel). More may follow, in this order:
 ``c16k3s2``          stride 2
 ``c16k3p0``          padding 0
-``c16k3w8``          weights of 8 bits in place of 1; or 2, or 4
+``c16k3w8``          weights of 8 bits in place of 1; or 2, or 4: odd numbers. ``c16k3w4i``: all
+                     integers of 4 bits, see :mod:`qsnn.model.codes`
 ``c16k3+0``          the spikes of layer 0 are added to its sums, with a 1 x 1 convolution where
                      the channels or the size of the map differ. Layers that have neurons count,
                      from 0
@@ -30,6 +31,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
+from qsnn.model.codes import CODES, code_of
 from qsnn.model.layers import (
     MAX_KERNEL,
     MAX_MAP,
@@ -43,13 +45,15 @@ from qsnn.model.layers import (
 __all__ = ["NAMED", "ArchitectureError", "Layer", "layers_of"]
 
 SIDES = r"\d+(?:x\d+)?"  # a number, or rows x columns
-WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+))?(?:t(?P<taps>\d+))?(?P<own>r)?"
+WORD = re.compile(r"(?:fc)?(?P<neurons>\d+)(?:w(?P<fc_bits>\d+)(?P<fc_code>i?))?"
+                  r"(?:t(?P<taps>\d+))?(?P<own>r)?"
                   rf"|c(?P<channels>\d+)k(?P<kernel>{SIDES})(?:s(?P<stride>{SIDES}))?"
-                  rf"(?:p(?P<padding>{SIDES}))?(?:w(?P<bits>\d+))?(?:\+(?P<skip>\d+))?"
+                  rf"(?:p(?P<padding>{SIDES}))?(?:w(?P<bits>\d+)(?P<code>i?))?(?:\+(?P<skip>\d+))?"
                   rf"|(?P<pool>[pa])(?P<size>{SIDES})"
                   rf"|r(?P<block>\d+)(?:k(?P<block_kernel>{SIDES}))?"
                   rf"(?:s(?P<block_stride>{SIDES}))?")
 GROUPS = re.compile(r"c\d+k[\dxspw]+g\d+[\dxspw+]*")
+TEXTS = ("pool", "own", "code", "fc_code")
 PAIRS = ("kernel", "stride", "padding", "size", "block_kernel", "block_stride")
 MAX_WIDTH = 1 << 16
 MAX_HIDDEN = 63
@@ -91,6 +95,7 @@ class Layer:
     pool: str = "none"
     pool_size: tuple = (1, 1)
     weight_bits: int = 1
+    weight_code: str = "odd"
     skip: int | None = None
     skip_stride: tuple = (1, 1)
     skip_kernel: bool = False
@@ -152,7 +157,7 @@ def layers_of(words, image):
                 "model/architecture.py")
         numbers = {name: _pair(value) if name in PAIRS else int(value)
                    for name, value in found.groupdict().items()
-                   if value is not None and name not in ("pool", "own")}
+                   if value is not None and name not in TEXTS}
         if "block" in numbers:
             first, second = _block(numbers, layers, word)
             _add(layers, image, word, first)
@@ -162,6 +167,7 @@ def layers_of(words, image):
         elif "neurons" in numbers:
             _add(layers, image, word, dict(channels=numbers["neurons"],
                                            weight_bits=numbers.get("fc_bits", 1),
+                                           weight_code=code_of(found["fc_code"] or ""),
                                            taps=numbers.get("taps", 1),
                                            recurrent=found["own"] is not None))
         else:
@@ -169,7 +175,7 @@ def layers_of(words, image):
             _add(layers, image, word, dict(
                 channels=numbers["channels"], kernel=kernel, stride=numbers.get("stride", (1, 1)),
                 padding=numbers.get("padding", _half(kernel)), weight_bits=numbers.get("bits", 1),
-                skip=numbers.get("skip")))
+                weight_code=code_of(found["code"] or ""), skip=numbers.get("skip")))
     if not layers:
         raise ArchitectureError("at least one layer is needed: spikes come from hidden layers")
     for index, layer in enumerate(layers):
@@ -241,6 +247,8 @@ def _add(layers, image, word, fields):
         _refuse(index, word, f"a network has at most {MAX_HIDDEN} hidden layers")
     if layer.weight_bits not in WEIGHT_BITS:
         _refuse(index, word, f"weights have 1, 2, 4 or 8 bits, not {layer.weight_bits}")
+    if layer.weight_bits < CODES[layer.weight_code].least:
+        _refuse(index, word, "integers of 1 bit are none: leave out the i")
     if "kernel" in fields:
         _check_convolution(index, word, layer)
     if layer.skip is not None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qsnn.model.architecture import NAMED, layers_of
+from qsnn.model.codes import CODES
 from qsnn.model.data import IMAGES, Dataset, find
 from qsnn.model.layers import (
     MAX_FRAC,
@@ -77,6 +78,7 @@ class Config:
     rate_weight     spike half of WS-DR: lambda of the firing-rate term; 0 switches it off
     image           height, width and channels of an image; convolutions need them
     last_bits       bits of the output layer's weights: 1, 2, 4 or 8
+    last_code       odd or integer: which numbers they are, see :mod:`qsnn.model.codes`
     dynamic         membranes are quantized by the maximum of a batch, as in the paper (ablation
                     only: it has no integers)
     stream          each step has spikes of its own, see :mod:`qsnn.model.streams`
@@ -102,6 +104,7 @@ class Config:
     rate_weight: float = 0.0
     image: tuple | None = None
     last_bits: int = 1
+    last_code: str = "odd"
     dynamic: bool = False
     stream: bool = False
     rectified: bool = False
@@ -131,6 +134,10 @@ class Config:
                                  f"pixels, not {self.image!r}")
         if not self.hidden:
             raise ValueError("hidden must name at least one layer: spikes come from hidden layers")
+        if self.last_code not in CODES:
+            raise ValueError(f"last_code must be {' or '.join(CODES)}, not {self.last_code!r}")
+        if self.last_bits < CODES[self.last_code].least:
+            raise ValueError("last_code integer needs last_bits of 2, 4 or 8")
         self._check_stream(layers_of(self.hidden, self.image or (self.inputs,)))
         if self.weight_bits > MAX_WEIGHTS:  # which the description would refuse after the training
             raise ValueError(f"{self.weight_bits:,} bits of weights, a network has at most "

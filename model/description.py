@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
+from qsnn.model.codes import CODES
 from qsnn.model.files import write_whole
 from qsnn.model.layers import (
     MAX_FRAC,
@@ -38,8 +39,6 @@ from qsnn.model.layers import (
     by,
     check,
     check_choice,
-    from_planes,
-    to_planes,
 )
 from qsnn.model.meaning import Meaning
 
@@ -188,15 +187,16 @@ class Description:
                          layers=tuple(_layer_header(layer) for layer in self.layers))
         tensors = {}
         for index, layer in enumerate(self.layers):
-            tensors[f"{index}.weights"] = _packed(layer.weights, layer.weight_bits)
+            tensors[f"{index}.weights"] = _packed(layer.planes)
             tensors[f"{index}.bias"] = layer.bias
             for name in parameter_names(layer)[1:]:
                 tensors[f"{index}.{name}"] = (layer.current.bias if name == "bias_current"
                                               else getattr(layer, name))
             if layer.skip and layer.skip.weights is not None:
-                tensors[f"{index}.skip"] = _packed(layer.skip.weights)
+                tensors[f"{index}.skip"] = _packed(CODES["odd"].to_planes(layer.skip.weights, 1))
             if layer.recurrent is not None:
-                tensors[f"{index}.recurrent"] = _packed(layer.recurrent, layer.weight_bits)
+                tensors[f"{index}.recurrent"] = _packed(
+                    layer.code.to_planes(layer.recurrent, layer.weight_bits))
         # one metadata key: safetensors keeps no order between several
         return to_safetensors(tensors, metadata={
             "qsnn": header.model_dump_json(exclude_defaults=True)})
@@ -247,7 +247,7 @@ def _sides(sides):
 
 def layer_words(layer):
     """A hidden layer in the words of :mod:`qsnn.model.architecture`."""
-    weights = f"w{layer.weight_bits}" * (layer.weight_bits > 1)
+    weights = f"w{layer.weight_bits}{layer.code.suffix}" * (layer.weight_bits > 1)
     if layer.kind == "fully_connected":
         return [f"fc{layer.n_out}{weights}" + f"t{layer.taps}" * (layer.taps > 1)
                 + "r" * (layer.recurrent is not None)]
@@ -262,6 +262,7 @@ def layer_words(layer):
 
 _Width = Annotated[int, Field(ge=1, le=MAX_NEURONS)]
 _WeightBits = Literal[1, 2, 4, 8]
+_WeightCode = Literal["odd", "integer"]
 _Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
@@ -285,6 +286,7 @@ class _FullyConnectedHeader(_Strict):
     shift: int
     frac: int
     weight_bits: _WeightBits = 1
+    weight_code: _WeightCode = "odd"
     leak: tuple[int, int] = (1, 1)
     reset: Literal["zero", "subtract"] = "zero"
     current: _CurrentHeader | None = None
@@ -325,6 +327,7 @@ class _ConvolutionHeader(_Strict):
     shift: int
     frac: int
     weight_bits: _WeightBits = 1
+    weight_code: _WeightCode = "odd"
     leak: tuple[int, int] = (1, 1)
     reset: Literal["zero", "subtract"] = "zero"
     current: _CurrentHeader | None = None
@@ -357,6 +360,7 @@ class _ReadoutHeader(_Strict):
     frac: int
     input_bits: int = 1
     weight_bits: _WeightBits = 1
+    weight_code: _WeightCode = "odd"
     window: int = 8
 
     @property
@@ -481,7 +485,8 @@ def _header(text):
 
 def _read_layer(file, index, header):
     n_out = header.channels
-    weights = _unpacked(file, f"{index}.weights", n_out, header.fan_in, header.weight_bits)
+    code = header.weight_code
+    weights = _unpacked(file, f"{index}.weights", n_out, header.fan_in, header.weight_bits, code)
     fields = header.model_dump(exclude={"kind", "n_in", "n_out", "channels_in", "channels",
                                         "kernel", "skip", "recurrent", "columns"})
     if header.kind == "convolution":
@@ -503,25 +508,25 @@ def _read_layer(file, index, header):
                 weights=_unpacked(file, f"{index}.skip", n_out, channels) if channels else None)
         if getattr(header, "recurrent", False):
             fields["recurrent"] = _unpacked(file, f"{index}.recurrent", n_out, n_out,
-                                            header.weight_bits)
+                                            header.weight_bits, code)
         return _KINDS[header.kind][0](**fields)
     except DescriptionError as error:
         raise DescriptionError(f"layer {index}: {error}") from None
 
 
-def _packed(weights, bits=1):
+def _packed(planes):
     """Bit planes of weights, eight a byte. One plane has no dimension of its own."""
-    planes = np.packbits(to_planes(weights, bits), axis=2, bitorder="little")
-    return planes[0] if bits == 1 else planes
+    packed = np.packbits(planes, axis=2, bitorder="little")
+    return packed[0] if len(planes) == 1 else packed
 
 
-def _unpacked(file, name, n_out, fan_in, bits=1):
+def _unpacked(file, name, n_out, fan_in, bits=1, code="odd"):
     """Weights [n_out, fan_in] of the tensor that :func:`_packed` made."""
     shape = [n_out] if bits == 1 else [bits, n_out]
     packed = _tensor(file, name, "U8", [*shape, (fan_in + 7) // 8])
     planes = np.unpackbits(packed, axis=-1, bitorder="little")
     check(not planes[..., fan_in:].any(), f"{name}: bits set beyond the last input")
-    return from_planes(planes[..., :fan_in].reshape(bits, n_out, fan_in))
+    return CODES[code].from_planes(planes[..., :fan_in].reshape(bits, n_out, fan_in))
 
 
 def _tensor(file, name, dtype, shape):

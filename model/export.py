@@ -81,8 +81,8 @@ def _fold_hidden(layer, input_bits):
     unit = 2.0 ** frac
     shared = dict(weights=_integers(layer.synapses.integer_weight() * sign),
                   input_bits=input_bits, weight_bits=layer.synapses.bits,
-                  membrane_bits=layer.bits, signed=layer.signed, shift=shift, frac=frac,
-                  leak=layer.leak, reset=layer.reset)
+                  weight_code=layer.synapses.code, membrane_bits=layer.bits, signed=layer.signed,
+                  shift=shift, frac=frac, leak=layer.leak, reset=layer.reset)
     kind = FullyConnected
     if isinstance(layer, SpikingTemporal):
         shared["taps"] = layer.taps
@@ -125,10 +125,11 @@ def _fold_readout(net, input_bits):
     bits = net.output.bits
     # a sample of a stream may be as long again, and its sums still fit
     window = Readout.window_of((1 + net.config.stream) * net.config.time_steps)
-    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits, window)
+    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits, window,
+                               net.output.code)
     return Readout(weights=_integers(net.output.integer_weight()), input_bits=input_bits,
-                   window=window,
-                   weight_bits=bits, bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
+                   window=window, weight_bits=bits, weight_code=net.output.code,
+                   bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
                    frac=READOUT_FRAC)
 
 

@@ -4,8 +4,8 @@ PyTorch in eval mode, the Amaranth simulation, the emitted Verilog and every lat
 these integers: every spike and every membrane, at every time step.
 
 All numbers are exact integers. ``>>`` is arithmetic: it rounds towards minus infinity. Weights
-``w`` are -1 or +1, or odd numbers of more bits; spikes are 0 or 1; a membrane ``q`` has ``b`` bits
-and starts at 0.
+``w`` are -1 or +1, or numbers of more bits, odd ones or all, see :mod:`qsnn.model.codes`; spikes
+are 0 or 1; a membrane ``q`` has ``b`` bits and starts at 0.
 
 **Sum of synapses**, in units of one synapse::
 

@@ -9,10 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
+from qsnn.model.codes import CODES
 from qsnn.model.leak import MAX_LEAK, is_leak
 
 __all__ = ["Convolution", "Current", "DescriptionError", "FullyConnected", "Readout", "Skip",
-           "Spiking", "by", "check", "check_choice", "from_planes", "pair", "to_planes"]
+           "Spiking", "by", "check", "check_choice", "pair"]
 
 MAX_NEURONS = 1 << 16
 MAX_MAP = 1 << 20  # neurons of a convolution
@@ -79,54 +80,38 @@ def _integers(name, array, shape, low, high):
     return array
 
 
-def _weights(array, bits, dimensions=2):
+def _weights(array, bits, dimensions=2, code="odd"):
     array = np.asarray(array)
     number = {2: "two", 4: "four"}[dimensions]
     check(array.dtype.kind == "i", f"weights must be signed integers, not {array.dtype}")
     check(array.ndim == dimensions, f"weights must have {number} dimensions, not {array.ndim}")
     check(type(bits) is int and bits in WEIGHT_BITS, f"weight_bits must be 1, 2, 4 or 8, "
           f"not {bits!r}")
+    check(code in CODES, f"weight_code must be {' or '.join(CODES)}, not {code!r}")
+    check(bits >= CODES[code].least, f"weights of {bits} bit are no {CODES[code].words}")
     n_out, n_in = len(array), int(np.prod(array.shape[1:]))
     check(1 <= n_in <= MAX_NEURONS and 1 <= n_out <= MAX_NEURONS,
           f"a layer has 1 to {MAX_NEURONS} inputs and neurons, not {n_in} and {n_out}")
-    if bits == 1:
-        check(bool(((array == 1) | (array == -1)).all()), "weights must be -1 or +1")
-    else:
-        high = (1 << bits) - 1
-        check(bool((abs(array) <= high).all() and (array & 1).all()),
-              f"weights of {bits} bits must be odd numbers in -{high} .. {high}")
+    low, high = CODES[code].range(bits)
+    check(CODES[code].holds(array, bits), "weights must be -1 or +1" if bits == 1 else
+          f"weights of {bits} bits must be {CODES[code].words} in {low} .. {high}")
     array = array.astype(np.int8 if bits < 8 else np.int16)
     array.flags.writeable = False
     return array
 
 
-def to_planes(weights, bits):
-    """Bit planes of weights, lowest first, [bits, n_out, fan_in] of booleans.
-
-    A weight is the sum of ``2**p * (+1 or -1)`` over its bits p, where a bit 1 means +1.
-    """
-    if bits == 1:
-        return weights.reshape(1, len(weights), -1) > 0
-    digits = (weights.reshape(len(weights), -1) + np.int16((1 << bits) - 1)) // 2
-    return (digits >> np.arange(bits, dtype=np.int16)[:, None, None] & 1).astype(bool)
-
-
-def from_planes(planes):
-    """Weights [n_out, fan_in] of a layer's ``planes`` [weight_bits, n_out, fan_in]."""
-    kind = np.int8 if len(planes) < 8 else np.int16
-    weights = np.full(planes.shape[1:], 1 - (1 << len(planes)), kind)
-    for place, plane in enumerate(planes):
-        weights += plane.astype(kind) << kind(place + 1)
-    return weights
-
-
 class _Layer:
-    """What all layers have: weights [n_out or channels, fan_in or more axes], weight_bits."""
+    """What all layers have: weights [n_out or channels, fan_in or more axes], their bits, code."""
+
+    @property
+    def code(self):
+        """The :class:`qsnn.model.codes.Code` of the weights."""
+        return CODES[self.weight_code]
 
     @property
     def planes(self):
-        """:func:`to_planes` of the weights, [weight_bits, n_out, fan_in]."""
-        return to_planes(self.weights, self.weight_bits)
+        """Bit planes of the weights, lowest first, [weight_bits, n_out, fan_in] of booleans."""
+        return self.code.to_planes(self.weights, self.weight_bits)
 
     @property
     def fan_in(self):
@@ -136,8 +121,8 @@ class _Layer:
     @property
     def sum_range(self):
         """Smallest and largest sum of synapses that the shape allows, in one time step."""
-        high = self.fan_in * ((1 << self.input_bits) - 1) * ((1 << self.weight_bits) - 1)
-        return -high, high
+        most = self.fan_in * ((1 << self.input_bits) - 1)
+        return tuple(most * weight for weight in self.code.range(self.weight_bits))
 
 
 class _Row:
@@ -194,7 +179,7 @@ class Current:
 class Spiking(_Layer):
     """What layers of spiking neurons share, see :mod:`qsnn.model.golden` for the arithmetic.
 
-    weights        -1 or +1; with more bits, odd numbers in -(2**bits-1) .. 2**bits-1
+    weights        -1 or +1; with more bits, the numbers of weight_code
     threshold      [channels], theta, in units of 2**-frac synapses
     bias           [channels], beta: the neuron's bias plus half a membrane step, same units
     input_bits     1 for spikes, 1 .. 8 for pixels and for sums of pooled spikes
@@ -203,6 +188,7 @@ class Spiking(_Layer):
     shift          the membrane step is 2**shift units, k .. 24
     frac           fraction bits of the units, 0 .. 8
     weight_bits    1, 2, 4 or 8
+    weight_code    odd or integer, see :mod:`qsnn.model.codes`
     leak           (m, k): m / 2**k of a membrane stays, see :mod:`qsnn.model.leak`
     reset          zero, or subtract: a neuron that fires keeps what it has beyond its threshold
     bias_fired     [channels], beta_fired: the bias less a threshold, where the reset subtracts;
@@ -219,6 +205,7 @@ class Spiking(_Layer):
     shift: int
     frac: int
     weight_bits: int = 1
+    weight_code: str = "odd"
     leak: tuple = (1, 1)
     reset: str = "zero"
     bias_fired: np.ndarray | None = None
@@ -233,7 +220,7 @@ class Spiking(_Layer):
                               ("frac", range(MAX_FRAC + 1)), ("signed", (False, True))):
             check_choice(name, getattr(self, name), choices)
         object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits,
-                                                     self.dimensions))
+                                                     self.dimensions, self.weight_code))
         self._check_shape()
         ranges = {"threshold": self.threshold_range, "bias": self.bias_range}
         if self.reset == "subtract":
@@ -331,7 +318,8 @@ class FullyConnected(_Row, Spiking):
         check(self.weights.shape[1] % self.taps == 0,
               f"{self.weights.shape[1]} synapses are no whole number for each of {self.taps} taps")
         if self.recurrent is not None:
-            object.__setattr__(self, "recurrent", _weights(self.recurrent, self.weight_bits))
+            object.__setattr__(self, "recurrent", _weights(self.recurrent, self.weight_bits,
+                                                           code=self.weight_code))
             check(self.recurrent.shape == (self.n_out,) * 2, "recurrent weights of "
                   f"{self.n_out} neurons have shape {self.recurrent.shape}")
 
@@ -342,8 +330,9 @@ class FullyConnected(_Row, Spiking):
     @property
     def sum_range(self):
         low, high = super().sum_range
-        own = 0 if self.recurrent is None else self.n_out * ((1 << self.weight_bits) - 1)
-        return low - own, high + own
+        own = 0 if self.recurrent is None else self.n_out
+        least, largest = self.code.range(self.weight_bits)
+        return low + own * least, high + own * largest
 
     @property
     def n_outputs(self):
@@ -507,7 +496,7 @@ class Readout(_Row, _Layer):
     weights      [outputs, n_in], as in :class:`qsnn.model.layers.Spiking`
     bias         [outputs], in units of 2**-frac synapses; at most the sums of ``window`` steps
     frac         fraction bits of the scores, 0 .. 8
-    input_bits, weight_bits  as in :class:`qsnn.model.layers.Spiking`
+    input_bits, weight_bits, weight_code  as in :class:`qsnn.model.layers.Spiking`
     window       steps whose sums always fit, see :meth:`window_of`; of a stream, where sums
                  saturate beyond what so many steps can give, 8 .. 65536
     """
@@ -518,6 +507,7 @@ class Readout(_Row, _Layer):
     input_bits: int = 1
     weight_bits: int = 1
     window: int = 8
+    weight_code: str = "odd"
 
     kind = "readout"
     taps, recurrent = 1, None
@@ -525,10 +515,11 @@ class Readout(_Row, _Layer):
     def __post_init__(self):
         check_choice("frac", self.frac, range(MAX_FRAC + 1))
         check_choice("input_bits", self.input_bits, range(1, 9))
-        object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits))
+        object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits,
+                                                     code=self.weight_code))
         check_choice("window", self.window, range(8, MAX_WINDOW + 1))
         limit = self.bias_limit(self.n_in, self.frac, self.input_bits, self.weight_bits,
-                                self.window)
+                                self.window, self.weight_code)
         bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
 
@@ -538,11 +529,12 @@ class Readout(_Row, _Layer):
         return max(8, time_steps)
 
     @staticmethod
-    def bias_limit(n_in, frac, input_bits=1, weight_bits=1, window=8):
+    def bias_limit(n_in, frac, input_bits=1, weight_bits=1, window=8, weight_code="odd"):
         """Largest magnitude of a bias: follows from the shape, so that the score's width does."""
-        return (window * n_in * ((1 << input_bits) - 1) * ((1 << weight_bits) - 1)) << frac
+        largest = -CODES[weight_code].range(weight_bits)[0]
+        return (window * n_in * ((1 << input_bits) - 1) * largest) << frac
 
     @property
     def total_limit(self):
         """Largest magnitude of the sum over time of a stream, which saturates there."""
-        return self.window * self.sum_range[1]
+        return self.window * -self.sum_range[0]

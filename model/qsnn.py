@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from qsnn.model.codes import CODES
 from qsnn.model.config import Config
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
 
@@ -56,20 +57,23 @@ class _Binarize(torch.autograd.Function):
 class _QuantizeWeight(torch.autograd.Function):
     """The nearest odd number in -(2**bits-1) .. 2**bits-1 to ``w * 2**bits / 3``.
 
-    Three standard deviations of a channel's weights are the range; the gradient passes inside it.
+    Or, with the code integer, the nearest whole one in -(2**(bits-1)-1) .. 2**(bits-1)-1 to half of
+    that: as many above 0 as below, since a negative gain flips them. Three standard deviations of a
+    channel's weights are the range; the gradient passes inside it.
     """
 
     @staticmethod
-    def forward(ctx, w, bits):
-        high = (1 << bits) - 1
-        q = 2 * torch.floor(w * ((1 << bits) / 6)) + 1
+    def forward(ctx, w, bits, code):
+        _, high = CODES[code].range(bits)
+        scaled = w * ((1 << bits) / 6)
+        q = 2 * torch.floor(scaled) + 1 if code == "odd" else torch.floor(scaled + 0.5)
         ctx.save_for_backward(q.abs() <= high)
         return q.clamp(-high, high)
 
     @staticmethod
     def backward(ctx, grad):
         (inside,) = ctx.saved_tensors
-        return grad * inside, None
+        return grad * inside, None, None
 
 
 class _Fire(torch.autograd.Function):
@@ -103,8 +107,12 @@ class _Quantize(torch.autograd.Function):
 
 binarize = _Binarize.apply
 fire = _Fire.apply
-quantize_weight = _QuantizeWeight.apply
 quantize_membrane = _Quantize.apply
+
+
+def quantize_weight(w, bits, code="odd"):
+    """Weights of several bits: :class:`_QuantizeWeight`."""
+    return _QuantizeWeight.apply(w, bits, code)
 
 
 def quantize_by_maximum(u, bits):
@@ -193,15 +201,15 @@ def _quantizing(between, step):
 class BinaryLinear(nn.Module):
     """Sum of weights times inputs, an exact integer: [..., n_in] -> [..., n_out].
 
-    The weights are -1 and +1, or odd numbers of more bits, see :func:`quantize_weight`; or, with
-    0 bits, floats.
+    The weights are -1 and +1, or numbers of more bits and a code, see :func:`quantize_weight`; or,
+    with 0 bits, floats.
     """
 
-    def __init__(self, n_in, n_out, standardized, bits=1):
+    def __init__(self, n_in, n_out, standardized, bits=1, code="odd"):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(n_out, n_in) / math.sqrt(n_in))
         self.standardized = standardized
-        self.bits = bits
+        self.bits, self.code = bits, code
         # t of the gradient of sign, annealed to 10 by the training
         self.register_buffer("sharpness", torch.tensor(0.1, dtype=torch.float64), persistent=False)
 
@@ -210,7 +218,9 @@ class BinaryLinear(nn.Module):
         w = standardize(self.weight) if self.standardized else self.weight
         if not self.bits:
             return w
-        return binarize(w, self.sharpness) if self.bits == 1 else quantize_weight(w, self.bits)
+        if self.bits == 1:
+            return binarize(w, self.sharpness)
+        return quantize_weight(w, self.bits, self.code)
 
     def forward(self, x):
         return x @ self.integer_weight().T.to(x.dtype)
@@ -224,7 +234,8 @@ class BinaryConvolution(BinaryLinear):
 
     def __init__(self, layer, standardized):
         self.shape = (*layer.kernel, layer.inputs[2])
-        super().__init__(math.prod(self.shape), layer.channels, standardized, layer.weight_bits)
+        super().__init__(math.prod(self.shape), layer.channels, standardized, layer.weight_bits,
+                         layer.weight_code)
         self.stride, self.padding = layer.stride, layer.padding
 
     def forward(self, x):
@@ -391,10 +402,10 @@ def rows(maps):
 
 
 class SpikingLinear(_Spiking):
-    """Fully connected layer; maps are taken as rows."""
+    """Fully connected layer; maps are taken as rows. weights: their bits and code, where not 1."""
 
-    def __init__(self, n_in, n_out, config, bits=1):
-        super().__init__(BinaryLinear(n_in, n_out, config.standardize, bits), n_out, config)
+    def __init__(self, n_in, n_out, config, *weights):
+        super().__init__(BinaryLinear(n_in, n_out, config.standardize, *weights), n_out, config)
 
     def forward(self, x):
         sums = self.synapses(rows(x))  # [T or 1, B, n_out]
@@ -410,10 +421,10 @@ class SpikingTemporal(_Spiking):
 
     def __init__(self, layer, config):
         n_in, n_out = layer.inputs[0] * layer.taps, layer.channels
-        bits = layer.weight_bits
-        super().__init__(BinaryLinear(n_in, n_out, config.standardize, bits), n_out, config)
+        shared = config.standardize, layer.weight_bits, layer.weight_code
+        super().__init__(BinaryLinear(n_in, n_out, *shared), n_out, config)
         self.taps = layer.taps
-        self.own = BinaryLinear(n_out, n_out, config.standardize, bits) if layer.recurrent else None
+        self.own = BinaryLinear(n_out, n_out, *shared) if layer.recurrent else None
 
     def forward(self, x):
         steps, x = len(x), rows(x)
@@ -494,7 +505,8 @@ class QSNN(nn.Module):
         self.hidden = nn.ModuleList(
             SpikingConvolution(layer, config) if layer.kernel else
             SpikingTemporal(layer, config) if config.stream else
-            SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits)
+            SpikingLinear(layer.inputs[0], layer.channels, config, layer.weight_bits,
+                          layer.weight_code)
             for layer in config.layers)
         for layer, leak, current, finest in zip(self.hidden, config.leaks, config.currents,
                                                 config.finest, strict=True):
@@ -503,7 +515,7 @@ class QSNN(nn.Module):
             layer.pin_step(step)
         inputs = math.prod(config.layers[-1].outputs)
         self.output = BinaryLinear(inputs, config.classes, config.standardize,
-                                   0 if config.rectified else config.last_bits)
+                                   0 if config.rectified else config.last_bits, config.last_code)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits
         # one for all classes: keeps the argmax
         self.log_scale = nn.Parameter(torch.tensor(self.first_log_scale(config)))
@@ -512,7 +524,7 @@ class QSNN(nn.Module):
     def first_log_scale(config):
         """What makes the first logits of a network some units large."""
         last = config.layers[-1]
-        weight = 1 if config.last_bits == 1 else (1 << config.last_bits) / 3  # its magnitude
+        weight = 1 / CODES[config.last_code].unit(config.last_bits)  # its magnitude
         pooled = math.sqrt(math.prod(last.pool_size)) if last.pool == "sum" else 1
         return math.log(2.0 / math.sqrt(math.prod(last.outputs)) / weight / pooled)
 

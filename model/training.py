@@ -345,5 +345,5 @@ def _said(value):
 
 def _network(config):
     """What of a network decides whether the weights of another one fit it."""
-    layers = tuple(replace(layer, weight_bits=1) for layer in config.layers)
+    layers = tuple(replace(layer, weight_bits=1, weight_code="odd") for layer in config.layers)
     return config.inputs, layers, config.classes

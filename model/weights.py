@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 
+from qsnn.model.codes import CODES
 from qsnn.model.config import Config
 from qsnn.model.files import write_whole
 from qsnn.model.layers import MAX_SHIFT
@@ -58,8 +59,8 @@ def load_net(path):
                 bits = np.unpackbits(value.numpy(), axis=1, count=state[name].shape[1])
                 value = torch.from_numpy(bits).double() * 2 - 1
             elif value.dtype == torch.int16:  # what is quantized to these numbers
-                bits = net.get_submodule(name.removesuffix(".weight")).bits
-                value = value.double() * 3 / (1 << bits)
+                module = net.get_submodule(name.removesuffix(".weight"))
+                value = value.double() * CODES[module.code].unit(module.bits)
             state[name] = value
     net.load_state_dict(state)
     for layer in net.hidden:

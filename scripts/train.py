@@ -138,6 +138,9 @@ def main(
         "--one-output", help="of two classes: one score, whose sign tells them apart")] = False,
     last_bits: Annotated[int, typer.Option(
         help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
+    last_code: Annotated[Literal["odd", "integer"], typer.Option(
+        help="which numbers these are; of hidden layers the words say so, fc64w4i is integers of "
+             "4 bits, -7 to 7")] = Config.last_code,
     threads: Annotated[int, typer.Option(
         min=1, max=1024, help="of PyTorch; another number gives other bits")] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(
@@ -184,8 +187,8 @@ def main(
         print("\n".join(found.said), end="\n" * bool(found.said))
         config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
-                            signed=signed, standardize=standardize, rate_weight=rate_weight,
-                            rectified=rectified, leak=leak, reset=reset,
+                            last_code=last_code, signed=signed, standardize=standardize,
+                            rate_weight=rate_weight, rectified=rectified, leak=leak, reset=reset,
                             current=current, one_output=one_output)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
