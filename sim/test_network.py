@@ -10,6 +10,8 @@ from qsnn.model.data import load, quantize_pixels
 from qsnn.model.description import load as load_description
 from qsnn.sim.runner import simulate
 from tests.networks import (
+    INTEGERS,
+    integer_network,
     random_description,
     random_pixels,
     random_small,
@@ -46,6 +48,14 @@ def test_maps(folder, waves, seed):
     description, foldings = random_small_maps(rng, latency=1500)
     pixels = random_pixels(rng, description, IMAGES)
     simulate(folder, description, foldings, pixels, waves=waves)
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers(folder, waves, name):
+    """Weights that are all integers, not the odd ones alone: pixels, sums of spikes, positions."""
+    rng = np.random.default_rng(1)
+    description, foldings = integer_network(rng, name)
+    simulate(folder, description, foldings, random_pixels(rng, description, IMAGES), waves=waves)
 
 
 @pytest.mark.smoke

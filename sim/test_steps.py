@@ -17,6 +17,7 @@ from qsnn.sim.beats import pack_heartbeats, pack_sounds
 from qsnn.sim.runner import simulate_stream
 from qsnn.sim.steps import simulate_steps
 from qsnn.sim.tools import SimulationError
+from tests.networks import with_integer_readout
 from tests.streams import (
     random_folded,
     random_map_stream,
@@ -62,6 +63,24 @@ def test_maps(tmp_path, words, choice):
     foldings = [SerialFolding(2, 5, bool(index % 2)) for index in range(len(description.layers))]
     foldings[:2] = [Folding(layer.channels, 2, pixels=window_of(layer).pixel_choices[choice])
                     for layer in description.layers[:2]]
+    facts, description = built(tmp_path, description, foldings)
+    x, emit, clear = random_steps(rng, description, 3000)
+    outcome = simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles == outcome.planned
+    assert all(0.01 < rate < 0.99 for rate in outcome.rates)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("words, image", [("fc9w4it2r-fc8w2i", (13,)),
+                                          ("c4k3w4i-a2-fc7w4it2r", (6, 4, 2))])
+def test_integers(tmp_path, words, image, sparse):
+    """Weights that are all integers: 3,000 steps."""
+    rng = np.random.default_rng(len(words))
+    description = with_integer_readout(rng, random_map_stream(rng, words, image, 4))
+    foldings = [SerialFolding(3, 4, sparse) for _ in description.layers]
+    if description.layers[0].kind == "convolution":
+        foldings[0] = Folding(4, 2, pixels=2)
     facts, description = built(tmp_path, description, foldings)
     x, emit, clear = random_steps(rng, description, 3000)
     outcome = simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)

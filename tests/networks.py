@@ -10,6 +10,7 @@ from qsnn.hw.plan.stages import StagePlan
 from qsnn.hw.plan.window import window_of
 from qsnn.model import golden
 from qsnn.model.architecture import ArchitectureError, layers_of
+from qsnn.model.codes import CODES
 from qsnn.model.description import (
     MAX_SHIFT,
     Convolution,
@@ -21,6 +22,14 @@ from qsnn.model.description import (
 )
 
 LEAKS = [(1, 1), (1, 1), (1, 0), (3, 2), (15, 4), (61, 6), (255, 8), (43, 7)]
+# words of layers whose weights are integers: time steps, image, foldings
+INTEGERS = {
+    "integers": ("fc5w4i-fc6w2i", 3, (1, 7, 1), [(2, 3), (3, 4), (2, 2)]),
+    "integers-one": ("fc3w8i-fc2w4i", 1, (1, 1, 1), [(1, 1), (2, 2), (1, 1)]),
+    "integers-maps": ("c4k3w4i-a2-c3k2p0w2i-fc4w4i", 2, (4, 4, 2),
+                      [(2, 2), (3, 2), (2, 3), (1, 4)]),
+    "integers-pixels": ("c4k3w4i-c3k2w2i-p2", 3, (3, 6, 1), [(4, 1, 3), (3, 4, 2), (1, 3)]),
+}
 PROBES = 32  # images that the thresholds are fitted to
 
 
@@ -52,7 +61,7 @@ def random_description(rng, *, widths=None, time_steps=None, membrane_bits=None,
     layers, x = [], np.repeat(pixels[None], time_steps, axis=0)  # x [T, PROBES, n_in]
     for n_in, n_out in zip(widths, widths[1:-1], strict=False):
         layer, x = _hidden(
-            rng, FullyConnected, x, [], weights=_weights(rng, (n_out, n_in)),
+            rng, FullyConnected, x, [], weights=random_weights(rng, (n_out, n_in)),
             input_bits=input_bits,
             membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None else membrane_bits,
             signed=bool(rng.integers(2)) if signed is None else signed,
@@ -103,7 +112,7 @@ def random_words(rng):
                 word += f"p{rng.integers(kernel)}x{rng.integers(columns)}"
             skip = f"+{rng.integers(index - 1)}" if index > 1 and rng.integers(3) else ""
             word += skip or rng.choice(["", "", "", "w2", "w4", "w8"])
-            words.append(word)
+            words.append(word + "i" * (word[-2:] in ("w2", "w4", "w8") and channels % 2))
             if rng.random() < 0.4:
                 words.append(rng.choice(["p2", "a2", "p3", "p1x2", "p2x1", "a2x3", "p1x3"]))
         if rng.integers(3) == 0:
@@ -135,23 +144,25 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
     layers, outputs, x = [], [], np.repeat(pixels[None], time_steps, axis=0)
     for spec in architecture:
         shape = dict(input_bits=input_bits, weight_bits=spec.weight_bits,
+                     weight_code=spec.weight_code,
                      membrane_bits=int(rng.integers(2, 9)) if membrane_bits is None
                      else membrane_bits, signed=bool(rng.integers(2)),
                      **(random_neuron(rng) if general else {}))
         if spec.kernel:
             skip = spec.skip is not None and Skip(
                 source=spec.skip, stride=spec.skip_stride, shift=int(rng.integers(0, 4)),
-                weights=_weights(rng, (spec.channels, spec.skip_channels))
+                weights=random_weights(rng, (spec.channels, spec.skip_channels))
                 if spec.skip_kernel else None)
-            weights = _weights(rng, (spec.channels, *spec.kernel, spec.inputs[2]),
-                               spec.weight_bits)
+            weights = random_weights(rng, (spec.channels, *spec.kernel, spec.inputs[2]),
+                               spec.weight_bits, spec.weight_code)
             layer, spikes = _hidden(
                 rng, Convolution, x, [layers, outputs], weights=weights, height=spec.inputs[0],
                 width=spec.inputs[1], stride=spec.stride, padding=spec.padding, pool=spec.pool,
                 pool_size=spec.pool_size, skip=skip or None, **shape)
             x = np.stack([golden.pooled(layer, fired) for fired in spikes])
         else:
-            weights = _weights(rng, (spec.channels, spec.inputs[0]), spec.weight_bits)
+            weights = random_weights(rng, (spec.channels, spec.inputs[0]), spec.weight_bits,
+                               spec.weight_code)
             layer, x = _hidden(rng, FullyConnected, x, [], weights=weights, **shape)
         layers.append(layer)
         outputs.append(x)
@@ -160,6 +171,22 @@ def random_maps(rng, *, words=None, image=None, time_steps=None, membrane_bits=N
     layers.append(_readout(rng, time_steps, x.shape[2], classes or int(rng.integers(1, 9)),
                            input_bits, bits, general=general))
     return Description(time_steps=time_steps, layers=layers)
+
+
+def integer_network(rng, name):
+    """A network of :data:`INTEGERS`, its readout's weights too, and its foldings."""
+    words, time_steps, image, foldings = INTEGERS[name]
+    description = random_maps(rng, words=words, image=image, time_steps=time_steps, classes=3)
+    return (with_integer_readout(rng, description),
+            [Folding(pe, simd, pixels=sum(more) or 1) for pe, simd, *more in foldings])
+
+
+def with_integer_readout(rng, description):
+    """The same with a readout of integers, -8 .. 7."""
+    *hidden, last = description.layers
+    weights = random_weights(rng, last.weights.shape, 4, "integer")
+    return replace(description, layers=[*hidden, replace(
+        last, weights=weights, weight_bits=4, weight_code="integer")])
 
 
 def random_foldings(rng, description):
@@ -235,8 +262,9 @@ def _pixels(rng, count, n_in, bits):
     return np.where(rng.random((count, n_in)) < zero, 0, image)
 
 
-def _weights(rng, shape, bits=1):
-    return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
+def random_weights(rng, shape, bits=1, code="odd"):
+    code = CODES[code]
+    return (code.step * rng.integers(1 << bits, size=shape) + code.range(bits)[0]).astype(np.int16)
 
 
 def _hidden(rng, kind, x, before, current=False, **shape):
@@ -318,13 +346,14 @@ def _some(rng, values, ends):
 def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1, *, general):
     frac, window = int(rng.integers(0, 9)), Readout.window_of(time_steps)
     limit = n_in << frac  # a bias of the size of a score
-    weights = _weights(rng, (classes, n_in), weight_bits)
+    code = "integer" if general and weight_bits > 1 and classes % 2 else "odd"
+    weights = random_weights(rng, (classes, n_in), weight_bits, code)
     bias = rng.integers(-limit, limit + 1, size=classes)
     if general:  # those of a shape stay the networks that benchmarks measured
-        most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window)
+        most = Readout.bias_limit(n_in, frac, input_bits, weight_bits, window, code)
         bias = _some(rng, bias, (-most, most))
     if classes > 1 and rng.integers(2):  # twins, whose scores tie
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]
     return Readout(weights=weights, frac=frac, bias=bias, input_bits=input_bits,
-                   weight_bits=weight_bits, window=window)
+                   weight_bits=weight_bits, weight_code=code, window=window)

@@ -16,7 +16,7 @@ from qsnn.model.description import Description
 from qsnn.model.golden import layer_sums, synaptic_sum
 from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.recordings import TASKS
-from tests.networks import random_current, random_neuron
+from tests.networks import random_current, random_neuron, random_weights
 
 __all__ = ["random_folded", "random_map_stream", "random_serial", "random_steps", "random_stream",
            "recorded"]
@@ -37,9 +37,11 @@ def random_stream(rng, *, words=None):
     layers = []
     for n_out, taps, own, *rest in words:
         bits, = rest or [1]
+        code = "integer" if general and bits > 1 and n_out % 2 else "odd"
         fields = dict(
-            weights=_weights(rng, (n_out, taps * n_in), bits), taps=taps, weight_bits=bits,
-            recurrent=_weights(rng, (n_out, n_out), bits) if own else None, input_bits=1,
+            weights=random_weights(rng, (n_out, taps * n_in), bits, code), taps=taps,
+            recurrent=random_weights(rng, (n_out, n_out), bits, code) if own else None,
+            input_bits=1, weight_bits=bits, weight_code=code,
             membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
             shift=int(rng.integers(1, 4)) + bits - 1, frac=int(rng.integers(0, 3)),
             **(random_neuron(rng) if general else {}))
@@ -67,16 +69,14 @@ def random_stream(rng, *, words=None):
         layers.append(FullyConnected(threshold=threshold, bias=bias, bias_fired=fired, **fields))
         n_in = n_out
     classes, window = int(rng.integers(1, 6)), int(rng.integers(8, 20))
-    weights = _weights(rng, (classes, n_in), bits)
+    code = "integer" if general and bits > 1 and classes % 2 else "odd"
+    weights = random_weights(rng, (classes, n_in), bits, code)
     if rng.integers(2):
         weights[-1] = weights[0]  # ties
     layers.append(Readout(weights=weights, bias=np.where(rng.random(classes) < 0.5, 0, 3),
-                          frac=int(rng.integers(0, 3)), window=window, weight_bits=bits))
+                          frac=int(rng.integers(0, 3)), window=window, weight_bits=bits,
+                          weight_code=code))
     return Description(time_steps=0, layers=layers)
-
-
-def _weights(rng, shape, bits):
-    return (2 * rng.integers(1 << bits, size=shape) + 1 - (1 << bits)).astype(np.int16)
 
 
 def random_map_stream(rng, words=None, image=None, classes=None):
@@ -97,10 +97,12 @@ def random_map_stream(rng, words=None, image=None, classes=None):
             words = None  # a map that is too small: drawn again
     layers, bits, high = [], 1, 1  # of the inputs
     for spec in layers_of(words, image):
-        taps = spec.taps
+        taps, code = spec.taps, spec.weight_code
+        if general and spec.weight_bits > 1 and spec.channels % 2:
+            code = "integer"
         shape = (*spec.kernel, spec.inputs[2]) if spec.kernel else (taps * spec.inputs[0],)
-        fields = dict(weights=_weights(rng, (spec.channels, *shape), spec.weight_bits),
-                      weight_bits=spec.weight_bits, input_bits=bits,
+        fields = dict(weights=random_weights(rng, (spec.channels, *shape), spec.weight_bits, code),
+                      weight_bits=spec.weight_bits, weight_code=code, input_bits=bits,
                       membrane_bits=int(rng.integers(2, 9)), signed=bool(rng.integers(2)),
                       shift=int(rng.integers(1, 4)) + spec.weight_bits - 1,
                       frac=int(rng.integers(0, 3)), **(random_neuron(rng) if general else {}))
@@ -110,7 +112,8 @@ def random_map_stream(rng, words=None, image=None, classes=None):
                            stride=spec.stride, padding=spec.padding, pool=spec.pool,
                            pool_size=spec.pool_size)
         else:
-            own = _weights(rng, (spec.channels,) * 2, spec.weight_bits) if spec.recurrent else None
+            own = (random_weights(rng, (spec.channels,) * 2, spec.weight_bits, code)
+                   if spec.recurrent else None)
             kind = partial(FullyConnected, taps=taps, recurrent=own)
         zeros, subtracts = np.zeros(spec.channels, int), fields.get("reset") == "subtract"
         drawn = fields.pop("current", False)
@@ -132,9 +135,11 @@ def random_map_stream(rng, words=None, image=None, classes=None):
         layers.append(kind(threshold=threshold, bias=bias, bias_fired=fired, **fields))
         bits, high = layer.output_bits, prod(spec.pool_size) if spec.pool == "sum" else 1
     classes, weight_bits = classes or int(rng.integers(1, 5)), int(rng.choice([1, 4]))
-    layers.append(Readout(weights=_weights(rng, (classes, layer.n_outputs), weight_bits),
-                          bias=np.arange(classes), frac=int(rng.integers(0, 3)), input_bits=bits,
-                          weight_bits=weight_bits, window=int(rng.integers(8, 20))))
+    code = "integer" if general and weight_bits > 1 and classes % 2 else "odd"
+    weights = random_weights(rng, (classes, layer.n_outputs), weight_bits, code)
+    layers.append(Readout(weights=weights, weight_code=code, bias=np.arange(classes),
+                          frac=int(rng.integers(0, 3)), input_bits=bits, weight_bits=weight_bits,
+                          window=int(rng.integers(8, 20))))
     return Description(time_steps=0, layers=layers)
 
 

@@ -12,6 +12,8 @@ from qsnn.hw.plan.folding import Folding, FoldingError
 from qsnn.hw.plan.network import plan
 from qsnn.sim.trace import Trace, beats_of, check
 from tests.networks import (
+    INTEGERS,
+    integer_network,
     random_description,
     random_foldings,
     random_maps,
@@ -35,8 +37,6 @@ CORNERS = {
     "one-output": ((4, 3, 1), 2, 2, 2, [(3, 4), (1, 3)]),
     "an-image-a-cycle": ((4, 3, 2), 1, 2, 2, [(3, 4), (1, 3)]),
 }
-
-
 def case(name):
     """(description, foldings, images) of a corner, or random where the name is a number."""
     rng = np.random.default_rng(list(str(name).encode()))
@@ -45,6 +45,8 @@ def case(name):
         description = random_description(rng, widths=widths, time_steps=time_steps,
                                          input_bits=input_bits, membrane_bits=membrane_bits)
         foldings = [Folding(*pair) for pair in pairs]
+    elif name in INTEGERS:
+        description, foldings = integer_network(rng, name)
     elif str(name).startswith("maps"):
         # none that would take minutes here
         description, foldings = random_small_maps(rng, latency=800)
@@ -149,7 +151,7 @@ class Bench:
         assert check(self.description, self.plan, self.trace) == len(pixels)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8), *(f"maps{n}" for n in range(8)),
+@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *range(8), *(f"maps{n}" for n in range(8)),
                                    *(f"narrow{n}" for n in range(4))])
 def test_equal(name):
     """Golden's integers, whatever the gaps and the backpressure; then the plan's latency."""
@@ -172,7 +174,8 @@ def test_equal(name):
     bench.run(testbench)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *range(8, 16), *(f"maps{n}" for n in range(20, 28)),
+@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *range(8, 16),
+                                  *(f"maps{n}" for n in range(20, 28)),
                                    *(f"narrow{n}" for n in range(8)), "narrow-input"])
 def test_rate(name):
     """Images back to back come out as fast as the plan says, exactly."""

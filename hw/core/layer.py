@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.buffer import ImageBuffer, ImageWriter, RowBuffer
+from qsnn.hw.core.counts import IntegerSums
 from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.core.pool import Pool
 from qsnn.hw.core.readout import ScoreUnit
@@ -43,7 +44,7 @@ class _Layer(wiring.Component):
     image's first beat and is never stalled after that; the first layer is ready when it has room.
     """
 
-    def __init__(self, stage, sum_max, *, source_lanes, reserved, every_unit, tables, files,
+    def __init__(self, stage, *, source_lanes, reserved, every_unit, tables, files,
                  loadable, members, skip_lanes=None):
         self.stage = stage
         spram = {"weights"} if stage.spram else set()
@@ -65,11 +66,14 @@ class _Layer(wiring.Component):
             ImageBuffer(words=stage.words, width=width * stage.simd)
         self.schedule = WindowSchedule(stage, every_unit) if window else Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
-                                     steps=stage.steps, merge=stage.readout, sum_max=sum_max,
+                                     steps=stage.steps, merge=stage.readout,
+                                     sum_max=stage.xnor_max,
                                      shift=stage.sum_shift, initial_shift=stage.initial_shift,
                                      pixels=stage.pixels,
-                                     emit=files is not None)
-        self.sequencer = Sequencer(stage, sum_max)
+                                     emit=files is not None,
+                                     count_max=stage.count_max if stage.counts else None)
+        self.sequencer = Sequencer(stage, stage.xnor_max)
+        self.sums = IntegerSums(stage, self.sequencer) if stage.counts else self.sequencer
         if stage.skip:
             self._make_skip(width, skip_lanes, members)
         super().__init__({
@@ -162,7 +166,12 @@ class _Layer(wiring.Component):
             m.d.sync += delayed.eq(start)
             start = delayed
         m.d.comb += sequencer.start.eq(start)
-        return schedule, sequencer
+        if self.sums is not sequencer:
+            m.submodules.integers = self.sums
+            m.d.comb += [self.sums.start.eq(start), self.sums.counts.eq(synapses.counts),
+                         *(getattr(self.sums.sequencer, name).eq(getattr(sequencer, name))
+                           for name in IntegerSums.HANDED)]
+        return schedule, self.sums
 
 
 def parameter_links(m, roms, neurons, address):
@@ -232,7 +241,7 @@ class SpikingLayer(_Layer):
             bits = pixels.bit_length() if window.pool == "sum" else 1
             self.pool = Pool(pixels=pixels, beats=stage.neurons // stage.lanes, lanes=stage.lanes,
                              steps=stage.sequence, bits=bits)
-        super().__init__(stage, parameters.sum_max, members={
+        super().__init__(stage, members={
             "o": Out(stream.Signature(stage.lanes * stage.sequence * bits, always_ready=True)),
             "o_room": In(1), "o_take": Out(1),
             "spikes_valid": Out(1), "spikes": Out(stage.lanes * stage.sequence),
@@ -273,7 +282,7 @@ class Readout(_Layer):
 
     def __init__(self, stage, parameters, **kwargs):
         self.scores = ScoreUnit(classes=stage.n_out, neurons=stage.neurons, parameters=parameters)
-        super().__init__(stage, parameters.sum_max, members={
+        super().__init__(stage, members={
             "o": Out(self.scores.o.signature),
         }, **kwargs)
 

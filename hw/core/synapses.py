@@ -49,14 +49,17 @@ class SynapseArray(wiring.Component):
         count ``2**initial_shift`` synapses.
     sums : Out(array of unsigned, pixels * pe * lanes)
         Sums of the words since the first, valid until the next word arrives.
+    counts : Out(array of unsigned, pixels * lanes), if there is a ``count_max``
+        Sums of the inputs of these words, or of those since a :py:`scale`: of one bit of the
+        weights.
     """
 
     def __init__(self, *, pe, simd, bits, steps, merge, sum_max, shift=0,
-                 initial_shift=None, pixels=1, emit=False):
+                 initial_shift=None, pixels=1, emit=False, count_max=None):
         self.pixels = pixels
         self.pe, self.simd, self.bits, self.steps = pe, simd, bits, steps
         self.merge, self.shift, self.initial_shift = merge, shift, initial_shift
-        self.emit = emit
+        self.emit, self.counted = emit, count_max is not None
         self.lanes = 1 if merge else steps
         self.leaves, self.leaf_bits = synapse_leaves(simd, bits, steps // self.lanes)
         self.latency = synapse_latency(simd, bits, steps // self.lanes)
@@ -67,6 +70,8 @@ class SynapseArray(wiring.Component):
             "x": In(pixels * simd * steps * bits), "w": In(pe * simd),
             "sums": Out(data.ArrayLayout(Shape.cast(range(sum_max + 1)),
                                          pixels * pe * self.lanes)),
+            **({"counts": Out(data.ArrayLayout(Shape.cast(range(count_max + 1)),
+                                               pixels * self.lanes))} if self.counted else {}),
         })
 
     def _pairs(self, m, x, pixel):
@@ -98,6 +103,24 @@ class SynapseArray(wiring.Component):
         m.d.sync += term.eq(Mux(first == second, plus, minus) ^ ~first.replicate(self.leaf_bits))
         return term
 
+    def _count(self, m, x, pairs, pixel, valid, first):
+        """Sums of a position's inputs, as those of a neuron whose weights are all +1."""
+        for lane in range(self.lanes):
+            tree = m.submodules[f"count_tree_{pixel}_{lane}"] = AdderTree(self.leaves,
+                                                                          self.leaf_bits)
+            for index in range(self.leaves):
+                synapse, step = (divmod(index, self.steps) if self.merge else (index, lane))
+                leaf = x[synapse * self.steps + step]
+                if pairs is not None:
+                    leaf = Signal(self.leaf_bits, reset_less=True, name="counted")
+                    m.d.sync += leaf.eq(pairs[synapse * self.steps + step][0])
+                m.d.comb += tree.i[index].eq(leaf)
+            total = self.counts[pixel * self.lanes + lane]
+            accumulator = Accumulator(len(total), emit=self.emit)
+            m.submodules[f"count_{pixel}_{lane}"] = accumulator
+            m.d.comb += [accumulator.enable.eq(valid), accumulator.first.eq(first),
+                         accumulator.term.eq(tree.o), total.eq(accumulator.total)]
+
     def elaborate(self, platform):
         m = Module()
         flags = Cat(self.valid, self.first, *([self.scale] if self.shift else []))
@@ -113,6 +136,8 @@ class SynapseArray(wiring.Component):
             if neuron == 0:
                 x = self.x.word_select(pixel, width)
                 pairs = self._pairs(m, x, pixel) if self.bits > 1 else None
+                if self.counted:
+                    self._count(m, x, pairs, pixel, valid, first | flags[2])
             weights = self.w.word_select(neuron, self.simd)
             for lane in range(self.lanes):
                 tree = AdderTree(self.leaves, self.leaf_bits)

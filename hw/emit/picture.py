@@ -65,7 +65,7 @@ def _map(sides):
 def _text(description, index, facts):
     """What stands in the box of a layer, its title first."""
     layer, fact = description.layers[index], facts["layers"][index]
-    bits = f"{layer.weight_bits}-bit weights"
+    bits = f"{layer.weight_bits}-bit {'integer ' * (layer.weight_code == 'integer')}weights"
     if layer.kind == "readout":
         title, gives = "readout", f"{layer.n_out} classes" if layer.n_out > 1 else "yes or no"
     elif layer.kind == "fully_connected":

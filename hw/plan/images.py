@@ -6,7 +6,7 @@ weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the we
             ``group * PE + pe`` for input ``word * SIMD + synapse``; 1 is +1, 0 is -1. What lies
             beyond the last input or neuron is 1. The inputs of a convolution are those of its
             window, row by row; each pixel of it begins a word. Those of a skip come before.
-            Weights of several bits have as
+            Weights of several bits, see :mod:`qsnn.model.codes`, have as
             many such words, those of the highest bit of the whole group first. In a time-serial
             layer the words of this step's inputs are followed by those of the steps before (taps),
             then by those of the layer's own spikes (recurrent).
@@ -26,7 +26,7 @@ import re
 import numpy as np
 
 from qsnn.hw.plan.blocks import SPRAM_WIDTH
-from qsnn.model.layers import from_planes, to_planes
+from qsnn.model.codes import CODES
 
 __all__ = ["ImageError", "image_name", "read_hex", "tables", "unpack_biases",
            "unpack_weights", "write_hex"]
@@ -63,7 +63,8 @@ def tables(layer, stage, parameters):
     planes = layer.planes
     beside = _beside(layer)
     if beside is not None:
-        planes = np.concatenate([planes, to_planes(beside, layer.weight_bits)], axis=2)
+        planes = np.concatenate([planes, layer.code.to_planes(beside, layer.weight_bits)],
+                                axis=2)
     bits = np.ones((stage.planes, stage.neurons, len(stage.fan_in)), dtype=bool)
     real = stage.fan_in >= 0
     bits[:, :stage.n_out, real] = planes[::-1][:, :, stage.fan_in[real]]
@@ -128,7 +129,7 @@ def unpack_weights(words, stage, fan_in):
     planes = np.zeros((stage.planes, stage.n_out, fan_in), bool)
     real = stage.fan_in >= 0
     planes[:, :, stage.fan_in[real]] = bits[::-1, :stage.n_out, real]
-    return from_planes(planes)
+    return CODES["integer" if stage.counts else "odd"].from_planes(planes)
 
 
 def unpack_biases(words, stage, shape):

@@ -58,6 +58,8 @@ class PlannedLayer:
                          for name, (width, words) in self.tables.items()},
             "buffer_bits": self.buffer_bits, "bias": _shape(parameters.bias_shape),
         }
+        if stage.counts:
+            facts["weight_code"] = layer.weight_code
         if not stage.readout:
             facts |= {"membrane_bits": layer.membrane_bits, "held_bits": layer.held_bits,
                       "signed": layer.signed,

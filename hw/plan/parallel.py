@@ -43,7 +43,8 @@ def stage_plan(description, index, folding, before, width):
         bits=layer.input_bits, steps=1 if index == 0 else steps,
         readout=readout, sequence=sequence,
         lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
-        spram=folding.spram, planes=layer.weight_bits, pixel=pixel, window=window, skip=skip,
+        spram=folding.spram, planes=layer.weight_bits, counts=layer.code.step == 1,
+        pixel=pixel, window=window, skip=skip,
         pixels=folding.pixels, stored=not description.time_steps,
         current=getattr(layer, "current", None) is not None)
 

@@ -14,7 +14,7 @@ from qsnn.hw.plan.cost import (
     tree_logic,
     writer_logic,
 )
-from qsnn.hw.plan.latency import synapse_latency
+from qsnn.hw.plan.latency import synapse_latency, synapse_leaves
 
 __all__ = ["parallel_memories", "parallel_parts"]
 
@@ -22,8 +22,10 @@ __all__ = ["parallel_memories", "parallel_parts"]
 def parallel_parts(family, planned, source_lanes, skip_lanes=1):
     """{part: cells} of a layer beside its memories; its inputs have so many lanes."""
     stage, parameters = planned.stage, planned.parameters
-    parts = synapse_logic(family, stage, parameters.sum_max)
-    parts["hold"] = hold_logic(family, stage, parameters.sum_max)
+    parts = synapse_logic(family, stage, stage.xnor_max)
+    parts["hold"] = hold_logic(family, stage, stage.xnor_max)
+    if stage.counts:
+        parts["counts"] = count_logic(family, stage)
     parts["writer"] = writer_logic(family, stage, source_lanes)
     parts["control"] = control_logic(family, stage)
     if stage.readout:
@@ -56,6 +58,16 @@ def synapse_logic(family, stage, sum_max):
     if stage.planes > 1:  # the doubled total is chosen in front of the adder
         parts["accumulators"] += neurons * lanes * bits_of(sum_max)
     return parts
+
+
+def count_logic(family, stage):
+    """The sums of the inputs, those that are held, and what takes them from the others."""
+    sums, bits = stage.pixels * (1 if stage.readout else stage.steps), bits_of(stage.count_max)
+    leaves, leaf_bits = synapse_leaves(stage.simd, stage.bits, stage.merged)
+    leaf = family.register(leaf_bits) * leaves if stage.bits > 1 else 0
+    turned = bits * (1 if family.flip_flops or sums > 1 else 0)
+    return sums * (leaf + tree_logic(family, leaves, leaf_bits, leaves) + family.add(bits)
+                   + turned) + stage.lanes * family.add(bits_of(stage.xnor_max))
 
 
 def hold_logic(family, stage, sum_max):

@@ -5,8 +5,10 @@ The synapses of a time-parallel layer add ``x XNOR w`` bit by bit, which for an 
 ``sum = S + offset`` with the constant ``offset = x_max * (number of -1 weights)`` of each neuron,
 never negative; it is subtracted from thresholds and biases, where it costs nothing. Inputs of
 several bits are added in pairs, see :mod:`qsnn.hw.core.synapses`: a pair whose first weight is -1
-gives 1 more. Those of a time-serial layer give ``S`` plus its largest value, see
-:mod:`qsnn.hw.serial.layer`. Each kind of stage knows its ``offsets`` and its ``sum_max``.
+gives 1 more. Of weights that are integers it is ``(sum + ~x) >> 1``, with the sum ``x`` of the
+inputs, see :mod:`qsnn.hw.core.counts`. Those of a time-serial layer give ``S`` plus its largest
+value, see :mod:`qsnn.hw.serial.layer`. Each kind of stage knows its ``offsets`` and its
+``sum_max``.
 
 All widths follow from shapes, never from values: networks of one shape share their Verilog.
 """
@@ -177,6 +179,11 @@ def _bias_table(parameters, layer, stage):
     return {"biases": (parameters.biases(layer, stage), 0, parameters.bias_shape)}
 
 
+def _bias_limit(layer):
+    return layer.bias_limit(layer.n_in, layer.frac, layer.input_bits, layer.weight_bits,
+                            layer.window, layer.weight_code)
+
+
 @dataclass(frozen=True)
 class ScoreParameters:
     """Constants of a readout with the folding of a stage."""
@@ -188,9 +195,8 @@ class ScoreParameters:
 
     @classmethod
     def of(cls, layer, stage):
-        return cls(sum_max=stage.sum_max * stage.steps, time_steps=stage.steps, frac=layer.frac,
-                   bias_limit=layer.bias_limit(layer.n_in, layer.frac, layer.input_bits,
-                                               layer.weight_bits, layer.window))
+        return cls(sum_max=stage.sum_max, time_steps=stage.steps, frac=layer.frac,
+                   bias_limit=_bias_limit(layer))
 
     @property
     def score_shape(self):
@@ -204,7 +210,7 @@ class ScoreParameters:
 
     def biases(self, layer, stage):
         """Biases as they are added to the sums of XNORs over all time steps."""
-        return layer.bias - ((stage.offsets(layer) * self.time_steps) << self.frac)
+        return layer.bias - (stage.offsets(layer) << self.frac)
 
     tables = _bias_table
 
@@ -223,8 +229,7 @@ class TotalParameters:
 
     @classmethod
     def of(cls, layer):
-        return cls(limit=layer.total_limit, frac=layer.frac, bias_limit=layer.bias_limit(
-            layer.n_in, layer.frac, layer.input_bits, layer.weight_bits, layer.window))
+        return cls(limit=layer.total_limit, frac=layer.frac, bias_limit=_bias_limit(layer))
 
     @property
     def sum_max(self):

@@ -30,6 +30,7 @@ class SerialStage:
               take its spikes
     readout   whether it is the output layer, whose lanes are 1
     planes    bits of a weight
+    counts    as in :class:`qsnn.hw.plan.stages.StagePlan`
     bits      of an input: more than 1 where it is a sum of pooled spikes
     pixel     channels of a pixel of the inputs that mean something, and those with padding; a row
               of numbers is one pixel
@@ -46,6 +47,7 @@ class SerialStage:
     lanes: int
     readout: bool
     planes: int = 1
+    counts: bool = False
     bits: int = 1
     pixel: tuple = (1, 1)
     current: bool = False
@@ -93,10 +95,24 @@ class SerialStage:
         return self.taps * self.n_in + (self.n_out if self.recurrent else 0)
 
     @property
+    def inputs_max(self):
+        """Largest sum of the inputs of a neuron."""
+        return self.taps * self.n_in * ((1 << self.bits) - 1) + self.n_out * self.recurrent
+
+    @property
     def largest(self):
-        """Largest value of S."""
-        inputs = self.taps * self.n_in * ((1 << self.bits) - 1)
-        return (inputs + self.n_out * self.recurrent) * ((1 << self.planes) - 1)
+        """Largest count of spikes that meet a weight of +1, all bits of weights together."""
+        return self.inputs_max * ((1 << self.planes) - 1)
+
+    @property
+    def spikes_max(self):
+        """Largest count of all spikes, of each bit of the weights or, with ``counts``, of one."""
+        return self.inputs_max if self.counts else self.largest
+
+    @property
+    def sum_places(self):
+        """Powers of two of both counts in S, see :mod:`qsnn.hw.serial.layer`."""
+        return (0, self.planes - 1) if self.counts else (1, 0)
 
     @cached_property
     def fan_in(self):
@@ -111,12 +127,12 @@ class SerialStage:
 
     @property
     def sum_max(self):
-        """Largest sum as the neuron units take it: S and its largest value."""
-        return 2 * self.largest
+        """Largest sum as the neuron units take it, see :meth:`offsets`."""
+        return self.largest << self.sum_places[0]
 
     def offsets(self, layer):
-        """What that is more than S."""
-        return self.largest
+        """What that is more than S: no spike makes S less."""
+        return self.spikes_max << self.sum_places[1]
 
     @property
     def groups(self):
@@ -182,7 +198,7 @@ def serial_stage(layer, folding, following, source=None):
     stage = SerialStage(
         n_in=layer.n_in, n_out=layer.n_out, taps=layer.taps, recurrent=own,
         pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1,
-        planes=layer.weight_bits, bits=layer.input_bits,
+        planes=layer.weight_bits, counts=layer.code.step == 1, bits=layer.input_bits,
         pixel=(source.n_out, source.neurons) if source else (layer.n_in,) * 2,
         current=not readout and layer.current is not None)
     if readout:

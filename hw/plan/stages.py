@@ -35,6 +35,8 @@ class StagePlan:
     lanes     neurons of a beat of its output; a divisor of PE and of the next layer's SIMD
     spram     whether its weights, 64 bits of each word at most, sit in single-port RAM
     planes    bits of a weight: the inputs are gone through once for each
+    counts    whether inputs are summed too, for weights that are integers: their sums are half of
+              those of odd numbers less the inputs', see :mod:`qsnn.model.codes`
     pixel     channels of a pixel of the input that mean something, and those with padding; a row
               of numbers is one pixel
     window    :class:`qsnn.hw.plan.window.Window` of a convolution
@@ -57,6 +59,7 @@ class StagePlan:
     lanes: int
     spram: bool = False
     planes: int = 1
+    counts: bool = False
     pixel: tuple = (1, 1)
     window: Window | None = None
     skip: SkipPlan | None = None
@@ -105,18 +108,43 @@ class StagePlan:
         return order
 
     @property
-    def sum_max(self):
-        """Largest sum of XNORs in a time step, padded inputs among them."""
-        pixels, inputs = (prod(self.window.kernel), self.window.channels) if self.window else (
-            1, self.n_in)
+    def merged(self):
+        """Time steps that a sum is of: those of a readout are one sum."""
+        return self.steps if self.readout else 1
+
+    @property
+    def _inputs(self):
+        """Pixels that a neuron sees, and inputs of each, padded ones among them."""
+        return (prod(self.window.kernel), self.window.channels) if self.window else (1, self.n_in)
+
+    @property
+    def xnor_max(self):
+        """Largest sum of XNORs."""
+        pixels, inputs = self._inputs
         pairs = _leaders(inputs, self.simd) if self.bits > 1 else 0
         largest = pixels * (inputs * ((1 << self.bits) - 1) + pairs) * ((1 << self.planes) - 1)
         if self.skip:
             largest += (self.skip.window.channels if self.skip.weights else 1) << self.skip.shift
-        return largest
+        return largest * self.merged
+
+    @property
+    def count_max(self):
+        """A number of ones alone, in binary, that no sum of inputs is above."""
+        pixels, inputs = self._inputs
+        return (1 << (pixels * inputs * ((1 << self.bits) - 1) * self.merged).bit_length()) - 1
+
+    @property
+    def sum_max(self):
+        """Largest sum as neurons or scores take it: of XNORs, or half of that less the inputs."""
+        return (self.xnor_max + self.count_max) >> 1 if self.counts else self.xnor_max
 
     def offsets(self, layer):
-        """What sums of XNORs have more than S, of every neuron or channel: int64 [channels]."""
+        """What these sums have more than S, of every neuron or channel: int64 [channels]."""
+        offset = self._xnor_offsets(layer) * self.merged
+        return (offset + self.count_max) >> 1 if self.counts else offset
+
+    def _xnor_offsets(self, layer):
+        """What those of XNORs have in a time step more than S, or than that of odd numbers."""
         minus = ~layer.planes  # [planes, channels, fan-in]
         offset = minus.sum(axis=2, dtype=np.int64) * ((1 << layer.input_bits) - 1)
         if layer.input_bits > 1:
@@ -266,7 +294,7 @@ class StagePlan:
     @property
     def depth(self):
         """Cycles from the first word of a unit's last group to the group's last result."""
-        memory, hold = 2, 1
+        memory, hold = 2, 1 + self.counts
         # of the score unit with its queue, of the neuron unit
         result = 4 if self.readout else neuron_latency(self.current)
         pool = 1 if self.window and self.window.square > 1 else 0

@@ -12,7 +12,7 @@ from qsnn.hw.core.rom import Rom
 from qsnn.hw.core.schedule import Sequencer
 from qsnn.hw.plan.window import ceil_div
 from qsnn.hw.serial.buffer import RAM, StepBuffer, StepSchedule
-from qsnn.hw.serial.synapses import ActiveSynapses, delayed
+from qsnn.hw.serial.synapses import ActiveSynapses, delayed, placed
 from qsnn.hw.serial.words import Packer
 
 __all__ = ["SerialLayer", "SerialReadout", "connect_layers", "serial_layer"]
@@ -60,7 +60,8 @@ class _Serial(wiring.Component):
         self.schedule = StepSchedule(stage)
         self.synapses = ActiveSynapses(pe=stage.pe, simd=stage.simd, bits=stage.bits,
                                        largest=stage.largest, planes=stage.planes,
-                                       emit=files is not None)
+                                       emit=files is not None,
+                                       spikes_max=stage.spikes_max if stage.counts else None)
         self.sequencer = Sequencer(stage, stage.largest)
         super().__init__({
             "room": Out(1), "take": In(1), "write": In(1), "word": In(stage.word_bits),
@@ -168,11 +169,13 @@ class SerialLayer(_Serial):
         m.submodules.packer = packer = self.packer
         buffer, schedule, sequencer = self.buffer, self.schedule, self.sequencer
 
-        # the sum and its largest value, which is never negative
+        # the sum less its least value, which is never negative
         silent = Signal.like(spikes)
-        m.d.comb += silent.eq(stage.largest - spikes)
+        met, every = stage.sum_places
+        m.d.comb += silent.eq(stage.spikes_max - spikes)
         for lane in range(stage.lanes):
-            m.d.sync += neurons.sum[lane].eq((sequencer.current[lane] << 1) + silent)
+            m.d.sync += neurons.sum[lane].eq(placed(sequencer.current[lane], met)
+                                              + placed(silent, every))
         m.d.comb += neurons.valid.eq(delayed(m, sequencer.valid, 1, "valid"))
 
         address = delayed(m, sequencer.parameter, 1, "parameter")
@@ -254,10 +257,12 @@ class SerialReadout(_Serial):
         # the sum, then the new total, which then saturates
         address = delayed(m, sequencer.parameter, 1, "parameter")
         before, fresh = Signal(width, reset_less=True), Signal(init=1)
-        change = Signal(signed(len(spikes) + 2), reset_less=True)
+        met, every = stage.sum_places
+        change = Signal(signed(self.synapses.count.width + 2), reset_less=True)
         total = Signal(signed(width + 2), reset_less=True)
         m.d.comb += read.addr.eq(address)
-        m.d.sync += [before.eq(read.data), change.eq((sequencer.current[0] << 1) - spikes),
+        m.d.sync += [before.eq(read.data),
+                     change.eq(placed(sequencer.current[0], met) - placed(spikes, every)),
                      total.eq(Mux(fresh, p.limit, before) + change),
                      scores.sum.eq(Mux(total < 0, 0, Mux(total > p.sum_max, p.sum_max, total)))]
         written = delayed(m, sequencer.valid, 3, "valid")

@@ -44,7 +44,7 @@ class MapConvolution(SpikingLayer):
     def elaborate(self, platform):
         m = super().elaborate(platform)
         stage, neurons, schedule = self.stage, self.neurons, self.schedule
-        valid = self.sequencer.valid
+        valid = self.sums.valid
         at, last = Signal(range(max(2, stage.neuron_beats))), Signal()
         m.d.comb += last.eq(at == stage.neuron_beats - 1)
         with m.If(valid):

@@ -8,7 +8,7 @@ from qsnn.hw.core.accumulator import Accumulator
 from qsnn.hw.core.tree import AdderTree
 from qsnn.hw.plan.latency import tree_latency
 
-__all__ = ["ActiveSynapses", "delayed"]
+__all__ = ["ActiveSynapses", "delayed", "placed"]
 
 
 def delayed(m, value, cycles, name):
@@ -20,13 +20,18 @@ def delayed(m, value, cycles, name):
     return value
 
 
+def placed(value, place):
+    """``value`` times a power of two."""
+    return value << place if place else value
+
+
 class ActiveSynapses(wiring.Component):
     """``pe`` neurons times ``simd`` synapses a cycle: spikes that meet a weight of +1, and spikes.
 
     Over the words of a group. The sum of synapses is twice the one less the other, whatever words
     without a spike are left out. With ``planes`` bits a weight the words come once for each, those
-    of the highest bit first, and both counts are doubled behind each. Inputs of several bits count
-    as many spikes as they are.
+    of the highest bit first, and both counts are doubled behind each; with ``spikes_max`` that of
+    spikes begins anew. Inputs of several bits count as many spikes as they are.
 
     Members
     -------
@@ -40,14 +45,16 @@ class ActiveSynapses(wiring.Component):
     spikes : Out
     """
 
-    def __init__(self, *, pe, simd, bits, largest, planes, emit):
+    def __init__(self, *, pe, simd, bits, largest, planes, emit, spikes_max=None):
         self.pe, self.simd, self.bits, self.planes, self.emit = pe, simd, bits, planes, emit
+        self.anew = spikes_max is not None
         self.latency = tree_latency(simd, bits) + 1
         self.count = Shape.cast(range(largest + 1))
         super().__init__({
             "valid": In(1), "first": In(1), **({"scale": In(1)} if planes > 1 else {}),
             "x": In(simd * bits), "w": In(pe * simd),
-            "met": Out(data.ArrayLayout(self.count, pe)), "spikes": Out(self.count),
+            "met": Out(data.ArrayLayout(self.count, pe)),
+            "spikes": Out(Shape.cast(range(spikes_max + 1)) if self.anew else self.count),
         })
 
     def elaborate(self, platform):
@@ -65,12 +72,15 @@ class ActiveSynapses(wiring.Component):
                     weights = Cat(weight.replicate(self.bits) for weight in weights)
                 bits = bits & weights
             tree = m.submodules[f"tree_{name}"] = AdderTree(self.simd, self.bits)
-            total = m.submodules[f"sum_{name}"] = Accumulator(self.count.width, emit=self.emit,
-                                                              shift=int(several))
+            target = self.met[index] if index < self.pe else self.spikes
+            doubled = several and not (self.anew and index == self.pe)
+            total = m.submodules[f"sum_{name}"] = Accumulator(len(target), emit=self.emit,
+                                                              shift=int(doubled))
             m.d.comb += [Cat(tree.i[lane] for lane in range(self.simd)).eq(bits),
                          total.enable.eq(valid), total.first.eq(first), total.term.eq(tree.o)]
-            if several:
+            if doubled:
                 m.d.comb += total.scale.eq(*scale)
-            target = self.met[index] if index < self.pe else self.spikes
+            elif several:
+                m.d.comb += total.first.eq(first | scale[0])
             m.d.comb += target.eq(total.total)
         return m
