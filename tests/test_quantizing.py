@@ -7,7 +7,7 @@ import pytest
 
 from qsnn.model.graphs import Bits, GraphError, quantize, read
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool, Threshold
-from qsnn.model.graphs.integers import is_binary, leaks, odd_numbers
+from qsnn.model.graphs.integers import codes_of, is_binary, leaks, odd_numbers
 from qsnn.model.graphs.loading import measured
 from qsnn.model.inference import infer
 from tests.nir import folder, recording
@@ -370,3 +370,46 @@ def test_trace():
     spikes = infer(found.description, x, trace=True).spikes[0][0, :, 0]
     assert np.flatnonzero(spikes).tolist() == np.flatnonzero(traces["sinabs"][:, 2]).tolist()
     assert found.report.layers[0].taken == (123, 7)
+
+
+@pytest.mark.parametrize("bits, given", [(4, 4), (2, 4), (8, 8), (4, 8)])
+def test_integers_stay(bits, given):
+    """Weights of a layer that was trained with integers, each channel with a scale: none changes,
+    and no more bits than they need."""
+    rng = np.random.default_rng(bits)
+    high = (1 << bits - 1) - 1
+
+    def drawn(shape):
+        numbers = rng.integers(-high, high + 1, shape)
+        numbers[:, 0], numbers[:, 1] = high, 0
+        return numbers
+    first, second, last = drawn((9, 30)), drawn((8, 9)), drawn((3, 8))
+    scales = rng.uniform(0.01, 0.2, 9)[:, None].astype(np.float32)
+    graph = Graph((30,), (
+        affine("fc1", np.float32(first) * scales), neuron("lif1", threshold=9 * scales[:, 0]),
+        affine("fc2", np.float32(0.3) * second), neuron("lif2", threshold=np.float64(0.9)),
+        affine("out", np.float32(0.7) * last)))
+    x = rng.integers(0, 2, (60, 30))
+    found = quantize(graph, 4, x, input_bits=1, scale=1.0, bits=Bits(given, membranes=8))
+    for layer, numbers in zip(found.description.layers, (first, second, last), strict=True):
+        assert (layer.weights == numbers).all()
+        assert (layer.weight_bits, layer.weight_code) == (bits, "integer")
+    text = str(found.report)
+    assert text.count(f"weights of {bits} bits, integers (kept exactly, scales ") == 2
+    assert f"out: readout, weights of {bits} bits, integers (kept exactly)" in text
+    # one that is between two of them, and all are odd numbers again
+    graph.nodes[0].weight[3, 4] += 0.4371 * scales[3, 0]
+    layer = quantize(graph, 4, x, input_bits=1, scale=1.0, bits=Bits(given)).description.layers[0]
+    assert (layer.weight_bits, layer.weight_code) == (given, "odd")
+
+
+def test_codes():
+    """Fewest bits, and odd numbers where these lose nothing either."""
+    for weights, bits, wanted in (
+            ([[3, -1, 1, 3], [6, 2, -2, -6]], 2, (2, "odd")), ([[1, 0, -1, 1]], 4, (2, "integer")),
+            ([[15, -7, 3, 5]], 8, (8, "odd")), ([[5, -7, 3, 7]], 4, (4, "integer")),
+            ([[-8, 7, 3, 2]], 4, (4, "integer")), ([[8, -7, 3, 2]], 4, (4, "odd")),
+            ([[8, -7, 3, 2]], 8, (8, "integer")), ([[0, 0, 0, 0], [5, 0, 0, 1]], 4, (4, "integer")),
+            ([[1, np.pi, 2, 3]], 8, (8, "odd"))):
+        assert codes_of(0.37 * np.array(weights, float), bits) == [wanted]
+    assert codes_of(np.array([[1.0, -1], [2, 2]]), 4) == [(1, "odd"), (4, "odd")]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qsnn.model.graphs import GraphError, from_torch
+from qsnn.model.graphs import GraphError, from_torch, quantize
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Neuron, Pool
 from tests.frameworks import framework
 
@@ -171,6 +171,10 @@ def test_brevitas():
     graph = from_torch(net, 3 * torch.rand(16, 64))
     same(graph)
     assert len(np.unique(graph.nodes[0].weight)) == 2 and len(np.unique(graph.nodes[2].weight)) < 16
+    layer = quantize(graph, 4, np.random.default_rng(0).integers(0, 256, (40, 64))
+                     ).description.layers[1]
+    assert (layer.weight_bits, layer.weight_code) == (4, "integer")
+    assert (layer.weights == net[2].quant_weight().int().numpy()).all()
 
 
 class Lambda(nn.Module):

@@ -8,9 +8,10 @@ exact: ``v > V`` is ``acc >= floor(V / gain - f) + 1``, ``v >= V`` is ``acc >= c
 
 import numpy as np
 
-from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
+from qsnn.model.codes import CODES
+from qsnn.model.layers import MAX_FRAC, MAX_SHIFT, WEIGHT_BITS
 
-__all__ = ["REACHES", "current_step", "leaks", "odd_numbers", "steps_of", "thresholds"]
+__all__ = ["REACHES", "codes_of", "current_step", "leaks", "numbers_of", "steps_of", "thresholds"]
 
 REACHES = (1, 2, 4)  # ranges of a current, in thresholds
 
@@ -48,6 +49,57 @@ def is_binary(weights):
     flat = abs(weights.reshape(len(weights), -1))
     mean = flat.mean(axis=1, keepdims=True)
     return bool((mean > 0).all() and (abs(flat - mean) <= EXACT * mean).all())
+
+
+def whole_numbers(weights, bits):
+    """Integers and scales, if each channel has multiples of one number within ``bits``; or None.
+
+    Such are the weights of a quantized layer, and they lose nothing. weights: [n, ...]
+    """
+    found = []
+    for row in weights.reshape(len(weights), -1):
+        found.append(_multiples(row, bits))
+        if found[-1] is None:
+            return None
+    numbers, scales = zip(*found, strict=True)
+    return np.array(numbers, np.int16).reshape(weights.shape), np.array(scales)
+
+
+def _multiples(row, bits):
+    """The least integers that a row is multiples of, and what of; or None."""
+    code, top = CODES["integer"], abs(row).max()
+    if not top:
+        return np.zeros(len(row)), 1.0
+    for count in range(1, 1 - code.range(bits)[0]):
+        numbers = np.rint(row * (count / top)).astype(np.int64)
+        if code.holds(numbers, bits) and abs(row - numbers * (top / count)).max() <= EXACT * top:
+            return numbers, row @ numbers / (numbers @ numbers)
+    return None
+
+
+def codes_of(weights, bits):
+    """(bits, code) to choose from for weights [n, ...], up to ``bits``.
+
+    Where all of a channel are -s and +s there is 1 bit too; where they are integers and no odd
+    numbers, the fewest bits that hold these.
+    """
+    if bits > 1 and is_binary(weights):
+        return [(1, "odd"), (bits, "odd")]
+    for width in WEIGHT_BITS[1:]:
+        if width <= bits and whole_numbers(weights, width):
+            return [(bits, "odd") if _are_odd(weights, bits) else (width, "integer")]
+    return [(bits, "odd")]
+
+
+def _are_odd(weights, bits):
+    numbers, scales = (found.reshape(len(weights), -1) for found in odd_numbers(weights, bits))
+    flat = weights.reshape(len(weights), -1)
+    return bool((abs(flat - scales * numbers) <= EXACT * abs(flat).max(axis=1)[:, None]).all())
+
+
+def numbers_of(weights, bits, code):
+    """Integers and scales of weights [n, ...] in a code of :func:`codes_of`."""
+    return (odd_numbers if code == "odd" else whole_numbers)(weights, bits)
 
 
 def leaks(wanted):

@@ -1,8 +1,9 @@
 """From a graph of floats to a description of integers, layer by layer, with a report.
 
-Of each layer the weights become odd numbers with a scale for each channel, thresholds and biases
-follow exactly, and what is free, the step of a membrane, whether it may be negative, and how
-exactly its leak is kept, is what gives most of the float network's spikes on some samples.
+Of each layer the weights become odd numbers with a scale for each channel, or stay the integers
+that they are, of a layer that was trained with such. Thresholds and biases follow exactly, and what
+is free, the step of a membrane, whether it may be negative, and how exactly its leak is kept, is
+what gives most of the float network's spikes on some samples.
 Nothing is trained.
 """
 
@@ -24,14 +25,14 @@ from qsnn.model.graphs.blocks import blocks_of
 from qsnn.model.graphs.graph import GraphError, check
 from qsnn.model.graphs.integers import (
     REACHES,
+    codes_of,
     current_step,
-    is_binary,
     leaks,
-    odd_numbers,
+    numbers_of,
     steps_of,
     thresholds,
 )
-from qsnn.model.graphs.report import LayerReport, Report
+from qsnn.model.graphs.report import LayerReport, Report, kept_text, weights_text
 from qsnn.model.inference import infer
 from qsnn.model.layers import MAX_MEMBRANE, MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 
@@ -134,13 +135,14 @@ def quantize(graph, time_steps, inputs, labels=None, *, bits=None, input_bits=8,
     steps = inputs.shape[1] if stream else time_steps
     layers.append(_count(blocks[-1], stream, steps) if spiking else _readout(
         blocks[-1], bits.of(len(blocks) - 1, len(blocks)), layers[-1].output_bits, steps, stream))
+    last = "the readout counts spikes" if spiking else _last_text(blocks[-1], layers[-1])
     try:
         description = Description(time_steps=time_steps, layers=layers)
     except DescriptionError as error:
         raise GraphError(f"the network cannot be built: {error}") from None
     result = infer(description, inputs.reshape(len(inputs), -1))
     return Quantized(description, Report(
-        layers=tuple(reports), notes=graph.notes, samples=len(inputs), steps=steps,
+        layers=tuple(reports), last=last, notes=graph.notes, samples=len(inputs), steps=steps,
         same_labels=int((result.labels == floats.labels).sum()),
         correct=None if labels is None else (int((floats.labels == labels).sum()),
                                              int((result.labels == labels).sum()))),
@@ -175,12 +177,11 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
     check(neuron.recurrent is None or stream, f"{neuron.name}: spikes that return to their layer "
           "need a stream: time steps 0")
     floats, best = _Floats(block, scale, offset), None
-    for width in [1, weight_bits] if weight_bits > 1 and is_binary(floats.joined) \
-            else [weight_bits]:
+    for width in codes_of(floats.joined, weight_bits):
         sums = None  # follow from the weights alone
         for leak in [bits.leak] if bits.leak else leaks(float(np.mean(floats.leak))):
             least = None
-            for layer in floats.layers(width, leak, input_bits, bits.membranes, bits.signed):
+            for layer in floats.layers(*width, leak, input_bits, bits.membranes, bits.signed):
                 sums = _sums(layer, x) if sums is None else sums
                 trial = _Trial(layer, sums, wanted, steps)
                 least = trial if least is None or trial.cost < least.cost else least
@@ -188,7 +189,7 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
     layer, spikes = best.layer, best.spikes
     rates = spikes.mean(axis=(0, 1)).reshape(-1, layer.channels).mean(axis=0)
     outputs = pooled(layer, spikes.reshape(-1, layer.n_out)).reshape(*spikes.shape[:2], -1)
-    scales, error = floats.lost(layer.weight_bits)
+    scales, error = floats.lost(layer.weight_bits, layer.weight_code)
     return layer, LayerReport(
         name=neuron.name, leak=float(np.mean(floats.leak)), spread=float(np.ptp(floats.leak)),
         taken=layer.leak, reset=layer.reset, weight_bits=layer.weight_bits,
@@ -199,7 +200,8 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
         float_rate=float(best.wanted.mean()), silent=int((rates == 0).sum()),
         always=int((rates == 1).sum()), channels=layer.channels,
         current=layer.current and (float(np.mean(floats.leak_in)), layer.current.leak,
-                                   layer.current.bits)), outputs, floats
+                                   layer.current.bits),
+        weight_code=layer.weight_code), outputs, floats
 
 
 class _Floats:
@@ -227,21 +229,21 @@ class _Floats:
         self.drop = None if drop is None else block.of_channels("drop", drop)
         self.gain, self.level = gain * scale, level - v_reset
         self.constant = self.added + (1 - self.leak) * (v_leak - v_reset)
-        self.numbers = cache(lambda width: odd_numbers(self.joined, width))
+        self.numbers = cache(lambda width, code: numbers_of(self.joined, width, code))
 
-    def lost(self, width):
+    def lost(self, width, code):
         """Scales of the weights, and what is lost of them, as a part of their norm."""
-        numbers, scales = self.numbers(width)
+        numbers, scales = self.numbers(width, code)
         lost = ((self.joined - scales[:, None] * numbers) ** 2).sum()
         return scales, float(np.sqrt(lost / max((self.joined ** 2).sum(), 1e-300)))
 
-    def layers(self, width, leak, input_bits, membranes, signed):
+    def layers(self, width, code, leak, input_bits, membranes, signed):
         """A layer for each step of the membranes, unsigned and signed if that is free."""
-        block, (numbers, scales) = self.block, self.numbers(width)
+        block, (numbers, scales) = self.block, self.numbers(width, code)
         split, kind = block.weight[0].size, FullyConnected
         shared = dict(weights=numbers[:, :split].reshape(block.weight.shape), leak=leak,
                       input_bits=input_bits, membrane_bits=membranes, weight_bits=width,
-                      reset="zero" if self.drop is None else "subtract")
+                      weight_code=code, reset="zero" if self.drop is None else "subtract")
         if self.own is not None:
             shared["recurrent"] = numbers[:, split:]
         if block.conv is not None:
@@ -374,16 +376,27 @@ def _count(block, stream, steps):
                    bias=np.zeros(classes, np.int64))
 
 
+def _last_text(block, layer):
+    """What became of the weights of a last layer that only adds."""
+    flat, integers = block.weight.flatten(), layer.weights.flatten().astype(np.float64)
+    lost = flat - integers * (flat @ integers / max(integers @ integers, 1))
+    error = float(np.linalg.norm(lost) / max(np.linalg.norm(flat), 1e-300))
+    return (f"{block.name}: readout, weights of "
+            f"{weights_text(layer.weight_bits, layer.weight_code)} ({kept_text(error)})")
+
+
 def _readout(block, weight_bits, input_bits, steps, stream):
     """A last layer that only adds; one scale for all classes, so that scores compare."""
-    weight_bits = 1 if is_binary(block.weight.reshape(1, -1)) else weight_bits
-    numbers, scale = odd_numbers(block.weight.reshape(1, -1), weight_bits)
+    flat = block.weight.reshape(1, -1)
+    weight_bits, code = codes_of(flat, weight_bits)[0]
+    numbers, scale = numbers_of(flat, weight_bits, code)
     window = max(8, 2 * steps) if stream else Readout.window_of(steps)
     bias = np.rint(block.bias * steps / (scale[0] * block.unit) * 2 ** READOUT_FRAC)
-    limit = Readout.bias_limit(block.weight.shape[1], READOUT_FRAC, input_bits, weight_bits, window)
+    limit = Readout.bias_limit(block.weight.shape[1], READOUT_FRAC, input_bits, weight_bits, window,
+                               code)
     try:
         return Readout(weights=numbers.reshape(block.weight.shape), weight_bits=weight_bits,
-                       window=window, input_bits=input_bits, frac=READOUT_FRAC,
+                       weight_code=code, window=window, input_bits=input_bits, frac=READOUT_FRAC,
                        bias=np.clip(bias, -limit, limit).astype(np.int64))
     except DescriptionError as error:
         raise GraphError(f"{block.name}: {error}") from None

@@ -32,6 +32,7 @@ def config_of(description, steps):
         membrane_bits=max(layer.membrane_bits for layer in layers),
         signed=any(layer.signed for layer in layers), standardize=False,
         image=description.input_map, last_bits=description.readout.weight_bits,
+        last_code=description.readout.weight_code,
         leak=",".join(leak_text(layer.leak) for layer in layers), reset=layers[0].reset,
         current=",".join(leak_text(layer.current.leak) if layer.current else "none"
                          for layer in layers))
@@ -45,6 +46,7 @@ def training_command(config, dataset, start, out):
     if not config.stream:
         words += ["--time-steps", str(config.time_steps), "--input-bits", str(config.input_bits)]
     words += ["--signed"] * config.signed
+    words += ["--last-code", config.last_code] * (config.last_code != Config.last_code)
     words += ["--leak", config.leak] * (set(config.leak.split(",")) != {Config.leak})
     words += ["--reset", config.reset] * (config.reset != Config.reset)
     words += ["--current", config.current] * (set(config.current.split(",")) != {Config.current})
@@ -69,8 +71,8 @@ def save_start(quantized, samples, dataset, path):
         sums = torch.tensor(_sums(layer, x)).double()
         x = pooled(layer, traced.spikes[index].reshape(-1, layer.n_out)).reshape(
             *traced.spikes[index].shape[:2], -1)
-        _, scales = floats.numbers(layer.weight_bits)
-        weights = torch.tensor(floats.joined / scales[:, None]) * _unit(layer.weight_bits)
+        _, scales = floats.numbers(layer.weight_bits, layer.weight_code)
+        weights = torch.tensor(floats.joined / scales[:, None]) * _unit(layer)
         split = module.synapses.weight.shape[1]
         module.synapses.weight.copy_(weights[:, :split])
         if layer.recurrent is not None:
@@ -92,7 +94,7 @@ def save_start(quantized, samples, dataset, path):
         flat = torch.tensor(last.weight)
         scale = float((flat.flatten() * torch.tensor(readout.weights).flatten()).sum()
                       / (torch.tensor(readout.weights).double() ** 2).sum())
-        net.output.weight.copy_(flat / scale * _unit(readout.weight_bits))
+        net.output.weight.copy_(flat / scale * _unit(readout))
         net.bias.copy_(torch.tensor(last.bias))
         net.log_scale.fill_(math.log(scale * last.unit))
     for parameter in net.parameters():
@@ -103,10 +105,9 @@ def save_start(quantized, samples, dataset, path):
     return config
 
 
-def _unit(bits):
-    """What a weight of training is where the integer is 1, see
-    :func:`qsnn.model.qsnn.quantize_weight`."""
-    return 1.0 if bits == 1 else 3 / 2 ** bits
+def _unit(layer):
+    """What a weight of training is where the integer is 1."""
+    return layer.code.unit(layer.weight_bits)
 
 
 def _sums(layer, x):
