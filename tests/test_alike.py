@@ -133,7 +133,7 @@ def test_wrong_steps(steps):
 def test_every_number_of_the_circuit(make):
     """What is not in the list may differ, and the Verilog is the same."""
     ours = make(np.random.default_rng(3))
-    layers = [replace(layer, bias=layer.bias[::-1].copy(), weights=-layer.weights)
+    layers = [replace(layer, bias=layer.bias[::-1].copy(), weights=layer.weights[::-1])
               for layer in ours.layers]
     other = Description(time_steps=ours.time_steps, layers=layers)
     assert difference(other, ours) is None and verilog(other) == verilog(ours)
