@@ -8,6 +8,7 @@ schedule     what a layer does when
 window       what a convolution does when
 synapses     XNOR and the sum of a word
 tree         adders in a pipeline
+counts       sums of weights that are integers, less the inputs
 accumulator  the sum of a neuron's words
 neuron       membrane, leak, threshold, reset
 pool         squares of spikes
