@@ -41,6 +41,9 @@ class NeuronUnit(wiring.Component):
         Steps of a neuron before the next one takes its place.
     stored : bool
         Whether membranes come from a memory, by :py:`before`, at each step.
+    ranged : bool
+        Whether the ends of the membranes come by :py:`low` and :py:`high`, within those of the
+        parameters.
 
     Attributes
     ----------
@@ -57,6 +60,7 @@ class NeuronUnit(wiring.Component):
         The bias of a neuron that fires.
     bias_current : In(array, lanes), if there is a current
         Its bias. The others come :py:`CURRENT_LATENCY` cycles after :py:`valid` then.
+    low, high : In, if ranged
     before : In(array, lanes), if stored
         The membranes before the step, currents above them, two cycles after :py:`valid`.
     spikes_valid, spikes : Out
@@ -65,9 +69,9 @@ class NeuronUnit(wiring.Component):
         After each step the membrane of each lane, its current above it: what the tests watch.
     """
 
-    def __init__(self, *, lanes, parameters, time_steps, stored=False):
+    def __init__(self, *, lanes, parameters, time_steps, stored=False, ranged=False):
         self.lanes = lanes
-        self.stored = stored
+        self.stored, self.ranged = stored, ranged
         self.parameters = p = parameters
         self.time_steps = time_steps
         self.latency = neuron_latency(p.current)
@@ -86,6 +90,7 @@ class NeuronUnit(wiring.Component):
             **({"bias_current": In(data.ArrayLayout(p.current_bias_shape, lanes))}
                if p.current else {}),
             **({"before": In(data.ArrayLayout(held, lanes))} if stored else {}),
+            **({"low": In(self.q_shape), "high": In(self.q_shape)} if ranged else {}),
         })
 
     def elaborate(self, platform):
@@ -176,8 +181,10 @@ class NeuronUnit(wiring.Component):
         fire = Signal(name=f"fire_{lane}")
         m.d.comb += fire.eq(product >= need)
 
+        ends = (self.low, self.high) if self.ranged else (p.q_low, p.q_high)
+
         def after(carry):
-            return saturate((product + carry) >> k, p.q_low, p.q_high)
+            return saturate((product + carry) >> k, *ends)
         quiet, *fired = carries
         following = after(Mux(fire, fired[0], quiet)) if fired else Mux(fire, 0, after(quiet))
         with m.If(step):

@@ -1,0 +1,173 @@
+"""What an engine is built for: how much it does at once, and what its memories hold."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from amaranth.hdl import signed
+from amaranth.lib import data
+from amaranth.utils import ceil_log2
+
+from qsnn.hw.plan.parameters import NeuronParameters
+
+__all__ = ["MEMORY_WORD", "EngineError", "EngineShape"]
+
+MEMORY_WORD = 32  # bits of a word that comes from outside
+PLANES = 4  # of inputs of several bits, at most
+PASSES = 16  # over the inputs of a neuron, one for each pair of planes
+COORDINATE = 10  # bits of a row or a column, with its sign
+SCORE = 32  # bits of a class score
+
+
+class EngineError(ValueError):
+    """No engine has this shape, or this one cannot hold a network."""
+
+
+@dataclass(frozen=True)
+class EngineShape:
+    """Parameters of an engine; networks are programs for it, see :mod:`qsnn.hw.engine.program`.
+
+    pe            channels at once
+    simd          synapses of each, 8, 16 or 32
+    steps         time steps of them all: as many spikes meet a weight at once
+    beat          channels of a column of the map memory, and neuron units side by side
+    map_words     words of the map memory, ``simd * steps`` bits each: pixels and spikes
+    slab_words    words of the slab, ``pe * simd`` bits each: weights; a power of two
+    image_bytes   pixels of an image, in bytes
+    scores        class scores of all images of a batch
+    membrane_bits of the widest membrane
+    sum_bits      of a sum of synapses of one time step
+    given_bits    of what a neuron is given
+    place         the power of two that a membrane counts there, see :meth:`neurons`
+    """
+
+    pe: int
+    simd: int
+    steps: int = 4
+    beat: int = 8
+    map_words: int = 1024
+    slab_words: int = 512
+    image_bytes: int = 4096
+    scores: int = 512
+    membrane_bits: int = 8
+    sum_bits: int = 18
+    given_bits: int = 26
+    place: int = 11
+
+    def __post_init__(self):
+        for name, choices in (("simd", (8, 16, 32)), ("steps", (1, 2, 4, 8)),
+                              ("beat", (4, 8, 16))):
+            if getattr(self, name) not in choices:
+                raise EngineError(f"{name} must be one of {', '.join(map(str, choices))}, not "
+                                  f"{getattr(self, name)}")
+        for name, unit in (("pe", self.beat), ("simd", self.beat)):
+            if getattr(self, name) < unit or getattr(self, name) % unit:
+                raise EngineError(f"{name} {getattr(self, name)} is no multiple of a beat of "
+                                  f"{self.beat} channels")
+        if self.pe * self.simd % MEMORY_WORD:
+            raise EngineError(f"{self.pe} x {self.simd} weights are no whole words of "
+                              f"{MEMORY_WORD} bits")
+        if self.slab_words & (self.slab_words - 1):
+            raise EngineError(f"slab_words must be a power of two, not {self.slab_words}")
+
+    @property
+    def beats(self):
+        """Columns of a group of ``pe`` channels."""
+        return self.pe // self.beat
+
+    @property
+    def columns(self):
+        """Of a word of the map memory."""
+        return self.simd // self.beat
+
+    @property
+    def column_bits(self):
+        return self.beat * self.steps
+
+    @property
+    def slab_columns(self):
+        """Memory words of a word of the slab."""
+        return self.pe * self.simd // MEMORY_WORD
+
+    @property
+    def address_bits(self):
+        return ceil_log2(self.map_words)
+
+    @property
+    def neurons(self):
+        """The :class:`qsnn.hw.plan.parameters.NeuronParameters` of the neuron units.
+
+        One for all layers: a program scales the integers of each by a power of two, so that its
+        membranes count ``2**place``. That changes no result.
+        """
+        return NeuronParameters(sum_max=(1 << self.given_bits) - 1, bits=self.membrane_bits + 1,
+                                signed=True, shift=self.place + 1, frac=0)
+
+    def interval(self, readout):
+        """Cycles from one position to the next that its neurons need."""
+        return self.beats * (max(self.steps, self.beat) if readout else self.steps)
+
+    @cached_property
+    def layer(self):
+        """Layout of a layer's descriptor.
+
+        merge, readout, final, doubled   inputs are pixels, whose bits lie in the lanes; scores;
+                         the last layer; each group begins with a word of weights +1, of which
+                         passes without inputs need one
+        scale            sums count ``2**scale`` units
+        low, high        ends of the membranes
+        groups, group_words   groups of channels, less 1; words of the slab of each
+        position         :attr:`position`, and ``window`` :attr:`window`
+        output, output_words, output_columns   the first word of its output, words of a position,
+                         columns of one
+        """
+        return data.StructLayout({
+            "merge": 1, "readout": 1, "final": 1, "doubled": 1, "scale": 5,
+            "low": signed(self.membrane_bits + 1), "high": signed(self.membrane_bits + 1),
+            "groups": 12, "group_words": ceil_log2(self.slab_words) + 1,
+            "position": self.position(self.address_bits, pools=True),
+            "window": self.window(self.address_bits, passes=True),
+            "output": self.address_bits, "output_words": 10, "output_columns": 12,
+        })
+
+    @cached_property
+    def network(self):
+        """Layout of a network's descriptor, which comes before those of the layers.
+
+        image            pixels of an image, less 1
+        steps, outputs   time steps, class scores
+        planes, plane_stride   of pixels, less 1; words from one to the next
+        pixels, position_words, fill   first word of the pixels; words of a position, less 1;
+                         padding of the last one, in pixels
+        position, window the way over an image, in bytes
+        """
+        bits = ceil_log2(self.image_bytes)
+        return data.StructLayout({
+            "image": bits, "steps": 4, "outputs": 16,
+            "planes": 3, "plane_stride": self.address_bits, "pixels": self.address_bits,
+            "fill": ceil_log2(self.simd),
+            "position": self.position(bits, pools=False),
+            "window": self.window(bits, passes=False),
+        })
+
+    @staticmethod
+    def position(bits, *, pools):
+        """Layout of the way from position to position, see
+        :class:`qsnn.hw.engine.walk.PositionWalk`."""
+        return data.StructLayout({
+            "start": bits, "start_y": signed(COORDINATE), "start_x": signed(COORDINATE),
+            "stride_y": 4, "stride_x": 4, "rows": 8, "columns": 8,
+            "next_column": bits, "next_row": bits,
+            **({"pool_rows": 4, "pool_columns": 4, "back_y": 8, "back_x": 8,
+                "next_pixel": bits, "next_line": bits, "next_image": bits} if pools else {}),
+        })
+
+    def window(self, bits, *, passes):
+        """Layout of the way over a window, see :class:`qsnn.hw.engine.walk.WindowWalk`."""
+        return data.StructLayout({
+            "words": 10, "columns": 8, "rows": 8, "next_row": bits,
+            "height": signed(COORDINATE), "width": signed(COORDINATE),
+            **({"mask": self.columns, "passes": 4,
+                "planes": data.ArrayLayout(bits, PLANES),
+                "table": data.ArrayLayout(data.StructLayout({"plane": 2, "doubles": 3}), PASSES),
+                } if passes else {}),
+        })
