@@ -104,20 +104,23 @@ def _beats(program, spikes, membranes, count):
     membranes = _fields(membranes, beat * bits, bits).reshape(-1, steps, beat)
     membranes = membranes - (membranes >> bits - 1 << bits)
     batches = count // program.batch
-    whole = [_order(shape, layer, program.batch) for layer in description.hidden]
+    share = shape.share(description.time_steps)
+    whole = [_order(shape, layer, program.batch >> share, 1 << share, index == 0)
+             for index, layer in enumerate(description.hidden)]
     sizes = [len(order) for order in whole]
     spikes = spikes.reshape(batches, sum(sizes), beat, steps).transpose(0, 1, 3, 2)
     membranes = membranes.reshape(batches, sum(sizes), steps, beat)
     start = 0
     for layer, size, order in zip(description.hidden, sizes, whole, strict=True):
         yield tuple(_placed(values[:, start:start + size], layer, order, program.batch, count,
-                            description.time_steps, kind)
+                            description.time_steps, 1 << share, kind)
                     for values, kind in ((spikes, np.uint8), (membranes, np.int16)))
         start += size
 
 
-def _order(shape, layer, batch):
-    """(image, position, first channel) of each beat: groups, images, positions, channels."""
+def _order(shape, layer, sets, beside, pixels):
+    """(image, position, first channel, single) of each beat: groups, sets of images, positions,
+    channels. Those of pixels are of a single image, others of all ``beside`` each other."""
     groups = -(-layer.channels // shape.pe)
     if layer.kind == "convolution":
         rows, columns = layer.pool_size
@@ -127,18 +130,22 @@ def _order(shape, layer, batch):
                      for dy in range(rows) for dx in range(columns)]
     else:
         positions = [0]
-    return [(image, position, group * shape.pe + beat * shape.beat) for group in range(groups)
-            for image in range(batch) for position in positions for beat in range(shape.beats)]
+    return [(several * beside + lane, position, group * shape.pe + beat * shape.beat, pixels)
+            for group in range(groups) for several in range(sets) for position in positions
+            for lane in (range(beside) if pixels else [0]) for beat in range(shape.beats)]
 
 
-def _placed(values, layer, order, batch, count, time_steps, kind):
+def _placed(values, layer, order, batch, count, time_steps, beside, kind):
     """Beats [batches, beats, steps, beat] -> [N, T, n_out]."""
-    beat = values.shape[-1]
-    images, positions, channels = np.array(order).T
+    beat, each = values.shape[-1], values.shape[2] // beside
+    images, positions, channels, single = np.array(order).T
     padded = int(channels.max()) + beat
-    found = np.zeros((len(values), batch, int(positions.max()) + 1, padded, values.shape[2]), kind)
-    for lane in range(beat):
-        found[:, images, positions, channels + lane] = values[:, :, :, lane]
+    found = np.zeros((len(values), batch, int(positions.max()) + 1, padded, each), kind)
+    for image in range(1 if single[0] else beside):
+        # the lanes of an image; of pixels all lanes say the same of one
+        part = values[:, :, image * each:(image + 1) * each]
+        for lane in range(beat):
+            found[:, images + image, positions, channels + lane] = part[:, :, :, lane]
     found = found[:, :, :, :layer.channels, :time_steps].reshape(count, -1, time_steps)
     return found.transpose(0, 2, 1)
 

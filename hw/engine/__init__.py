@@ -6,6 +6,8 @@ with the weights from a memory outside, word by word, once for each batch of ima
 shape      what an engine is built for, and the layouts of descriptors
 program    a description becomes a program: descriptors, parameters, weights; refuses what does not
            fit
+passes     what a layer is made of there: bit planes of weights, skips, thresholds
+timing     how long that takes, and what binds: the array or the memory
 loader     takes the program apart; the slab of weights
 walk       from position to position, and over the words of a window
 gather     pixels become words of the map memory

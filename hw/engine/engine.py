@@ -70,7 +70,8 @@ class Engine(wiring.Component):
     i : In(stream of 8)
         Pixels of images.
     images : In(4)
-        Images of a batch, less 1; stable.
+        Images of a batch, less 1; stable. As many as lie side by side in the lanes, or several
+        times so many.
     o : Out(stream), see :class:`qsnn.hw.engine.finish.Scores`
     waits : Out(1)
         It waits for weights: what reports count.
@@ -111,7 +112,7 @@ class Engine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.program), loader.i)
         wiring.connect(m, wiring.flipped(self.i), gather.i)
         wiring.connect(m, scores.o, wiring.flipped(self.o))
-        layer, steps = Signal(shape.layer), loader.network.steps
+        layer = Signal(shape.layer)
 
         m.d.comb += [
             slab.at.eq(loader.slab), slab.column.eq(loader.column),
@@ -124,12 +125,14 @@ class Engine(wiring.Component):
             maps.at.eq(Mux(writer.write, writer.at, gather.at)),
             maps.column.eq(Mux(writer.write, writer.column, gather.column)),
             maps.data.eq(Mux(writer.write, writer.data, gather.data)),
-            positions.config.eq(layer.position), positions.images.eq(self.images),
+            positions.config.eq(layer.position),
+            positions.images.eq(self.images >> loader.network.share),
             window.config.eq(layer.window), window.stall.eq(0),
         ]
         self._control(m, layer, loader, gather, positions, window, writer, scores, feeder)
         synapses = self._array(m, layer, loader, slab, maps, window)
-        self._finish(m, layer, steps, synapses, parameters, window, feeder, neurons, writer, scores)
+        self._finish(m, layer, loader.network, synapses, parameters, window, feeder, neurons,
+                     writer, scores)
         return m
 
     def _control(self, m, layer, loader, gather, positions, window, writer, scores, feeder):
@@ -203,7 +206,7 @@ class Engine(wiring.Component):
         mask = Signal(shape.columns, reset_less=True)
         m.d.comb += [maps.address.eq(window.address), maps.mask.eq(mask),
                      slab.address.eq(Mux(window.own, weight, ones))]
-        m.d.sync += mask.eq(Mux(window.blank, 0, Mux(window.ends, layer.window.mask, ~0)))
+        m.d.sync += mask.eq(window.mask)
         flags = Cat(window.valid, window.first, window.scale)
         for cycle in range(slab.latency):
             after = Signal(3, name=f"word_flags_{cycle}")
@@ -217,24 +220,25 @@ class Engine(wiring.Component):
                      synapses.x.eq(x), synapses.w.eq(slab.word)]
         return synapses
 
-    def _finish(self, m, layer, steps, synapses, parameters, window, feeder, neurons, writer,
+    def _finish(self, m, layer, network, synapses, parameters, window, feeder, neurons, writer,
                 scores):
         """Sums to spikes and scores."""
-        flags = Cat(window.valid & window.last, window.square_first, window.square_last,
-                    window.final)
+        flags = Cat(window.valid & window.last, window.lane, window.square_first,
+                    window.square_last, window.final)
         for cycle in range(Slab.latency + synapses.latency):
-            after = Signal(4, name=f"position_flags_{cycle}")
+            after = Signal(len(flags), name=f"position_flags_{cycle}")
             m.d.sync += after.eq(flags)
             flags = after
         m.d.comb += [
-            Cat(feeder.start, feeder.begins, feeder.ends, feeder.done).eq(flags),
+            Cat(feeder.start, feeder.lane, feeder.begins, feeder.ends, feeder.done).eq(flags),
             feeder.sums.eq(synapses.sums), feeder.merge.eq(layer.merge),
-            feeder.readout.eq(layer.readout), feeder.steps.eq(steps), feeder.scale.eq(layer.scale),
+            feeder.readout.eq(layer.readout), feeder.steps.eq(network.steps),
+            feeder.share.eq(network.share), feeder.scale.eq(layer.scale),
             parameters.set.eq(feeder.set), parameters.beat.eq(feeder.beat),
             feeder.from_thresholds.eq(parameters.thresholds),
             feeder.from_biases.eq(parameters.biases),
             neurons.valid.eq(feeder.tags.step & ~layer.readout),
-            neurons.first.eq(feeder.tags.first), neurons.last.eq(feeder.tags.last),
+            neurons.first.eq(feeder.tags.starts), neurons.last.eq(feeder.tags.last),
             neurons.sum.eq(feeder.given), neurons.threshold.eq(feeder.thresholds),
             neurons.bias.eq(feeder.biases),
             neurons.low.eq(layer.low),
@@ -248,7 +252,8 @@ class Engine(wiring.Component):
             self.membrane.eq(neurons.membrane.as_value()),
             writer.output.eq(layer.output), writer.words.eq(layer.output_words),
             writer.columns.eq(layer.output_columns), writer.valid.eq(neurons.spikes_valid),
-            writer.spikes.eq(neurons.spikes),
+            writer.spikes.eq(neurons.spikes), writer.merge.eq(layer.merge),
+            writer.share.eq(network.share),
         ]
         tag = feeder.tags
         for cycle in range(neurons.latency):

@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.engine.loader import SETS
 from qsnn.hw.engine.shape import MEMORY_WORD, SCORE
 
@@ -60,12 +59,22 @@ def tags():
     """Layout of what goes along with a beat.
 
     step, first, last  a time step; the first and the last of a beat
+    starts        the first of an image
+    lane          which of the images side by side
     begins, ends  of a pool's rectangle, the first and the last position
     beat_last     of a position
     done          of a group
     """
     return data.StructLayout(dict.fromkeys(
-        ("step", "first", "last", "begins", "ends", "beat_last", "done"), 1))
+        ("step", "first", "last", "starts", "begins", "ends", "beat_last", "done"), 1)
+        | {"lane": 3})
+
+
+def lanes_of(steps, share, lane):
+    """Which lanes an image has, a bit each, where ``2**share`` of them are side by side."""
+    place = Array(steps.bit_length() - 1 - number if steps >> number else 0 for number in range(4))
+    each = Array((1 << max(1, steps >> number)) - 1 for number in range(4))
+    return (each[share] << (lane << place[share])[:3])[:steps]
 
 
 class Feeder(wiring.Component):
@@ -77,10 +86,9 @@ class Feeder(wiring.Component):
 
     Members
     -------
-    merge, readout, steps, scale : In
-        Of the layer, and the time steps of the network, see
-        :meth:`qsnn.hw.engine.shape.EngineShape.layer`.
-    start, begins, ends, done : In(1)
+    merge, readout, steps, share, scale : In
+        Of the layer, and of the network, see :meth:`qsnn.hw.engine.shape.EngineShape.layer`.
+    start, lane, begins, ends, done : In
         The sums of a position are there, and what position it is.
     sums : In(array, pe * steps)
     given : Out(array, beat)
@@ -91,8 +99,8 @@ class Feeder(wiring.Component):
     def __init__(self, shape):
         self.shape, p = shape, shape.neurons
         super().__init__({
-            "merge": In(1), "readout": In(1), "steps": In(4), "scale": In(5),
-            "start": In(1), "begins": In(1), "ends": In(1), "done": In(1),
+            "merge": In(1), "readout": In(1), "steps": In(4), "share": In(2), "scale": In(5),
+            "start": In(1), "lane": In(3), "begins": In(1), "ends": In(1), "done": In(1),
             "sums": In(data.ArrayLayout(shape.sum_bits, shape.pe * shape.steps)),
             "given": Out(data.ArrayLayout(shape.given_bits, shape.beat)), "tags": Out(tags()),
             "set": Out(range(SETS)), "beat": Out(range(max(2, shape.beats))),
@@ -102,11 +110,16 @@ class Feeder(wiring.Component):
             "biases": Out(data.ArrayLayout(p.bias_shape, shape.beat)),
         })
 
+    def _within(self, step):
+        """The time step of an image that a lane has."""
+        return step & ((self.shape.steps >> self.share) - 1)
+
     def elaborate(self, platform):
         m = Module()
         shape, steps = self.shape, self.shape.steps
         longest = max(steps, shape.beat)
-        busy, of = Signal(), Signal(data.StructLayout(dict.fromkeys(("begins", "ends", "done"), 1)))
+        busy, of = Signal(), Signal(data.StructLayout(
+            {"lane": 3, "begins": 1, "ends": 1, "done": 1}))
         step, beat = Signal(range(longest)), Signal(range(max(2, shape.beats)))
         group = Signal(range(SETS))
         beat_end, all_end = Signal(), Signal()
@@ -125,8 +138,8 @@ class Feeder(wiring.Component):
             with m.If(all_end):
                 m.d.sync += [busy.eq(0), group.eq(group + of.done)]
         with m.If(self.start):
-            m.d.sync += [busy.eq(1), Cat(of.begins, of.ends, of.done).eq(
-                Cat(self.begins, self.ends, self.done)), hold.eq(Cat(
+            m.d.sync += [busy.eq(1), of.eq(Cat(self.lane, self.begins, self.ends, self.done)),
+                         hold.eq(Cat(
                     self.sums[(at * shape.beat + lane) * steps + t] for at in range(shape.beats)
                     for t in range(steps) for lane in range(shape.beat)))]
 
@@ -138,7 +151,8 @@ class Feeder(wiring.Component):
         now = Signal(tags())
         m.d.comb += [
             now.step.eq(busy & (step < steps)), now.first.eq(step == 0),
-            now.last.eq(step == steps - 1), now.begins.eq(of.begins), now.ends.eq(of.ends),
+            now.last.eq(step == steps - 1), now.starts.eq(self._within(step) == 0),
+            now.lane.eq(of.lane), now.begins.eq(of.begins), now.ends.eq(of.ends),
             now.beat_last.eq(beat == shape.beats - 1), now.done.eq(of.done),
         ]
         flags = Cat(now, beat, group)
@@ -150,7 +164,9 @@ class Feeder(wiring.Component):
         chosen = Mux(self.merge | self.readout, line[-1], line[1])
         m.d.comb += [self.beat.eq(chosen[tags().size:]),
                      self.set.eq(chosen[tags().size + len(beat):])]
-        adds = ~self.readout | (step < self.steps)
+        mine = Signal()
+        m.d.comb += mine.eq(lanes_of(steps, self.share, of.lane).bit_select(step, 1))
+        adds = ~self.readout | mine & (self._within(step) < self.steps)
         begun = data.View(tags(), line[steps][:tags().size])
         for lane in range(shape.beat):
             part = hold[lane * shape.sum_bits:][:shape.sum_bits]
@@ -176,12 +192,13 @@ class PoolWriter(wiring.Component):
     """Pools spikes, and writes them where the next layer reads them: a column a beat.
 
     A position of the output is ``words`` words, whose columns follow each other; a group of
-    channels begins where the one before ended.
+    channels begins where the one before ended. What a layer of pixels gives belongs to one image,
+    and goes into its lanes.
 
     Members
     -------
-    output, words, columns : In
-        Of the layer, see :meth:`qsnn.hw.engine.shape.EngineShape.layer`.
+    output, words, columns, merge, share : In
+        Of the layer, and of the network, see :meth:`qsnn.hw.engine.shape.EngineShape.layer`.
     begin : In(1)
         A layer begins.
     valid, spikes, tags : In
@@ -194,6 +211,7 @@ class PoolWriter(wiring.Component):
         self.shape = shape
         super().__init__({
             "output": In(shape.address_bits), "words": In(10), "columns": In(12), "begin": In(1),
+            "merge": In(1), "share": In(2),
             "valid": In(1), "spikes": In(data.ArrayLayout(shape.steps, shape.beat)),
             "tags": In(tags()),
             "write": Out(1), "at": Out(shape.address_bits),
@@ -206,8 +224,10 @@ class PoolWriter(wiring.Component):
         line = [Signal(shape.column_bits, name=f"line_{index}", reset_less=True)
                 for index in range(shape.beats)]
         spikes = Cat(self.spikes[lane][t] for t in range(shape.steps) for lane in range(shape.beat))
+        mine = Mux(self.merge, lanes_of(shape.steps, self.share, tag.lane), ~0)
+        mask = Cat(mine[t].replicate(shape.beat) for t in range(shape.steps))
         pooled = Signal(shape.column_bits)
-        m.d.comb += pooled.eq(Mux(tag.begins, 0, line[-1]) | spikes)
+        m.d.comb += pooled.eq(Mux(tag.begins, 0, line[-1]) | spikes & mask)
         # of the output: the position, the first column of a group, the column
         position, group, column = (Signal(shape.address_bits), Signal(13), Signal(13))
         bits = (shape.columns - 1).bit_length()

@@ -102,6 +102,13 @@ class EngineShape:
         return NeuronParameters(sum_max=(1 << self.given_bits) - 1, bits=self.membrane_bits + 1,
                                 signed=True, shift=self.place + 1, frac=0)
 
+    def share(self, time_steps):
+        """How many images lie side by side in the lanes, as a power of two."""
+        share = 0
+        while self.steps >> share + 1 >= time_steps and self.steps % (time_steps << share + 1) == 0:
+            share += 1
+        return share
+
     def interval(self, readout):
         """Cycles from one position to the next that its neurons need."""
         return self.beats * (max(self.steps, self.beat) if readout else self.steps)
@@ -135,6 +142,7 @@ class EngineShape:
 
         image            pixels of an image, less 1
         steps, outputs   time steps, class scores
+        share            ``2**share`` images lie side by side in the lanes
         planes, plane_stride   of pixels, less 1; words from one to the next
         pixels, position_words, fill   first word of the pixels; words of a position, less 1;
                          padding of the last one, in pixels
@@ -142,7 +150,7 @@ class EngineShape:
         """
         bits = ceil_log2(self.image_bytes)
         return data.StructLayout({
-            "image": bits, "steps": 4, "outputs": 16,
+            "image": bits, "steps": 4, "share": 2, "outputs": 16,
             "planes": 3, "plane_stride": self.address_bits, "pixels": self.address_bits,
             "fill": ceil_log2(self.simd),
             "position": self.position(bits, pools=False),
@@ -153,12 +161,15 @@ class EngineShape:
     def position(bits, *, pools):
         """Layout of the way from position to position, see
         :class:`qsnn.hw.engine.walk.PositionWalk`."""
+        loops = [*(["lane", "pixel", "line"] if pools else []), "column", "row",
+                 *(["image"] if pools else [])]
+        address = data.StructLayout(dict.fromkeys(["start", *loops], bits))
         return data.StructLayout({
-            "start": bits, "start_y": signed(COORDINATE), "start_x": signed(COORDINATE),
+            "address": address, "start_y": signed(COORDINATE), "start_x": signed(COORDINATE),
             "stride_y": 4, "stride_x": 4, "rows": 8, "columns": 8,
-            "next_column": bits, "next_row": bits,
-            **({"pool_rows": 4, "pool_columns": 4, "back_y": 8, "back_x": 8,
-                "next_pixel": bits, "next_line": bits, "next_image": bits} if pools else {}),
+            **({"skip": address, "lanes": 3, "pool_rows": 4, "pool_columns": 4,
+                "back_y": 8, "back_x": 8}
+               if pools else {}),
         })
 
     def window(self, bits, *, passes):
@@ -166,8 +177,9 @@ class EngineShape:
         return data.StructLayout({
             "words": 10, "columns": 8, "rows": 8, "next_row": bits,
             "height": signed(COORDINATE), "width": signed(COORDINATE),
-            **({"mask": self.columns, "passes": 4,
+            **({"mask": self.columns, "skip_words": 10, "skip_mask": self.columns, "passes": 4,
                 "planes": data.ArrayLayout(bits, PLANES),
-                "table": data.ArrayLayout(data.StructLayout({"plane": 2, "doubles": 3}), PASSES),
+                "table": data.ArrayLayout(data.StructLayout({"skip": 1, "plane": 2, "doubles": 4}),
+                                          PASSES),
                 } if passes else {}),
         })

@@ -12,14 +12,17 @@ __all__ = ["PositionWalk", "WindowWalk", "place"]
 def place(bits):
     """Layout of where a window begins: an address, and coordinates that padding makes negative.
 
-    first, last, final: of the positions of a pool's rectangle; the last position of all.
+    skip: address of what a skip takes. lane: which of the images side by side. first, last, final:
+    of the positions of a pool's rectangle; the last position of all.
     """
-    return data.StructLayout({"address": bits, "y": signed(COORDINATE), "x": signed(COORDINATE),
-                              "first": 1, "last": 1, "final": 1})
+    return data.StructLayout({"address": bits, "skip": bits,
+                              "y": signed(COORDINATE), "x": signed(COORDINATE),
+                              "lane": 3, "first": 1, "last": 1, "final": 1})
 
 
 class PositionWalk(wiring.Component):
-    """Where the windows of all positions begin: rectangles of a pool, inside them pixels.
+    """Where the windows of all positions begin: rectangles of a pool, inside them pixels, and of
+    each the images that are side by side in the lanes, where a layer takes them one by one.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ class PositionWalk(wiring.Component):
     """
 
     def __init__(self, bits, config, *, pools):
-        self.bits, self.pools = bits, pools
+        self.pools = pools
         super().__init__({"config": In(config), "start": In(1),
                           **({"images": In(4)} if pools else {}),
                           "o": Out(stream.Signature(place(bits)))})
@@ -51,9 +54,9 @@ class PositionWalk(wiring.Component):
         step = self.o.valid & self.o.ready
         loops = [("column", c.columns), ("row", c.rows)]
         if self.pools:
-            loops = [("pixel", c.pool_columns), ("line", c.pool_rows), *loops,
+            loops = [("lane", c.lanes), ("pixel", c.pool_columns), ("line", c.pool_rows), *loops,
                      ("image", self.images)]
-        steps = {name: getattr(c, f"next_{name}") for name, _ in loops}
+        addresses = [(here.address, c.address), *([(here.skip, c.skip)] if self.pools else [])]
         ends, begins, inner = {}, {}, Const(1)
         for name, count in loops:
             counter = Signal(len(count), name=name)
@@ -63,39 +66,44 @@ class PositionWalk(wiring.Component):
                 m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
             with m.If(self.start):
                 m.d.sync += counter.eq(0)
+            if name == "lane":
+                m.d.comb += here.lane.eq(counter)
             inner = inner & ends[name]
         m.d.comb += [
-            here.first.eq(begins["pixel"] & begins["line"] if self.pools else 1),
-            here.last.eq(ends["pixel"] & ends["line"] if self.pools else 1),
+            here.first.eq(begins["lane"] & begins["pixel"] & begins["line"] if self.pools else 1),
+            here.last.eq(ends["lane"] & ends["pixel"] & ends["line"] if self.pools else 1),
             here.final.eq(inner),
         ]
 
         # what the innermost loop that goes on adds
-        address, y, x = here.address, here.y, here.x
+        y, x = here.y, here.x
         following = {"column": (x + c.stride_x, y - (c.back_y if self.pools else 0)),
                      "row": (c.start_x, y + c.stride_y)}
         if self.pools:
-            following |= {"pixel": (x + c.stride_x, y), "line": (x - c.back_x, y + c.stride_y),
+            following |= {"lane": (x, y), "pixel": (x + c.stride_x, y),
+                          "line": (x - c.back_x, y + c.stride_y),
                           "image": (c.start_x, c.start_y)}
         with m.If(step):
             carried = None
             for name, _ in loops:
                 after_x, after_y = following[name]
                 with (m.If(~ends[name]) if carried is None else m.Elif(~ends[name])):
-                    m.d.sync += [address.eq(address + steps[name]), x.eq(after_x), y.eq(after_y)]
+                    m.d.sync += [address.eq(address + steps[name]) for address, steps in addresses]
+                    m.d.sync += [x.eq(after_x), y.eq(after_y)]
                 carried = name
             with m.If(inner):
                 m.d.sync += self.o.valid.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.o.valid.eq(1), address.eq(c.start), y.eq(c.start_y), x.eq(c.start_x)]
+            m.d.sync += [address.eq(steps.start) for address, steps in addresses]
+            m.d.sync += [self.o.valid.eq(1), y.eq(c.start_y), x.eq(c.start_x)]
         return m
 
 
 class WindowWalk(wiring.Component):
     """Over the words of a window, once for each pass; a step a cycle.
 
-    A pass takes one plane of the inputs. Before all but the first, sums may be doubled; where that
-    is more than once, steps without inputs double them.
+    A pass takes one plane of the inputs, or the one pixel that a skip takes. Before all but the
+    first, sums may be doubled; where that is more than once, steps without inputs double them.
 
     Parameters
     ----------
@@ -118,12 +126,12 @@ class WindowWalk(wiring.Component):
     valid, first, last : Out(1)
         A step; the first and the last of a window.
     address : Out(bits)
-    blank : Out(1)
-        It lies beside the map, or has no inputs: the inputs are 0.
-    ends : Out(1), own : Out(1), scale : Out(1), if there are passes
-        The last word of a pixel; the step takes a word of the weights, and all but those that only
-        double; what the sums are so far counts twice.
-    square_first, square_last, final : Out(1)
+    blank : Out(1), if there are no passes
+        It lies beside the map.
+    mask : Out, own : Out(1), scale : Out(1), if there are passes
+        Columns of the word that count; the step takes a word of the weights, as all but those do
+        that only double; what the sums are so far counts twice.
+    lane, square_first, square_last, final : Out
         Of the window, see :func:`place`.
     """
 
@@ -133,8 +141,9 @@ class WindowWalk(wiring.Component):
             "config": In(config), "i": In(stream.Signature(place(bits))), "hold": In(1),
             "stall": In(1),
             "valid": Out(1), "first": Out(1), "last": Out(1), "address": Out(bits),
-            "blank": Out(1), "square_first": Out(1), "square_last": Out(1), "final": Out(1),
-            **({"ends": Out(1), "own": Out(1), "scale": Out(1)} if passes else {}),
+            "lane": Out(3), "square_first": Out(1), "square_last": Out(1), "final": Out(1),
+            **({"mask": Out(config["mask"].shape), "own": Out(1), "scale": Out(1)} if passes
+               else {"blank": Out(1)}),
         })
 
     def elaborate(self, platform):
@@ -148,45 +157,28 @@ class WindowWalk(wiring.Component):
         begun = Signal()
         going, taken = Signal(), Signal()
         m.d.comb += [
-            word_end.eq(word == c.words), row_end.eq(word_end & (column == c.columns)),
-            window_end.eq(row_end & (row == c.rows)),
             self.valid.eq(active & ~self.stall), self.first.eq(~begun), self.last.eq(end),
             self.i.ready.eq(~self.hold & (~active | end & ~self.stall)),
             taken.eq(self.i.valid & self.i.ready),
-            self.square_first.eq(at.first), self.square_last.eq(at.last), self.final.eq(at.final),
+            self.lane.eq(at.lane), self.square_first.eq(at.first),
+            self.square_last.eq(at.last), self.final.eq(at.final),
         ]
-        outside = ((y < 0) | (y >= c.height) | (x < 0) | (x >= c.width))
+        outside = (y < 0) | (y >= c.height) | (x < 0) | (x >= c.width)
         if self.passes:
-            table = Signal(c.table.shape())
-            number, doubles = Signal(len(c.passes)), Signal(3)
-            now, then = table[0], table[1]
-            own = doubles == 0
-            pass_first = (word == 0) & (column == 0) & (row == 0)
-            m.d.comb += [
-                self.own.eq(own), going.eq(self.valid & own), self.ends.eq(word_end),
-                end.eq(window_end & own & (number == c.passes)),
-                self.scale.eq(~own | pass_first & begun & (now.doubles != 0)),
-                self.blank.eq(outside | ~own),
-            ]
-            with m.If(self.valid & ~own):
-                m.d.sync += doubles.eq(doubles - 1)
-            again = at.address + c.planes[then.plane]
-            with m.If(going & window_end):
-                m.d.sync += [number.eq(number + 1), doubles.eq(Mux(then.doubles == 0, 0,
-                                                                   then.doubles - 1)),
-                             table.eq(table.as_value() >> len(now.as_value()))]
-            with m.If(taken):
-                m.d.sync += [number.eq(0), doubles.eq(0), table.eq(c.table)]
-            begin = self.i.p.address + c.planes[c.table[0].plane]
+            again, begin = self._passes(m, active, at, going, begun, taken, outside,
+                                        word_end, row_end, window_end, end, word, column, row)
         else:
-            m.d.comb += [going.eq(self.valid), end.eq(window_end), self.blank.eq(outside)]
+            m.d.comb += [word_end.eq(word == c.words), row_end.eq(word_end & (column == c.columns)),
+                         window_end.eq(row_end & (row == c.rows)),
+                         going.eq(self.valid), end.eq(window_end), self.blank.eq(outside)]
             again, begin = at.address, self.i.p.address
         with m.If(self.valid):
             m.d.sync += begun.eq(1)
         with m.If(going):
             m.d.sync += word.eq(Mux(word_end, 0, word + 1))
             with m.If(word_end):
-                m.d.sync += [column.eq(Mux(row_end, 0, column + 1)), x.eq(Mux(row_end, at.x, x + 1))]
+                m.d.sync += [column.eq(Mux(row_end, 0, column + 1)),
+                             x.eq(Mux(row_end, at.x, x + 1))]
             with m.If(row_end):
                 m.d.sync += [row.eq(Mux(window_end, 0, row + 1)),
                              y.eq(Mux(window_end, at.y, y + 1))]
@@ -198,3 +190,33 @@ class WindowWalk(wiring.Component):
             m.d.sync += [active.eq(1), at.eq(self.i.payload), begun.eq(0),
                          self.address.eq(begin), y.eq(self.i.p.y), x.eq(self.i.p.x)]
         return m
+
+    def _passes(self, m, active, at, going, begun, taken, outside,
+                word_end, row_end, window_end, end, word, column, row):
+        """What goes over a window more than once: where the next pass begins, and a window."""
+        c = self.config
+        table = Signal(c.table.shape())
+        number, doubles = Signal(len(c.passes)), Signal(len(c.table[0].doubles))
+        now, then, opening = table[0], table[1], c.table[0]
+        own = doubles == 0
+        pass_first = (word == 0) & (column == 0) & (row == 0)
+        m.d.comb += [
+            word_end.eq(word == Mux(now.skip, c.skip_words, c.words)),
+            row_end.eq(word_end & (now.skip | (column == c.columns))),
+            window_end.eq(row_end & (now.skip | (row == c.rows))),
+            self.own.eq(own), going.eq(self.valid & own),
+            end.eq(window_end & own & (number == c.passes)),
+            self.scale.eq(~own | pass_first & begun & (now.doubles != 0)),
+            self.mask.eq(Mux(~own | outside & ~now.skip, 0,
+                             Mux(word_end, Mux(now.skip, c.skip_mask, c.mask), ~0))),
+        ]
+        with m.If(self.valid & ~own):
+            m.d.sync += doubles.eq(doubles - 1)
+        with m.If(going & window_end):
+            m.d.sync += [number.eq(number + 1),
+                         doubles.eq(Mux(then.doubles == 0, 0, then.doubles - 1)),
+                         table.eq(table.as_value() >> len(now.as_value()))]
+        with m.If(taken):
+            m.d.sync += [number.eq(0), doubles.eq(0), table.eq(c.table)]
+        return (Mux(then.skip, at.skip, at.address + c.planes[then.plane]),
+                Mux(opening.skip, self.i.p.skip, self.i.p.address + c.planes[opening.plane]))
