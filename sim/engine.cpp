@@ -6,7 +6,7 @@
 // a byte each. RESULTS gets the scores and labels, 64 bits each; SPIKES and MEMBRANES, unless they
 // are "-", the beats of spikes before pooling, and of membranes, in whole 32-bit words. In STALLS of
 // 256 cycles memory, pixels and results wait, each as it comes. Standard output gets one line of
-// JSON: cycles, those of the first and the last batch's end, and those in which the array worked and
+// JSON: cycles, those at the end of the first batch, the last but one, and the last, and those in which the array worked and
 // waited.
 
 #include <cstdint>
@@ -60,7 +60,7 @@ int main(int count_arguments, char** arguments) {
         return (random >> 24 & 255) >= stalls;
     };
 
-    uint64_t cycles = 0, first = 0, end = 0, works = 0, waits = 0, idle = 0, got = 0;
+    uint64_t cycles = 0, first = 0, before = 0, end = 0, works = 0, waits = 0, idle = 0, got = 0;
     size_t at = 0, pixel = 0;
     const uint64_t wanted = count * scores, most_idle = 4000000;
     top->clk = 0; top->rst = 1; top->images = batch - 1;
@@ -88,6 +88,7 @@ int main(int count_arguments, char** arguments) {
                 idle = 0;
                 end = cycles;
                 if (++got == uint64_t(scores) * batch) first = cycles;
+                if (got == wanted - uint64_t(scores) * batch) before = cycles;
             }
             if (spikes && top->spikes_valid) put(spikes, top->spikes, TRACE_BITS);
             if (membranes && top->membrane_valid)
@@ -106,7 +107,8 @@ int main(int count_arguments, char** arguments) {
     fclose(results);
     if (spikes) fclose(spikes);
     if (membranes) fclose(membranes);
-    printf("{\"cycles\": %llu, \"first\": %llu, \"end\": %llu, \"works\": %llu, \"waits\": %llu}\n",
-           (unsigned long long)cycles, (unsigned long long)first, (unsigned long long)end,
+    printf("{\"cycles\": %llu, \"first\": %llu, \"before\": %llu, \"end\": %llu, \"works\": %llu, \"waits\": %llu}\n",
+           (unsigned long long)cycles, (unsigned long long)first,
+           (unsigned long long)before, (unsigned long long)end,
            (unsigned long long)works, (unsigned long long)waits);
 }

@@ -25,6 +25,7 @@ class EngineOutcome:
 
     mismatches   name -> labels, scores, spikes and membranes of each hidden layer that differ
     first, pace  cycles until the first batch's last score; from one batch to the next, or None
+    last_pace    from the last but one to the last
     works        the part of all cycles in which the array had a word
     waits        in which it waited for weights
     """
@@ -34,6 +35,7 @@ class EngineOutcome:
     mismatches: dict
     first: int
     pace: float | None
+    last_pace: int | None
     works: float
     waits: float
 
@@ -93,6 +95,7 @@ def run_engine(program_file, program, pixels, *, stalls=0, seed=0, trace=True):
     batches = count // program.batch
     pace = (facts["end"] - facts["first"]) / (batches - 1) if batches > 1 else None
     return EngineOutcome(labels, scores, mismatches, facts["first"], pace,
+                         facts["end"] - facts["before"] if batches > 1 else None,
                          facts["works"] / facts["cycles"], facts["waits"] / facts["cycles"])
 
 

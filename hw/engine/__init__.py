@@ -11,6 +11,7 @@ timing     how long that takes, and what binds: the array or the memory
 loader     takes the program apart; the slab of weights
 walk       from position to position, and over the words of a window
 gather     pixels become words of the map memory
-finish     sums become spikes, pooled and written, or class scores
+finish     sums become spikes, pooled and written
+scores     class scores of a batch
 engine     all of it, and what is done when
 """

@@ -8,9 +8,10 @@ from amaranth.utils import ceil_log2
 
 from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.core.synapses import SynapseArray
-from qsnn.hw.engine.finish import Feeder, Parameters, PoolWriter, Scores
+from qsnn.hw.engine.finish import Feeder, Parameters, PoolWriter
 from qsnn.hw.engine.gather import Gather
 from qsnn.hw.engine.loader import Loader, Slab
+from qsnn.hw.engine.scores import Scores
 from qsnn.hw.engine.shape import MEMORY_WORD
 from qsnn.hw.engine.walk import PositionWalk, WindowWalk
 
@@ -72,7 +73,7 @@ class Engine(wiring.Component):
     images : In(4)
         Images of a batch, less 1; stable. As many as lie side by side in the lanes, or several
         times so many.
-    o : Out(stream), see :class:`qsnn.hw.engine.finish.Scores`
+    o : Out(stream), see :class:`qsnn.hw.engine.scores.Scores`
     waits : Out(1)
         It waits for weights: what reports count.
     spikes_valid, spikes : Out

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.hw.engine.loader import HEADER
+from qsnn.hw.engine.loader import HEADER, descriptor_words
 from qsnn.hw.engine.passes import gaps, layer_passes, parameters, slabs
 from qsnn.hw.engine.shape import EngineError
-from qsnn.hw.engine.timing import LayerTime, image_cycles
+from qsnn.hw.engine.timing import LayerTime, batch_time
 
 __all__ = ["MAGIC", "VERSION", "Program", "compile_program"]
 
@@ -39,10 +39,16 @@ class Program:
     layers: tuple
     batch: int
 
-    @property
-    def cycles(self):
-        """Of a batch, from one to the next, where memory gives a word a cycle."""
-        return image_cycles(self.layers, self.shape)
+    def time(self, rate=1):
+        """The :class:`qsnn.hw.engine.timing.BatchTime` where memory gives so many words a cycle."""
+        shape, network, first = self.shape, self.description, self.description.layers[0]
+        places = first.n_out // first.channels if first.kind == "convolution" else 1
+        return batch_time(
+            self.layers, shape, self.batch, self.batch >> shape.share(network.time_steps),
+            head=HEADER + descriptor_words(shape.network), pixels=network.n_in, rate=rate,
+            outputs=network.outputs,
+            taps=places * -(-first.fan_in // shape.simd) * shape.simd,
+            planes=-(-network.input_bits // shape.steps))
 
     def tobytes(self):
         return self.words.astype("<u4").tobytes()
@@ -283,7 +289,8 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes):
     time = LayerTime(
         kind=layer.kind, groups=groups, positions=positions, group_words=group_words,
         steps=group_words - doubled + sum(max(0, gap - 1) for gap in doubles),
-        interval=shape.interval(readout),
+        interval=shape.interval(readout), descriptor=descriptor_words(shape.layer),
+        late=readout or bool(planes),
         useful=sum(one.bits.size for one in passes) * positions)
     return fields | {"scale": scale}, np.concatenate([values, weights], axis=1).ravel(), time
 

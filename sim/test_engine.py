@@ -1,0 +1,135 @@
+"""Programs on the emitted engine: every spike, membrane and score is the golden model's."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qsnn import sim
+from qsnn.hw.emit.build import NETWORKS
+from qsnn.hw.emit.verilog import to_verilog
+from qsnn.hw.engine.engine import Engine
+from qsnn.hw.engine.program import compile_program
+from qsnn.hw.engine.shape import EngineError, EngineShape
+from qsnn.model import golden
+from qsnn.model.description import load
+from qsnn.sim.engine import compile_engine, run_engine
+from tests.networks import random_description, random_maps, random_pixels, random_words
+
+# columns of 4 and 8 channels, 2 to 8 lanes, words of 8 to 32 synapses
+SHAPES = [
+    EngineShape(pe=24, simd=32, beat=8, steps=4, map_words=512, slab_words=256),
+    EngineShape(pe=8, simd=16, beat=4, steps=2, map_words=512, slab_words=256),
+    EngineShape(pe=16, simd=8, beat=4, steps=8, map_words=512, slab_words=256, membrane_bits=6),
+]
+NUMBER = 22  # networks on each
+LARGE = EngineShape(pe=16, simd=32, map_words=8192, slab_words=1024, sum_bits=20)
+COMMITTED = sorted(path.stem for path in NETWORKS.glob("*.qsnn") if not load(path).stream)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory):
+    """Shape -> its simulation."""
+    made = {}
+
+    def engine(shape):
+        if shape not in made:
+            made[shape] = compile_engine(shape, tmp_path_factory.mktemp("engine"))
+        return made[shape]
+    return engine
+
+
+def random_program(rng, shape):
+    """Any network that the engine takes: kernels, strides, paddings, pools, skips, steps, bits,
+    channels that fill no group, and a batch of up to four images, or of what shares the lanes."""
+    while True:
+        steps = int(rng.integers(1, shape.steps + 1))
+        if rng.integers(3) == 0:
+            widths = [int(rng.integers(1, 100)),
+                      *map(int, rng.integers(1, 80, rng.integers(1, 4))), int(rng.integers(1, 30))]
+            description = random_description(rng, widths=widths, time_steps=steps)
+        else:
+            image, words, _ = random_words(rng)
+            description = random_maps(rng, words=words, image=image, time_steps=steps)
+        beside = 1 << shape.share(steps)
+        batch = -(-int(rng.integers(1, 5)) // beside) * beside
+        try:
+            return compile_program(description, shape, batch)
+        except EngineError:
+            pass  # drawn again
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda s: f"{s.pe}x{s.simd}x{s.steps}")
+def test_random_networks(shape, engines):
+    rng = np.random.default_rng([shape.pe, shape.simd, shape.steps])
+    skips = beside = 0
+    for seed in range(NUMBER):
+        program = random_program(rng, shape)
+        description = program.description
+        skips += any(layer.skip is not None for layer in description.layers)
+        beside += shape.share(description.time_steps) > 0
+        pixels = random_pixels(rng, description, 3 * program.batch)
+        outcome = run_engine(engines(shape), program, pixels, seed=seed,
+                             stalls=int(rng.choice([0, 40, 128, 230])))
+        assert outcome.ok, (seed, description.shape, description.time_steps, outcome.mismatches)
+    assert skips >= 2 and beside >= 2  # else the test is not what it says
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_committed_networks(name, engines):
+    """Every committed network for images, on one engine, without another compilation."""
+    description = load(NETWORKS / f"{name}.qsnn")
+    beside = 1 << LARGE.share(description.time_steps)
+    program = compile_program(description, LARGE, beside)
+    rng = np.random.default_rng(1)
+    outcome = run_engine(engines(LARGE), program, random_pixels(rng, description, 2 * beside))
+    assert outcome.ok, outcome.mismatches
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2]], ids=lambda s: f"{s.pe}x{s.simd}")
+def test_cycles(shape, engines):
+    """What is said of a network before, cycle for cycle, whatever binds: array, memory, pixels."""
+    rng = np.random.default_rng(7)
+    for _ in range(10):
+        program = random_program(rng, shape)
+        pixels = random_pixels(rng, program.description, 6 * program.batch)
+        outcome = run_engine(engines(shape), program, pixels, trace=False)
+        assert outcome.ok
+        assert outcome.last_pace == program.time().cycles, program.description.shape
+
+
+def test_wrong_weights_are_seen(engines):
+    """The comparison can fail: one bit of the program."""
+    rng = np.random.default_rng(3)
+    program = random_program(rng, SHAPES[0])
+    program.words[-2] ^= 1 << 7
+    outcome = run_engine(engines(SHAPES[0]), program, random_pixels(rng, program.description, 16
+                                                                    * program.batch))
+    assert not outcome.ok
+
+
+def test_icarus(tmp_path):
+    """The same Verilog in another simulator, two networks one after the other."""
+    shape, rng = SHAPES[1], np.random.default_rng(4)
+    (tmp_path / "engine.v").write_text(to_verilog(Engine(shape), "engine"))
+    for _ in range(2):
+        program = random_program(rng, shape)
+        description, words = program.description, program.words[:-1]
+        pixels = random_pixels(rng, description, 2 * program.batch)
+        (tmp_path / "program.hex").write_text("\n".join(f"{word:08x}" for word in words))
+        (tmp_path / "images.hex").write_text("\n".join(f"{byte:02x}" for byte in pixels.ravel()))
+        sizes = {"WORDS": len(words), "BYTES": pixels.size, "IMAGES": program.batch,
+                 "SCORES": len(pixels) * description.outputs}
+        subprocess.run(["iverilog", "-g2005", "-s", "engine_tb", "-o", "tb", "engine.v",
+                        Path(sim.__file__).parent / "engine_tb.v",
+                        *(f"-Pengine_tb.{name}={value}" for name, value in sizes.items())],
+                       cwd=tmp_path, check=True)
+        done = subprocess.run(["vvp", "tb"], cwd=tmp_path, check=True, capture_output=True,
+                              text=True)
+        found = np.array([line.split() for line in done.stdout.splitlines()
+                          if line[:1] in "-0123456789"], int)
+        expected = golden.infer(description, pixels)
+        assert (found[:, 0].reshape(len(pixels), -1) == expected.scores).all()
+        assert (found[:, 1].reshape(len(pixels), -1)[:, -1] == expected.labels).all()
+
