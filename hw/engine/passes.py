@@ -4,7 +4,8 @@ The sums of a neuron are those of passes, each over one plane of the inputs with
 weights, ``2**exponent`` times. They are taken in the order of their exponents, and doubled in
 between. A skip is a pass over one pixel of another map. One that takes a neuron's own channel is
 two of them: weights that are +1 but for all other channels, -1, and weights that are all +1 give
-together twice what the own channel gave.
+together twice what the own channel gave. Weights that are integers are half of odd numbers, less
+the inputs, see :mod:`qsnn.model.codes`: a pass whose weights are all -1 takes those away.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.hw.engine.shape import PASSES, PLANES, SCORE, EngineError
-from qsnn.model.layers import to_planes
 
 __all__ = ["Pass", "gaps", "layer_passes", "parameters", "slabs"]
 
@@ -40,32 +40,35 @@ class Pass:
 
 
 def layer_passes(layer, taps, shape, planes=None):
-    """All passes of a layer in their order.
+    """(passes of a layer in their order, how often all sums are doubled by them).
 
     taps: positions of a window. planes: of pixels, whose bits lie in the lanes; None where inputs
     are spikes.
     """
-    bits = to_planes(layer.weights, layer.weight_bits).reshape(
-        layer.weight_bits, layer.channels, taps, -1)
-    found = [Pass(bit + shape.steps * plane, False, plane, bits[bit],
-                  (1 << shape.steps) - 1 if planes else 1)
+    bits, up = layer.planes.reshape(layer.weight_bits, layer.channels, taps, -1), 0
+    inputs = (1 << shape.steps) - 1 if planes else 1
+    found = [Pass(bit + shape.steps * plane, False, plane, bits[bit], inputs)
              for bit in range(layer.weight_bits) for plane in range(planes or 1)]
+    if layer.weight_code == "integer":
+        found += [Pass(shape.steps * plane, False, plane, np.zeros_like(bits[0]), inputs)
+                  for plane in range(planes or 1)]
+        up = 1
     if layer.skip:
-        found = _with_skip(layer, found)
+        found, up = _with_skip(layer, found)
     if len(found) > PASSES or (planes or 1) > PLANES:
         raise EngineError(f"weights of {layer.weight_bits} bits and pixels of {planes} planes are "
                           f"{len(found)} passes, this engine has {PASSES} over {PLANES} planes")
-    return sorted(found, key=lambda one: -one.exponent)
+    return sorted(found, key=lambda one: -one.exponent), up
 
 
 def _with_skip(layer, main):
     skip = layer.skip
     if skip.weights is not None:
-        return [Pass(skip.shift, True, 0, (skip.weights > 0)[:, None]), *main]
+        return [Pass(skip.shift, True, 0, (skip.weights > 0)[:, None]), *main], 0
     own = np.eye(layer.channels, dtype=bool)[:, None]
     up = int(skip.shift == 0)  # what goes with half a spike: all others count twice
     pair = [Pass(skip.shift + up - 1, True, 0, bits) for bits in (own, np.ones_like(own))]
-    return [*pair, *(Pass(one.exponent + up, False, one.plane, one.bits) for one in main)]
+    return [*pair, *(Pass(one.exponent + up, False, one.plane, one.bits) for one in main)], up
 
 
 def gaps(passes):

@@ -243,7 +243,7 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes):
     if max(kernel) > 256 or source.words > 1024:
         raise EngineError(f"it goes over {kernel[0]} x {kernel[1]} positions of {source.words} "
                           "words, the engine over 256 x 256 of 1,024")
-    passes = layer_passes(layer, kernel[0] * kernel[1], shape, planes)
+    passes, up = layer_passes(layer, kernel[0] * kernel[1], shape, planes)
     doubles, groups = gaps(passes), -(-layer.channels // shape.pe)
     doubled = max(doubles) > 1
     weights = slabs(passes, doubled, groups, shape)
@@ -259,8 +259,7 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes):
         image, lanes = planes * source.size << share, (1 << share, planes * source.size)
     elif readout:
         lanes = 1 << share, 0
-    # a skip of its own channel may have made all sums twice as large
-    scale = layer.frac - min(one.exponent for one in passes if not one.skip)
+    scale = layer.frac - up
     fields = {"readout": readout, "final": readout, "merge": bool(planes), "doubled": doubled,
               "groups": groups - 1, "group_words": group_words,
               "position": _positions(source, stride, padding, pool, out, image, lanes),
@@ -282,7 +281,7 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes):
                    "output_words": maps[index].words,
                    "output_columns": -(-layer.channels // shape.beat)}
     if scale < 0:
-        raise EngineError("its membranes are too fine beside a skip of its own channels")
+        raise EngineError("its sums are made twice as large, and its scale leaves no room for that")
     values = parameters(layer, passes, scale, groups, shape, time_steps)
     values = values.reshape(groups, -1).astype(np.uint32)
     positions = out[0] * out[1] * pool[0] * pool[1] * lanes[0]
