@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from qsnn.hw.emit.build import NETWORKS
-from qsnn.hw.engine.loader import HEADER, descriptor_words
-from qsnn.hw.engine.program import MAGIC, VERSION, compile_program
+from qsnn.hw.engine.loader import descriptor_words
+from qsnn.hw.engine.program import MAGIC, compile_program
 from qsnn.hw.engine.shape import EngineError, EngineShape
+from qsnn.hw.memory.check import HEADER
 from qsnn.model.description import load
 from tests.networks import random_description, random_maps
 
@@ -22,7 +23,7 @@ def network(name):
 def test_header_and_crc():
     program = compile_program(network("mnist-128-b2"), SHAPE)
     words = program.words
-    assert words[0] == MAGIC and words[1] == VERSION and words[2] == len(words)
+    assert words[0] == MAGIC and words[1] == SHAPE.version and words[2] == len(words)
     assert words[-1] == zlib.crc32(words[:-1].astype("<u4").tobytes())
     assert program.tobytes() == compile_program(network("mnist-128-b2"), SHAPE).tobytes()
 
@@ -78,6 +79,14 @@ def test_refused_networks():
 def test_impossible_shapes(changes):
     with pytest.raises(EngineError):
         EngineShape(**{**dict(pe=16, simd=32), **changes})
+
+
+def test_versions():
+    """An engine takes no program for another one."""
+    shapes = [SHAPE, EngineShape(pe=32, simd=32, map_words=4096),
+              EngineShape(pe=16, simd=32, map_words=2048), EngineShape(pe=16, simd=32, place=10)]
+    assert len({shape.version for shape in shapes}) == len(shapes)
+    assert SHAPE.version == EngineShape(pe=16, simd=32, map_words=4096).version
 
 
 def test_share():

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["constraints", "model", "hw.plan", "hw.core", "hw.serial", "hw.network", "hw.engine",
-         "hw.memory", "hw.link", "hw.emit", "hw.board", "hw", "sim", "scripts"]
+ROOMS = ["constraints", "model", "hw.plan", "hw.core", "hw.serial", "hw.network", "hw.memory",
+         "hw.engine", "hw.link", "hw.emit", "hw.board", "hw", "sim", "scripts"]
 
 
 def room_of(module):

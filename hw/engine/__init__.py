@@ -14,4 +14,5 @@ gather     pixels become words of the map memory
 finish     sums become spikes, pooled and written
 scores     class scores of a batch
 engine     all of it, and what is done when
+system     with the memory that its programs lie in
 """

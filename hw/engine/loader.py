@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from qsnn.hw.engine.shape import MEMORY_WORD
+from qsnn.hw.memory.check import HEADER
 
-__all__ = ["HEADER", "SETS", "Loader", "Slab", "descriptor_words"]
+__all__ = ["SETS", "Loader", "Slab", "descriptor_words"]
 
-HEADER = 3  # words before the network's descriptor: magic, version, length
 SETS = 2  # groups whose parameters are there at once
 
 

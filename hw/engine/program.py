@@ -6,20 +6,19 @@ CRC-32 of all before. The first layer is a 1 x 1 convolution of words that hold 
 large as the map.
 """
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.hw.engine.loader import HEADER, descriptor_words
+from qsnn.hw.engine.loader import descriptor_words
 from qsnn.hw.engine.passes import gaps, layer_passes, parameters, slabs
 from qsnn.hw.engine.shape import EngineError
 from qsnn.hw.engine.timing import LayerTime, batch_time
+from qsnn.hw.memory.check import HEADER, seal
 
-__all__ = ["MAGIC", "VERSION", "Program", "compile_program"]
+__all__ = ["MAGIC", "Program", "compile_program"]
 
 MAGIC = 0x4E4E5351  # "QSNN"
-VERSION = 1
 MAX_BATCH = 16
 
 
@@ -98,10 +97,8 @@ def compile_program(description, shape, batch=1):
         words += [_descriptor(shape.layer, fields), parts]
         times.append(time)
         source = maps.get(index)
-    body = np.concatenate(words)
-    body = np.concatenate([np.array([MAGIC, VERSION, len(body) + HEADER + 1], "<u4"), body])
-    crc = np.array([zlib.crc32(body.astype("<u4").tobytes())], "<u4")
-    return Program(description, shape, np.concatenate([body, crc]), tuple(times), batch)
+    image = seal(np.concatenate(words).tolist(), magic=MAGIC, version=shape.version)
+    return Program(description, shape, np.array(image, "<u4"), tuple(times), batch)
 
 
 def _check(description, shape, batch):

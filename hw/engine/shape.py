@@ -1,7 +1,8 @@
 """What an engine is built for: how much it does at once, and what its memories hold."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
+from zlib import crc32
 
 from amaranth.hdl import signed
 from amaranth.lib import data
@@ -11,6 +12,7 @@ from qsnn.hw.plan.parameters import NeuronParameters
 
 __all__ = ["MEMORY_WORD", "EngineError", "EngineShape"]
 
+FORMAT = 1  # of programs
 MEMORY_WORD = 32  # bits of a word that comes from outside
 PLANES = 4  # of inputs of several bits, at most
 PASSES = 16  # over the inputs of a neuron, one for each pair of planes
@@ -68,6 +70,14 @@ class EngineShape:
                               f"{MEMORY_WORD} bits")
         if self.slab_words & (self.slab_words - 1):
             raise EngineError(f"slab_words must be a power of two, not {self.slab_words}")
+
+    @cached_property
+    def version(self):
+        """What a program for this shape has as its version: a number of shape and layouts, so that
+        no other engine takes it."""
+        layouts = [(name, field.offset, field.width) for layout in (self.layer, self.network)
+                   for name, field in layout]
+        return crc32(repr((FORMAT, astuple(self), layouts)).encode())
 
     @property
     def beats(self):
