@@ -14,6 +14,8 @@ spike, membrane and score: the exit status is 1 if anything differed. Examples:
 
   qsnn stream --sim ecg --beats 100 --speed 0       only a table
 
+  qsnn stream --sim mine.npz --model runs/mine/network.qsnn       the test part of your own stream
+
 What there is: ecg, heart beats of a patient that no network was trained with, in the five classes
 of AAMI. The core gets samples and encodes them itself. --record takes another patient, where the
 data set is on this machine. --clock is the clock of which busy and idle shares are given: the
@@ -43,10 +45,12 @@ from qsnn.model import recordings
 from qsnn.model.data import DataError, load_beats
 from qsnn.model.description import DescriptionError, load
 from qsnn.model.encoders import Rhythm
+from qsnn.model.reading import is_own
 from qsnn.scripts._app import App
 from qsnn.sim.live import LiveCore, compile_live
 from qsnn.sim.page import Hub, PageServer, hello
 from qsnn.sim.player import Golden, Player, Recording, summary
+from qsnn.sim.shown import own_recording, with_names
 from qsnn.sim.terminal import TerminalView
 from qsnn.sim.tools import SimulationError
 
@@ -99,9 +103,21 @@ class Show:
 SHOWS = {"ecg": Show("ecg-32t24-32t4-b2", "ecg", ecg)}
 
 
+def _own(path, model):
+    """A user's own stream, of which the network has the rest."""
+    if not model:
+        raise UsageError(f"--sim {path}: say --model with the network that was trained on it")
+    description = load(find_network(model))
+    if not description.stream or any(layer.kind == "convolution" for layer in description.hidden):
+        raise UsageError(f"{model}: {description.shape} is no stream whose layers are all rows of "
+                         "neurons, which is what can be watched: run qsnn simulate")
+    return Show(model, "", lambda record, data_dir: own_recording(path, description))
+
+
 @app.command(help=__doc__)
 def main(
-    sim: Annotated[str, typer.Option(help="what to simulate: " + ", ".join(SHOWS))],
+    sim: Annotated[str, typer.Option(help="what to simulate: " + ", ".join(SHOWS) + ", or an own "
+                                          "file or folder of streams, with its --model")],
     model: Annotated[str, typer.Option(help="a .qsnn file, or a name in model/networks, in place "
                                             "of the network that comes along")] = "",
     record: Annotated[int, typer.Option(min=0, help="of the data set, all of it; 0: the beats that "
@@ -121,8 +137,10 @@ def main(
     out: Annotated[Path, typer.Option(help="where build folders go")] = Path("build"),
 ):
     try:
-        if sim not in SHOWS:
-            raise UsageError(f"--sim {sim}: there is {', '.join(SHOWS)}")
+        if sim not in SHOWS and not is_own(sim):
+            raise UsageError(f"--sim {sim}: there is {', '.join(SHOWS)}, or a file of your own")
+        if sim not in SHOWS and record:
+            raise UsageError("--record is a patient of --sim ecg: leave it out")
         if data_dir and not record:
             raise UsageError("--data-dir has the data of a --record: without one, beats that come "
                              "along are shown")
@@ -130,11 +148,12 @@ def main(
             raise UsageError(f"--clock takes 0.001 to 1000 MHz, not {clock:g}")
         if not 0 <= speed <= 1000:
             raise UsageError(f"--speed takes 0 to 1000 times that of the recording, not {speed:g}")
-        hz, show = clock * 1e6, SHOWS[sim]
+        hz, show = clock * 1e6, SHOWS.get(sim) or _own(sim, model)
         recording = show.recording(record, data_dir)
         path = find_network(model or show.network)
         description = load(path)
         _check(path, description, recording)
+        recording = with_names(recording, description, path)
         name = path.resolve().parent.name if path.stem == "network" else path.stem
         folder = _build(description, show.encoder, f"{name}-live", out)
         facts, description = open_build(folder)
@@ -157,7 +176,7 @@ def main(
             except SimulationError as error:
                 view.finish(f"The simulation has failed: {error}")
                 raise
-            view.finish(_last_words(player.totals, ended))
+            view.finish(_last_words(player.totals, ended, recording.what))
     except (BuildError, DataError, DescriptionError, FoldingError, SimulationError, UsageError,
             ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -219,10 +238,10 @@ def _play(player, view):
     return True
 
 
-def _last_words(totals, ended):
+def _last_words(totals, ended, what):
     equal = "everything was equal to the golden model" if not totals.mismatches else \
         f"{totals.mismatches:,} values differ from the golden model"
-    return (f"The stream {'has ended' if ended else 'was stopped'}: {totals.beats:,} beats, "
+    return (f"The stream {'has ended' if ended else 'was stopped'}: {totals.beats:,} {what}s, "
             f"{totals.right:,} right, {equal}.")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.hw.plan.window import ceil_div
-from qsnn.sim.beats import field_of, pack_fields
+from qsnn.sim.beats import field_of, pack_fields, pack_steps
 from qsnn.sim.compiled import compile_verilog
 from qsnn.sim.program import workspace
 from qsnn.sim.tools import SimulationError
@@ -129,8 +129,19 @@ class LiveCore:
         The fields are those of ``i_payload`` in the facts. result: whether the step must give one;
         one that does not come, or comes without being expected, is an error.
         """
+        return self._send(self._pack(fields), result)
+
+    def take(self, spikes, *, result=False):
+        """The same for a core without an encoder: spikes [n_in], 0 or 1, of one step.
+
+        result: whether it is the last of its recording, gives a result and forgets everything.
+        """
+        beats, _ = pack_steps(self.facts, np.asarray(spikes)[None], *np.full((2, 1), result))
+        count = self.facts["ports"]["i_payload"]["words_per_step"]
+        return self._send(np.frombuffer(beats, "<u4").reshape(count, -1), result)
+
+    def _send(self, beats, result):
         classes = self.facts["layers"][-1]["neurons"]
-        beats = self._pack(fields)
         head = np.array([len(beats), classes if result else 0], "<u4")
         try:
             self.process.stdin.write(head.tobytes() + beats.tobytes())

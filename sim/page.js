@@ -9,7 +9,9 @@ let colours = {};
 
 const format = (value, digits = 0) => value.toLocaleString("en-US",
   {minimumFractionDigits: digits, maximumFractionDigits: digits});
-const className = index => NAMES[meta.classes[index]] || meta.classes[index];
+const safe = text => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
+const short = index => meta.classes[index].length > 2 ? "" : meta.classes[index];
+const className = index => meta.title === "ECG" && NAMES[meta.classes[index]] || meta.classes[index];
 const classColour = index => colours["c" + Math.min(index, 4)];
 const bytes = text => Int8Array.from(atob(text), c => c.charCodeAt(0));
 
@@ -45,15 +47,21 @@ function begin(hello) {
   $("about").textContent = `network ${meta.network}, ` +
     `${[...new Set(meta.layers.map(layer => layer.bits))].join(" and ")} bits a membrane: its ` +
     `Verilog, compiled by Verilator`;
-  $("recording").textContent = `${meta.recording}: above decides the core, below the cardiologist`;
-  $("stepping").textContent = `${meta.steps} steps a beat, ${format(meta.rate / 2)} a second: ` +
+  document.title = `${meta.title} through a simulated core`;
+  $("title").textContent = document.title;
+  $("intime").textContent = `${meta.title} in time`;
+  $("notes").style.display = meta.title === "ECG" ? "" : "none";
+  $("recording").textContent = `${meta.recording}: above decides the core, below the ${meta.judge}`;
+  const pace = meta.rate * meta.steps / (meta.seen[1] - meta.seen[0]);
+  $("stepping").textContent = `${meta.steps} steps a ${meta.what}, ${format(pace)} a second: ` +
     "each is compared with the golden model";
   pill("playing " + (meta.speed ? `at ${meta.speed}× speed` : "as fast as it goes"), "good");
   $("letter").textContent = ""; $("letter").style.background = "";
-  $("said").textContent = "no beat yet"; $("truth").textContent = "";
+  $("said").textContent = `no ${meta.what} yet`; $("truth").textContent = "";
   $("which").textContent = "";
+  $("scores").className = meta.classes.some(name => name.length > 2) ? "named" : "";
   $("scores").innerHTML = meta.classes.map((name, k) => `<div class="score"><span class="name">` +
-    `${name}</span><div class="track"><div class="bar c${
+    `${safe(name)}</span><div class="track"><div class="bar c${
     Math.min(k, 4)}"></div></div><span class="value"></span></div>`).join("");
   readColours();
   layOut();
@@ -105,7 +113,7 @@ function write() {
     : `mismatches in ${format(totals.compared)} values`;
   const mean = totals.steps ? totals.cycles / totals.steps : 0;
   const rows = [
-    ["beats", format(totals.beats)],
+    [`${meta.what}s`, format(totals.beats)],
     ["right", totals.beats ? `${format(totals.right)} <small>${
       format(100 * totals.right / totals.beats, 1)} %</small>` : "–"],
     ["steps", format(totals.steps)],
@@ -124,17 +132,18 @@ function write() {
     let all = 0, right = 0;
     for (const [truth, label, count] of totals.classes)
       if (truth === k) { all += count; right += label === k ? count : 0; }
-    return `<tr><td><i class="c${Math.min(k, 4)}"></i>${name} ${className(k)}` +
+    const said = name === className(k) ? name : `${name} ${className(k)}`;
+    return `<tr><td><i class="c${Math.min(k, 4)}"></i>${safe(said)}` +
       `</td><td></td><td>${all ? `${format(right)} <small>of ${format(all)}</small>` : "–"}</td></tr>`;
   }).join(""));
   if (!latest) return;
-  $("which").textContent = `beat ${format(latest.number + 1)}, at ${format(latest.at, 1)} s`;
-  $("letter").textContent = meta.classes[latest.label];
+  $("which").textContent = `${meta.what} ${format(latest.number + 1)}, at ${format(latest.at, 1)} s`;
+  $("letter").textContent = short(latest.label);
   $("letter").style.background = `var(--c${Math.min(latest.label, 4)})`;
   $("said").textContent = className(latest.label);
   const same = latest.label === latest.truth;
-  html($("truth"), `cardiologist: ${same ? "the same" : `<b>${
-    meta.classes[latest.truth]} ${className(latest.truth)}</b>`}`);
+  html($("truth"), `${meta.judge}: ${same ? "the same" : `<b>${
+    safe(`${short(latest.truth)} ${className(latest.truth)}`)}</b>`}`);
   const low = Math.min(...latest.scores), high = Math.max(...latest.scores);
   [...$("scores").children].forEach((row, k) => {
     const value = latest.scores[k];
@@ -272,10 +281,10 @@ function drawSteps() {
       context.fillStyle = colours.on;
       context.textAlign = "center";
       context.font = "bold " + font(10);
-      context.fillText(meta.classes[label], (from + to) / 2, 8.5);
+      context.fillText(meta.classes[label], (from + to) / 2, 8.5, to - from - 6);
       if (label !== beat.truth) {
         context.textAlign = "right";
-        context.fillText("≠ " + meta.classes[beat.truth], to - 5, 8.5);
+        context.fillText("≠ " + meta.classes[beat.truth], to - 5, 8.5, (to - from) / 3);
       }
     } else {
       context.fillStyle = colours.faint;
@@ -396,15 +405,16 @@ function drawTime() {
   for (const {beat} of timed) {
     if (beat.label === undefined || x(beat.at) < GUTTER - 20) continue;
     const across = x(beat.at), same = beat.label === beat.truth;
+    context.font = "bold " + font(12);
+    const half = Math.max(10, context.measureText(meta.classes[beat.label]).width / 2 + 4);
     if (!same) {
       context.fillStyle = colours.bad;
       context.globalAlpha = 0.22;
-      round(context, across - 14, bottom + 2, 28, 42, 6);
+      round(context, across - half - 4, bottom + 2, 2 * half + 8, 42, 6);
       context.globalAlpha = 1;
     }
-    context.font = "bold " + font(12);
     context.fillStyle = classColour(beat.label);
-    round(context, across - 10, bottom + 4, 20, 18, 5);
+    round(context, across - half, bottom + 4, 2 * half, 18, 5);
     context.fillStyle = colours.on;
     context.fillText(meta.classes[beat.label], across, bottom + 13.5);
     context.fillStyle = classColour(beat.truth);
@@ -412,8 +422,9 @@ function drawTime() {
   }
   context.restore();
   gutter(context, "core", bottom + 13.5, colours.ink);
-  gutter(context, "cardiologist", bottom + 34);
+  gutter(context, meta.judge, bottom + 34);
   gutter(context, "1 s a line", 8);
+  if (!per) return;  // numbers of any kind
   const tall = Math.abs(y(0) - y(per));  // a bar of one unit
   const middle = (bottom + 8) / 2;
   context.fillStyle = colours.soft;

@@ -49,7 +49,8 @@ def hello(description, recording, *, speed, clock):
         "network": description.shape, "recording": recording.name, "speed": speed, "clock": clock,
         "steps": recording.steps, "rate": recording.rate, "peak": recording.peak,
         "seen": [recording.seen.start, recording.seen.stop], "unit": recording.unit,
-        "classes": recording.classes, "inputs": recording.inputs,
+        "classes": recording.classes, "inputs": recording.inputs, "title": recording.title,
+        "what": recording.what, "judge": recording.judge,
         "layers": [{"neurons": layer.n_out, "bits": layer.held_bits,
                     "low": layer.held_range[0], "high": layer.held_range[1]}
                    for layer in description.hidden],

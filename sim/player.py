@@ -19,12 +19,12 @@ LATE = 0.5  # seconds behind the pace, from which on it is given up
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Beats of one patient in their order.
+    """Beats of one patient in their order; or recordings of anything, one behind the other.
 
     name       of the recording, for people
-    samples    [N, S], around each beat
+    samples    [N, S], around each beat: what is drawn, and what an encoder in the Verilog takes
     intervals  [N], before each beat, in ticks; 0: unknown
-    labels     [N], what a cardiologist says
+    labels     [N], what a cardiologist says, or whoever is ``judge``
     classes    name of each class
     inputs     (name, number) of groups of what the encoder gives, in order
     encoded    spikes that the encoder must give, uint8 [N, steps, n_in]
@@ -32,7 +32,9 @@ class Recording:
     peak       sample in which the beat is
     rate       samples a second
     ticks      of an interval, a second
-    unit       what a sample counts: (name, number of it, that of zero)
+    unit       what a sample counts: (name, number of it, that of zero); 0 of it: nothing
+    title, what, judge  of what, what one is called, and who knows its class
+    encoded_before  whether the core gets the spikes, and no samples
     """
 
     name: str
@@ -47,6 +49,10 @@ class Recording:
     rate: float = 180.0
     ticks: float = 360.0
     unit: tuple = ("mV", 200, 1024)
+    title: str = "ECG"
+    what: str = "beat"
+    judge: str = "cardiologist"
+    encoded_before: bool = False
 
     @property
     def steps(self):
@@ -203,11 +209,14 @@ class Player:
         for place, samples in enumerate(seen):
             at = start + (place + 1) * (end - start) / steps
             self._wait(at)
-            first, last = (np.arange(len(samples)) == edge for edge in (0, len(samples) - 1))
-            step = self.core.step(
-                result=place == steps - 1, sample=samples, begin=first & (place == 0),
-                end=last & (place == steps - 1), fresh=first & (place == 0) & (index == 0),
-                interval=int(recording.intervals[index]))
+            if recording.encoded_before:
+                step = self.core.take(recording.encoded[index, place], result=place == steps - 1)
+            else:
+                first, last = (np.arange(len(samples)) == edge for edge in (0, len(samples) - 1))
+                step = self.core.step(
+                    result=place == steps - 1, sample=samples, begin=first & (place == 0),
+                    end=last & (place == steps - 1), fresh=first & (place == 0) & (index == 0),
+                    interval=int(recording.intervals[index]))
             wrong = self._compare(step, recording.encoded[index, place], golden, place)
             totals.steps += 1
             totals.cycles += step.busy
@@ -256,7 +265,7 @@ def summary(description, recording, totals, clock):
     rows = [
         ("network", f"{description.shape}, {description.hidden[0].membrane_bits}-bit membranes"),
         ("recording", f"{recording.name}, {totals.seconds:,.1f} s of it"),
-        ("beats", f"{totals.beats:,}, {totals.steps:,} steps"),
+        (f"{recording.what}s", f"{totals.beats:,}, {totals.steps:,} steps"),
     ]
     if totals.beats:
         rows += [("right", f"{totals.right:,} of {totals.beats:,}, "

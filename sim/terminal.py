@@ -68,7 +68,7 @@ class TerminalView:
         steps = list(self.steps)[-max(1, width - SIDE - GUTTER - 2):]
         table.add_row(self._left(steps, height - 2), self._side())
         pace = f"at {self.speed:g}x speed" if self.speed else "as fast as it goes"
-        title = Text.assemble(("ECG through a simulated core", "bold"), "  ", (
+        title = Text.assemble((f"{self.recording.title} through a simulated core", "bold"), "  ", (
             f"{self.recording.name}, network {self.description.shape}, {pace}; Ctrl-C ends it",
             "dim"), no_wrap=True, overflow="ellipsis")
         return Group(title, Text(), table)
@@ -95,7 +95,7 @@ class TerminalView:
                 for index, row in enumerate(rows)]
 
     def _labels(self, steps):
-        """Two lines: what the core decides, and the cardiologist."""
+        """Two lines: what the core decides, and the cardiologist, or who knows it."""
         rows = [Text(), Text()]
         for start, end in _runs([step.beat for step in steps]):
             beat, decision = self.beats[steps[start].beat]
@@ -110,7 +110,8 @@ class TerminalView:
                                     if row is rows[0] or not same else f"bold {COLOURS[label % 5]}")
                 row.append(self.recording.classes[label].center(size - 1)[:size - 1], style)
                 row.append(" ")
-        return self._named("core", rows[:1]) + self._named("cardiologist"[:GUTTER - 2], rows[1:])
+        return self._named("core", rows[:1]) + self._named(
+            self.recording.judge[:GUTTER - 2], rows[1:])
 
     def _signal(self, steps):
         """The samples, two dots a column."""
@@ -165,22 +166,25 @@ class TerminalView:
 
     def _side(self):
         totals, latest, classes = self.totals, self.latest, self.recording.classes
+        names = max(map(len, classes)) + 1
+        names, bars = (names, 14) if names < 4 else (min(names, 13), 5)  # beside a score
         lines = []
         if latest:
             same = latest.label == latest.truth
             lines.append(Text.assemble(
                 (f" {classes[latest.label]} ", f"bold white on {COLOURS[latest.label % 5]}"),
-                "  cardiologist ", ("the same", "green") if same
+                f"  {self.recording.judge} ", ("the same", "green") if same
                 else (classes[latest.truth], "bold red")))
             low, high = latest.scores.min(), latest.scores.max()
             for label, score in enumerate(latest.scores.tolist()):
-                size = round(1 + 14 * (score - low) / max(1, high - low))
+                size = round(1 + bars * (score - low) / max(1, high - low))
                 lines.append(Text.assemble(
-                    f"{classes[label]} ", ("█" * size, COLOURS[label % 5]),
-                    " " * (16 - size), (f"{score:,}", "bold" if label == latest.label else "dim")))
+                    f"{classes[label][:names - 1]:<{names}}", ("█" * size, COLOURS[label % 5]),
+                    " " * (bars + 2 - size),
+                    (f"{score:,}", "bold" if label == latest.label else "dim")))
         else:
-            lines += [Text("no beat yet", "dim")] + [Text()] * len(classes)
-        rows = [("beats", f"{totals.beats:,}"),
+            lines += [Text(f"no {self.recording.what} yet", "dim")] + [Text()] * len(classes)
+        rows = [(f"{self.recording.what}s", f"{totals.beats:,}"),
                 ("right", f"{totals.right:,}, {totals.right / max(1, totals.beats):.1%}"),
                 ("steps", f"{totals.steps:,}"),
                 ("cycles a step", f"{totals.cycles / max(1, totals.steps):,.0f}, "
