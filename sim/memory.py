@@ -12,8 +12,8 @@ from qsnn.hw.memory.sdram import COUNT_BITS
 from qsnn.sim.program import compiled
 from qsnn.sim.tools import SimulationError
 
-__all__ = ["FlashBench", "SdramBench", "compile_bench", "flash_image", "run_bench",
-           "sdram_parameters"]
+__all__ = ["CheckedBench", "FlashBench", "SdramBench", "compile_bench", "flash_image",
+           "run_bench", "sdram_parameters"]
 
 FOLDER = Path(__file__).parent
 PINS = ("cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm", "dq_oe")
@@ -85,6 +85,28 @@ class SdramBench(Bench):
             self.data_ready.eq(core.write.ready), core.rewind.eq(self.rewind),
         ]
         return m
+
+
+class CheckedBench(SdramBench):
+    """The same with an :class:`qsnn.hw.memory.check.ImageCheck` in front of the consumer."""
+
+    present: In(1)
+    good: Out(1)
+    bad: Out(1)
+
+    def __init__(self, controller, check, **parameters):
+        super().__init__(controller, **parameters)
+        self.check = check
+
+    def read(self, m, core):
+        m.submodules.core, m.submodules.check = core, self.check
+        wiring.connect(m, core.o, self.check.i)
+        m.d.comb += [
+            core.length.eq(self.check.length), core.go.eq(self.check.read),
+            self.check.present.eq(self.present), self.check.go.eq(self.go),
+            self.check.o.ready.eq(self.word_ready), self.word.eq(self.check.o.payload),
+            self.word_valid.eq(self.check.o.valid), self.good.eq(self.check.good),
+            self.bad.eq(self.check.bad)]
 
 
 class FlashBench(Bench):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qsnn.hw.memory.chips import SDRAMS
-from qsnn.hw.memory.sdram import Sdram
+from qsnn.hw.memory.sdram import SdramController
 from qsnn.sim.memory import SdramBench, compile_bench, run_bench
 from qsnn.sim.tools import SimulationError
 
@@ -16,7 +16,7 @@ BITS = 18  # of a place that is simulated
 
 @dataclass(frozen=True)
 class Compiled:
-    controller: Sdram
+    controller: SdramController
     program: Path
 
     def run(self, *commands):
@@ -44,7 +44,7 @@ SLOW = ("x32-80", "x16-60", "x16-80")
 def sdram(request, tmp_path_factory):
     """A controller and its chip, in which a refresh is never as much as an interval late."""
     name, mhz, late, cas = CASES[request.param]
-    core = Sdram(SDRAMS[name], clock_hz=mhz * 1_000_000, late=late, cas=cas)
+    core = SdramController(SDRAMS[name], clock_hz=mhz * 1_000_000, late=late, cas=cas)
     bench = SdramBench(core, late=late, SIMULATED_BITS=BITS, POSTPONED=2)
     return Compiled(core, compile_bench(tmp_path_factory.mktemp("sdram"), "bench", bench))
 
@@ -135,7 +135,7 @@ def test_no_cycle_to_spare(tmp_path):
     Or shorter by one cycle in the controller. tRC follows from the others, tRRD is less than tRCD,
     and nothing is there to do as soon as the mode is set.
     """
-    core = Sdram(SDRAMS["EM638325"], clock_hz=100_000_000, late=1)
+    core = SdramController(SDRAMS["EM638325"], clock_hz=100_000_000, late=1)
     stricter = [{name: 10_000 * cycles + 1000} for name, cycles in LIMITS.items()]
     stricter += [{"REFRESH": core.chip.refresh_cycles(100_000_000) * 10_000 - 30_000},
                  {"PAUSE": 200_100_000}]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from qsnn.hw.memory.chips import SDRAMS
-from qsnn.hw.memory.sdram import Command, Sdram
+from qsnn.hw.memory.sdram import Command, SdramController
 
 CHIP = SDRAMS["EM638325"]
 
@@ -22,7 +22,7 @@ CHIP = SDRAMS["EM638325"]
 ])
 def test_wrong(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        Sdram(CHIP, **kwargs)
+        SdramController(CHIP, **kwargs)
 
 
 def test_cycles():
@@ -42,6 +42,6 @@ def test_chips():
 
 
 def test_latency():
-    core = Sdram(CHIP, clock_hz=100_000_000, cas=3, late=1)
+    core = SdramController(CHIP, clock_hz=100_000_000, cas=3, late=1)
     assert core.latency == 5 and core.beats == 1
     assert Command.NONE.value == 7  # an idle bus: all of RAS, CAS and WE high

@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.memory.chips import cycles
-from qsnn.hw.memory.sdram import COUNT_BITS
+from qsnn.hw.memory.sdram import COUNT_BITS, PAD
 
 __all__ = ["ADDRESS_BITS", "PINS", "FlashReader"]
 
@@ -63,7 +63,7 @@ class FlashReader(wiring.Component):
         Byte address of the image, any; at rest while :py:`go`, as is :py:`length`. Behind the
         chip's last byte comes its first.
     length, go, o :
-        As those of :class:`qsnn.hw.memory.sdram.Sdram`.
+        As those of :class:`qsnn.hw.memory.sdram.SdramController`.
     pins : Out(PINS)
     """
 
@@ -105,7 +105,7 @@ class FlashReader(wiring.Component):
         if self.divide == 2:
             m.d.sync += step.eq(~step)
         begin, flush, ended = Signal(), Signal(), Signal()  # of a word; of the words
-        coming, pads = Signal(self.divide + 1 + self.late), Signal(4, attrs={"syn_useioff": 1})
+        coming, pads = Signal(self.divide + 1 + self.late), Signal(4, attrs=PAD)
         m.d.sync += [coming.eq(Cat(pulse & wanted, coming)), pads.eq(self.pins.io_i)]
         status = Signal(8)
         with m.If(coming[-1] & ~self.ready):
@@ -218,8 +218,12 @@ class FlashReader(wiring.Component):
     def _pads(self, m, step, pulse, select, drive, lines):
         """Registers of the outputs."""
         pads = self.pins
+        registers = {name: Signal.like(getattr(pads, name), name=f"{name}_pad", attrs=PAD)
+                     for name in ("cs_n", "io_o")}
+        m.d.comb += [getattr(pads, name).eq(register) for name, register in registers.items()]
         with m.If(step):
-            m.d.sync += [pads.cs_n.eq(~select), pads.io_o.eq(lines), pads.io_oe.eq(drive)]
+            m.d.sync += [registers["cs_n"].eq(~select), registers["io_o"].eq(lines),
+                         pads.io_oe.eq(drive)]
         if self.divide == 1:
             m.d.sync += pads.sck.eq(Cat(0, pulse))
         else:

@@ -5,7 +5,7 @@ from amaranth.lib import enum, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["COUNT_BITS", "Command", "Sdram", "pins"]
+__all__ = ["COUNT_BITS", "PAD", "Command", "SdramController", "pins"]
 
 COUNT_BITS = 24  # of the words of an image
 POWER_UP_REFRESHES = 8
@@ -46,7 +46,7 @@ def timer(m, name, cycles, start):
     return over
 
 
-class Sdram(wiring.Component):
+class SdramController(wiring.Component):
     """Words of 32 bits in an SDRAM: written once, in order; read from the first on, for ever.
 
     A 16-bit chip holds a word as two, the low one first. Addresses count columns, then banks, then
