@@ -51,6 +51,8 @@ class Source(wiring.Component):
 
 
 class Bench(wiring.Component):
+    """A source and a check whose CRC takes so many bits a cycle."""
+
     present: In(1)
     go: In(1)
     gap: In(1)
@@ -59,11 +61,15 @@ class Bench(wiring.Component):
     good: Out(1)
     bad: Out(1)
 
+    def __init__(self, bits):
+        super().__init__()
+        self.bits = bits
+
     def elaborate(self, platform):
         m = Module()
         m.submodules.source = self.source = source = Source()
         m.submodules.check = self.check = check = ImageCheck(magic=MAGIC, version=VERSION,
-                                                             most=MOST)
+                                                             most=MOST, bits=self.bits)
         wiring.connect(m, source.o, check.i)
         wiring.connect(m, check.o, wiring.flipped(self.o))
         m.d.comb += [source.length.eq(check.length), source.go.eq(check.read),
@@ -73,9 +79,9 @@ class Bench(wiring.Component):
         return m
 
 
-def judge(images, seed=None, take=0):
+def judge(images, seed=None, take=0, bits=32):
     """(good, words that come) of each image; ``seed``: gaps of the source and stalls."""
-    dut, found, chance = Bench(), [], random.Random(seed)
+    dut, found, chance = Bench(bits), [], random.Random(seed)
 
     async def testbench(ctx):
         for image in images:
@@ -105,22 +111,23 @@ def judge(images, seed=None, take=0):
     return found
 
 
-@pytest.mark.parametrize("seed", [None, 1, 2])
-def test_good(seed):
+@pytest.mark.parametrize("seed, bits", [(None, 32), (1, 32), (2, 32), (None, 4), (3, 8), (4, 16)])
+def test_good(seed, bits):
     """All words but the CRC, again and again; lengths from the shortest to the longest."""
     images = [draw(count, count) for count in (0, 1, 2, 9, MOST - HEADER - 1)]
-    for image, (good, words) in zip(images, judge(images, seed, take=100), strict=True):
+    for image, (good, words) in zip(images, judge(images, seed, take=100, bits=bits), strict=True):
         passes = 1 + 100 // (len(image) - 1)
         assert good and words[:100] == (passes * image[:-1])[:100]
 
 
-def test_every_flipped_bit():
+@pytest.mark.parametrize("bits", [32, 8])
+def test_every_flipped_bit(bits):
     image = draw(3)
     flipped = []
     for bit in range(32 * len(image)):
         flipped.append(list(image))
         flipped[-1][bit // 32] ^= 1 << bit % 32
-    assert judge(flipped) == [(0, [])] * 32 * len(image)
+    assert judge(flipped, bits=bits) == [(0, [])] * 32 * len(image)
 
 
 def test_power_cut_while_loading():
@@ -162,6 +169,7 @@ def test_restart():
 @pytest.mark.parametrize("kwargs, message", [
     (dict(magic=1 << 32), "^the magic number is a word of 32 bits, not 4294967296$"),
     (dict(version=-1), "^the version is a word of 32 bits, not -1$"),
+    (dict(bits=7), "^the CRC takes 4, 8, 16 or 32 bits a cycle, not 7$"),
     (dict(most=3), "^the longest image has 4 to 16777215 words, not 3$"),
 ])
 def test_wrong(kwargs, message):

@@ -29,8 +29,8 @@ class ImageCheck(wiring.Component):
     """Between a source of words and who takes them: reads the image once, then lets it through.
 
     The length comes from the header, which is read alone first. Until the CRC was right, no word
-    goes to :py:`o`. Checking takes what the source needs for the image, a word a cycle at most,
-    and for its first :py:`HEADER` words before.
+    goes to :py:`o`. Checking takes what the source needs for the image, and for its first
+    :py:`HEADER` words before; a word a cycle at most, or in ``33 / bits`` cycles.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ class ImageCheck(wiring.Component):
         What the first two words must be; 32 bits.
     most : int
         Words of the longest image, CRC included; longer ones are refused.
+    bits : int
+        What the CRC takes in a cycle: 32, 16, 8 or 4. All of a word are 500 LUTs more than 4.
 
     Members
     -------
@@ -53,14 +55,16 @@ class ImageCheck(wiring.Component):
         Good or bad; either; never both.
     """
 
-    def __init__(self, *, magic, version, most):
+    def __init__(self, *, magic, version, most, bits=32):
         for name, value in (("magic number", magic), ("version", version)):
             if value not in range(1 << 32):
                 raise ValueError(f"the {name} is a word of 32 bits, not {value!r}")
         if most not in range(SHORTEST, 1 << COUNT_BITS):
             raise ValueError(f"the longest image has {SHORTEST} to {(1 << COUNT_BITS) - 1} words, "
                              f"not {most!r}")
-        self.magic, self.version, self.most = magic, version, most
+        if bits not in (4, 8, 16, 32):
+            raise ValueError(f"the CRC takes 4, 8, 16 or 32 bits a cycle, not {bits!r}")
+        self.magic, self.version, self.most, self.bits = magic, version, most, bits
         super().__init__({
             "present": In(1), "length": Out(COUNT_BITS), "read": Out(1),
             "i": In(stream.Signature(32)), "go": In(1), "o": Out(stream.Signature(32)),
@@ -69,41 +73,50 @@ class ImageCheck(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=32).create()
-        word, taken = self.i.payload, Signal()
+        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=self.bits).create()
+        parts = 32 // self.bits
+        word, new, left_parts = Signal(32), Signal(), Signal(range(parts + 1))
         length = Signal(COUNT_BITS, init=HEADER)
-        left = Signal(COUNT_BITS, init=HEADER - 1)  # words behind the one in turn
-        wrong = Signal()
+        left, last = Signal(COUNT_BITS, init=HEADER - 1), Signal()  # words behind this one; none
+        checks, taken, image, wrong = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             self.length.eq(length), self.checked.eq(self.good | self.bad),
-            self.o.payload.eq(word), taken.eq(self.i.valid & self.i.ready),
-            crc.data.eq(word), crc.valid.eq(taken & (left != 0)), crc.start.eq(~self.read),
+            self.o.payload.eq(self.i.payload), taken.eq(checks & self.i.valid & self.i.ready),
+            crc.data.eq(word[:self.bits]), crc.start.eq(~image),
+            crc.valid.eq(image & left_parts.any() & ~(new & last)),
         ]
+        # a word is looked at in the cycle behind the one in which it comes
+        m.d.sync += new.eq(taken)
         with m.If(taken):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [word.eq(self.i.payload), left_parts.eq(parts)]
+        with m.Elif(left_parts.any()):
+            m.d.sync += [word.eq(word >> self.bits), left_parts.eq(left_parts - 1)]
+        with m.If(new & checks):
+            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+        with m.If(checks):
+            m.d.comb += [self.read.eq(1),
+                         self.i.ready.eq(1 if parts == 1 else ~left_parts.any())]
         with m.FSM():
             with m.State("ABSENT"):
                 m.next = "HEADER"
             with m.State("HEADER"):
-                m.d.comb += [self.read.eq(1), self.i.ready.eq(1)]
-                with m.Switch(left):
-                    with m.Case(2):
-                        m.d.comb += wrong.eq(word != self.magic)
-                    with m.Case(1):
-                        m.d.comb += wrong.eq(word != self.version)
-                    with m.Default():
-                        m.d.comb += wrong.eq((word < SHORTEST) | (word > self.most))
-                with m.If(taken):
-                    with m.If(wrong):
-                        m.next = "BAD"
-                    with m.Elif(left == 0):
-                        m.d.sync += [length.eq(word), left.eq(word - 1)]
-                        m.next = "BEGIN"
+                m.d.comb += checks.eq(1)
+                with m.If(last):
+                    m.d.comb += wrong.eq((word < SHORTEST) | (word > self.most))
+                with m.Elif(left[0]):
+                    m.d.comb += wrong.eq(word != self.version)
+                with m.Else():
+                    m.d.comb += wrong.eq(word != self.magic)
+                with m.If(new & wrong):
+                    m.next = "BAD"
+                with m.Elif(new & last):
+                    m.d.sync += [length.eq(word), left.eq(word - 1), last.eq(0), left_parts.eq(0)]
+                    m.next = "BEGIN"
             with m.State("BEGIN"):
                 m.next = "IMAGE"
             with m.State("IMAGE"):
-                m.d.comb += [self.read.eq(1), self.i.ready.eq(1)]
-                with m.If(taken & (left == 0)):
+                m.d.comb += [checks.eq(1), image.eq(1)]
+                with m.If(new & last):
                     m.d.sync += length.eq(length - 1)
                     m.next = "BAD"
                     with m.If(word == crc.crc):
