@@ -30,7 +30,7 @@ class ImageCheck(wiring.Component):
 
     The length comes from the header, which is read alone first. Until the CRC was right, no word
     goes to :py:`o`. Checking takes what the source needs for the image, and for its first
-    :py:`HEADER` words before; a word a cycle at most, or in ``33 / bits`` cycles.
+    :py:`HEADER` words before; a word a cycle at most, or one in ``32 / bits + 1``.
 
     Parameters
     ----------
@@ -78,15 +78,16 @@ class ImageCheck(wiring.Component):
         word, new, left_parts = Signal(32), Signal(), Signal(range(parts + 1))
         length = Signal(COUNT_BITS, init=HEADER)
         left, last = Signal(COUNT_BITS, init=HEADER - 1), Signal()  # words behind this one; none
-        checks, taken, image, wrong = Signal(), Signal(), Signal(), Signal()
+        checks, taken, image = Signal(), Signal(), Signal()
+        seen, final, wrong = Signal(), Signal(), Signal()  # of a word, a cycle behind new
         m.d.comb += [
             self.length.eq(length), self.checked.eq(self.good | self.bad),
             self.o.payload.eq(self.i.payload), taken.eq(checks & self.i.valid & self.i.ready),
             crc.data.eq(word[:self.bits]), crc.start.eq(~image),
             crc.valid.eq(image & left_parts.any() & ~(new & last)),
         ]
-        # a word is looked at in the cycle behind the one in which it comes
-        m.d.sync += new.eq(taken)
+        # a word comes; in the next cycle it is looked at, and behind that one it counts
+        m.d.sync += [new.eq(taken), seen.eq(new & checks), final.eq(last)]
         with m.If(taken):
             m.d.sync += [word.eq(self.i.payload), left_parts.eq(parts)]
         with m.Elif(left_parts.any()):
@@ -102,26 +103,29 @@ class ImageCheck(wiring.Component):
             with m.State("HEADER"):
                 m.d.comb += checks.eq(1)
                 with m.If(last):
-                    m.d.comb += wrong.eq((word < SHORTEST) | (word > self.most))
+                    m.d.sync += wrong.eq((word < SHORTEST) | (word > self.most))
                 with m.Elif(left[0]):
-                    m.d.comb += wrong.eq(word != self.version)
+                    m.d.sync += wrong.eq(word != self.version)
                 with m.Else():
-                    m.d.comb += wrong.eq(word != self.magic)
-                with m.If(new & wrong):
+                    m.d.sync += wrong.eq(word != self.magic)
+                with m.If(new & last):
+                    m.d.sync += length.eq(word)
+                with m.If(seen & wrong):
                     m.next = "BAD"
-                with m.Elif(new & last):
-                    m.d.sync += [length.eq(word), left.eq(word - 1), last.eq(0), left_parts.eq(0)]
+                with m.Elif(seen & final):
                     m.next = "BEGIN"
             with m.State("BEGIN"):
+                m.d.sync += [left.eq(length - 1), last.eq(0), left_parts.eq(0)]
                 m.next = "IMAGE"
             with m.State("IMAGE"):
                 m.d.comb += [checks.eq(1), image.eq(1)]
-                with m.If(new & last):
-                    m.d.sync += length.eq(length - 1)
-                    m.next = "BAD"
-                    with m.If(word == crc.crc):
-                        m.next = "END"
+                m.d.sync += wrong.eq(word != crc.crc)
+                with m.If(seen & final):
+                    m.next = "END"
+                    with m.If(wrong):
+                        m.next = "BAD"
             with m.State("END"):
+                m.d.sync += length.eq(length - 1)
                 m.next = "GOOD"
             with m.State("GOOD"):
                 m.d.comb += [self.good.eq(1), self.read.eq(self.go),

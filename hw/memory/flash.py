@@ -15,7 +15,7 @@ RELEASE, ENABLE_RESET, RESET = 0xAB, 0x66, 0x99
 READ_STATUS, WRITE_VOLATILE, READ = 0x35, 0x50, 0xEB
 STATUS_AT = 4  # of the commands
 NIBBLES = 8  # of a word, and of an address with its mode bits
-SPARE = 4  # steps of rest in which what is under way arrives
+SPARE = 2  # steps of rest in which what is under way arrives
 
 #: A chip's pins. ``sck`` are the clock's levels in the two halves of a cycle.
 PINS = wiring.Signature({
@@ -149,17 +149,20 @@ class FlashReader(wiring.Component):
         place = aligned([self.start, Const(chip.continuous, 8)])
 
         shift, clocks = Signal(32), Signal(range(25))
-        left, final, some = Signal(COUNT_BITS), Signal(), Signal()  # words behind the one in turn
+        left, final = Signal(COUNT_BITS), Signal()  # words behind the one in turn; none
+        some = Signal()  # there is an image to read
         quad, inside = Signal(), Signal()  # on all lines; the chip reads continuously
         select, drive, last = Signal(), Signal(4), Signal()
         m.d.comb += last.eq(clocks == 1)
-        m.d.sync += [final.eq(left == 0), some.eq(self.length.any())]
+        rested = Signal()
+        m.d.sync += [final.eq(left == 0),
+                     some.eq(self.length.any() & self.ready & self.go & ~ended)]
         with m.If(step & pulse):
             m.d.sync += [shift.eq(Mux(quad, shift << 4, shift << 1)), clocks.eq(clocks - 1)]
         with m.If(step), m.FSM():
             with m.State("REST"):
-                with m.If(rest.any()):
-                    m.d.sync += rest.eq(rest - 1)
+                with m.If(~rested):
+                    m.d.sync += [rest.eq(rest - 1), rested.eq(rest == 0)]
                 with m.Elif(~self.ready):
                     m.d.sync += [shift.eq(bits), clocks.eq(count), quad.eq(at == 0)]
                     with m.If((at == STATUS_AT + 1) & (status & QE).any()):
@@ -208,7 +211,8 @@ class FlashReader(wiring.Component):
                 m.next = "AFTER"
             with m.State("AFTER"):
                 m.d.comb += select.eq(1)
-                m.d.sync += [rest.eq(after), at.eq(Mux(at == len(commands) - 1, STATUS_AT, at + 1))]
+                m.d.sync += [rest.eq(after), rested.eq(0),
+                             at.eq(Mux(at == len(commands) - 1, STATUS_AT, at + 1))]
                 with m.If(self.ready):
                     m.d.sync += [rest.eq(commands[0][1]), at.eq(at)]
                 m.next = "REST"
