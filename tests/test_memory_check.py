@@ -5,7 +5,7 @@ import random
 from zlib import crc32
 
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Assert, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -41,6 +41,9 @@ class Source(wiring.Component):
         port, at = self.memory.read_port(domain="comb"), Signal(COUNT_BITS)
         m.d.comb += [port.addr.eq(at), self.o.payload.eq(port.data),
                      self.o.valid.eq(self.go & ~self.gap)]
+        length, going = Signal(COUNT_BITS), Signal()
+        m.d.sync += [length.eq(self.length), going.eq(self.go)]
+        m.d.sync += Assert(~going | ~self.go | (length == self.length), "the length rests")
         with m.If(~self.go):
             m.d.sync += at.eq(0)
         with m.Elif(self.o.valid & self.o.ready):
