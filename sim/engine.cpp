@@ -2,12 +2,14 @@
 //
 //   engine PROGRAM IMAGES RESULTS SPIKES MEMBRANES COUNT BATCH SCORES STALLS SEED
 //
-// PROGRAM holds the words that the memory gives, again and again; IMAGES the pixels of COUNT images,
-// a byte each. RESULTS gets the scores and labels, 64 bits each; SPIKES and MEMBRANES, unless they
+// PROGRAM holds the words that the memory gives, again and again but for the last one, the CRC; or,
+// with a model of an SDRAM, those that are written into it first. IMAGES has the pixels of COUNT
+// images, a byte each. RESULTS gets the scores and labels, 64 bits each; SPIKES and MEMBRANES, unless they
 // are "-", the beats of spikes before pooling, and of membranes, in whole 32-bit words. In STALLS of
 // 256 cycles memory, pixels and results wait, each as it comes. Standard output gets one line of
 // JSON: cycles, those at the end of the first batch, the last but one, and the last, and those in which the array worked and
-// waited.
+// waited
+// since the first batch.
 
 #include <cstdint>
 #include <cstdio>
@@ -60,7 +62,9 @@ int main(int count_arguments, char** arguments) {
         return (random >> 24 & 255) >= stalls;
     };
 
-    uint64_t cycles = 0, first = 0, before = 0, end = 0, works = 0, waits = 0, idle = 0, got = 0;
+    const size_t words = program.size() / 4;
+    bool loaded = !MEMORY;
+    uint64_t cycles = 0, begun = 0, first = 0, before = 0, end = 0, works = 0, waits = 0, idle = 0, got = 0;
     size_t at = 0, pixel = 0;
     const uint64_t wanted = count * scores, most_idle = 4000000;
     top->clk = 0; top->rst = 1; top->images = batch - 1;
@@ -68,11 +72,18 @@ int main(int count_arguments, char** arguments) {
     bool word_waits = false, pixel_waits = false;
     while (got < wanted) {
         if (cycles == 4) top->rst = 0;
+#if MEMORY
+        if (!loaded && top->written == words) { loaded = true; top->present = 1; }
+        if (top->bad) { fprintf(stderr, "the program was refused\n"); return 4; }
+        if (!word_waits) top->program_valid = at < words && top->ready;
+        if (!top->good) begun = cycles;
+#else
         if (!word_waits) top->program_valid = chance();
+#endif
         if (!pixel_waits) top->i_valid = pixel < images.size() && chance();
         top->o_ready = chance();
         uint32_t next;
-        memcpy(&next, &program[4 * at], 4);
+        memcpy(&next, &program[at < words ? 4 * at : 0], 4);
         top->program_payload = next;
         top->i_payload = pixel < images.size() ? images[pixel] : 0;
         top->eval();
@@ -80,7 +91,7 @@ int main(int count_arguments, char** arguments) {
         bool sent = !top->rst && top->i_valid && top->i_ready;
         word_waits = top->program_valid && !took;
         pixel_waits = top->i_valid && !sent;
-        idle++;
+        idle = loaded ? idle + 1 : 0;
         if (!top->rst) {
             if (top->o_valid && top->o_ready) {
                 uint64_t payload = top->o_payload;
@@ -93,13 +104,15 @@ int main(int count_arguments, char** arguments) {
             if (spikes && top->spikes_valid) put(spikes, top->spikes, TRACE_BITS);
             if (membranes && top->membrane_valid)
                 put(membranes, top->membrane, MEMBRANE_BITS);
-            works += top->works;
-            waits += top->waits;
+            if (first) {
+                works += top->works;
+                waits += top->waits;
+            }
         }
         if (idle > most_idle) { fprintf(stderr, "hangs\n"); return 3; }
         top->clk = 1; top->eval();
         top->clk = 0;
-        if (took) at = at + 1 == program.size() / 4 ? 0 : at + 1;
+        if (took) at = at + 1 < words - 1 + MEMORY ? at + 1 : MEMORY ? words : 0;
         if (sent) pixel++;
         cycles++;
     }
@@ -107,8 +120,8 @@ int main(int count_arguments, char** arguments) {
     fclose(results);
     if (spikes) fclose(spikes);
     if (membranes) fclose(membranes);
-    printf("{\"cycles\": %llu, \"first\": %llu, \"before\": %llu, \"end\": %llu, \"works\": %llu, \"waits\": %llu}\n",
-           (unsigned long long)cycles, (unsigned long long)first,
+    printf("{\"cycles\": %llu, \"begun\": %llu, \"first\": %llu, \"before\": %llu, \"end\": %llu, \"works\": %llu, \"waits\": %llu}\n",
+           (unsigned long long)cycles, (unsigned long long)begun, (unsigned long long)first,
            (unsigned long long)before, (unsigned long long)end,
            (unsigned long long)works, (unsigned long long)waits);
 }

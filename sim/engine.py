@@ -2,21 +2,63 @@
 golden model."""
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from amaranth import *
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.engine.engine import Engine
+from qsnn.hw.engine.system import EngineSystem
 from qsnn.model import golden
+from qsnn.sim.memory import PINS, sdram_parameters
 from qsnn.sim.program import compiled, workspace
 from qsnn.sim.tools import SimulationError
 
-__all__ = ["EngineOutcome", "compile_engine", "run_engine"]
+__all__ = ["EngineBench", "EngineOutcome", "compile_engine", "run_engine"]
 
 HERE = Path(__file__).parent
+
+
+class EngineBench(wiring.Component):
+    """An engine with an SDRAM's controller and the model of its chip, as ``engine.cpp`` drives it.
+
+    bits: of the words that the model keeps, as a power of two.
+    """
+
+    def __init__(self, shape, controller, bits=20):
+        self.system = EngineSystem(shape, controller, most=1 << bits)
+        self.parameters = sdram_parameters(controller.chip, controller.clock_hz,
+                                           SIMULATED_BITS=bits + controller.beats - 1)
+        members = self.system.signature.members
+        super().__init__({
+            **{name: member for name, member in members.items()
+               if name not in ("pins", "write", "rewind")},
+            "program": members["write"]})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.system = system = self.system
+        pins, data = system.pins, Signal(self.system.source.chip.width)
+        m.submodules.chip = Instance(
+            "sdram", *(("p", name, value) for name, value in self.parameters.items()),
+            i_clk=~ClockSignal(), i_dq_i=pins.dq_o, o_dq_o=data,
+            **{f"i_{name}": getattr(pins, name) for name in PINS})
+        m.d.comb += pins.dq_i.eq(data)
+        for name, member in self.signature.members.items():
+            inner, outer = getattr(system, "write" if name == "program" else name), getattr(
+                self, name)
+            if not member.is_port:
+                wiring.connect(m, *((wiring.flipped(outer), inner) if member.flow is In
+                                    else (inner, wiring.flipped(outer))))
+            else:
+                m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        return m
 
 
 @dataclass(frozen=True)
@@ -26,7 +68,7 @@ class EngineOutcome:
     mismatches   name -> labels, scores, spikes and membranes of each hidden layer that differ
     first, pace  cycles until the first batch's last score; from one batch to the next, or None
     last_pace    from the last but one to the last
-    works        the part of all cycles in which the array had a word
+    works        the part of the cycles since then in which the array had a word
     waits        in which it waited for weights
     """
 
@@ -44,15 +86,21 @@ class EngineOutcome:
         return not any(self.mismatches.values())
 
 
-def compile_engine(shape, place):
-    """The program that sends images through an engine's Verilog, in the folder ``place``."""
-    widths = {"TRACE_BITS": shape.beat * shape.steps,
+def compile_engine(shape, place, controller=None):
+    """The program that sends images through an engine's Verilog, in the folder ``place``.
+
+    controller: :class:`qsnn.hw.memory.sdram.Sdram`, whose chip's model is beside it; else words of
+    programs come from the testbench.
+    """
+    top = EngineBench(shape, controller) if controller else Engine(shape)
+    model = {"sdram.v": (HERE / "sdram.v").read_text()} if controller else {}
+    widths = {"MEMORY": int(controller is not None), "TRACE_BITS": shape.beat * shape.steps,
               "MEMBRANE_BITS": shape.beat * (shape.membrane_bits + 1)}
     source = (HERE / "engine.cpp").read_text()
     for name, width in widths.items():
-        source = source.replace(name, str(width))
+        source = re.sub(rf"\b{name}\b", str(width), source)
     return compiled(place, "engine", {
-        "engine.v": to_verilog(Engine(shape), "engine"), "engine.cpp": source,
+        "engine.v": to_verilog(top, "engine"), "engine.cpp": source, **model,
         "words.h": (HERE / "words.h").read_text()}, top="engine")
 
 
@@ -66,7 +114,7 @@ def run_engine(program_file, program, pixels, *, stalls=0, seed=0, trace=True):
     if count % program.batch:
         raise SimulationError(f"{count} images are no whole batches of {program.batch}")
     with workspace(HERE) as work:
-        (work / "program.bin").write_bytes(program.tobytes()[:-4])
+        (work / "program.bin").write_bytes(program.tobytes())
         (work / "images.bin").write_bytes(pixels.astype(np.uint8).tobytes())
         traces = ["spikes.bin", "membranes.bin"] if trace else ["-", "-"]
         done = subprocess.run(
@@ -94,9 +142,10 @@ def run_engine(program_file, program, pixels, *, stalls=0, seed=0, trace=True):
                 (membranes != expected.membranes[index]).sum())
     batches = count // program.batch
     pace = (facts["end"] - facts["first"]) / (batches - 1) if batches > 1 else None
+    after = max(1, facts["end"] - facts["first"])
     return EngineOutcome(labels, scores, mismatches, facts["first"], pace,
                          facts["end"] - facts["before"] if batches > 1 else None,
-                         facts["works"] / facts["cycles"], facts["waits"] / facts["cycles"])
+                         facts["works"] / after, facts["waits"] / after)
 
 
 def _beats(program, spikes, membranes, count):
