@@ -183,14 +183,14 @@ class Engine(wiring.Component):
 
         # neurons take their time
         longest = shape.interval(readout=True)
-        left = Signal(range(longest + 1))
-        taken = window.i.valid & window.i.ready
-        m.d.comb += window.hold.eq(left != 0)
+        left, hold = Signal(range(longest + 1)), Signal()
+        m.d.comb += window.hold.eq(hold)
         wiring.connect(m, positions.o, window.i)
-        with m.If(left != 0):
-            m.d.sync += left.eq(left - 1)
-        with m.If(taken):
-            m.d.sync += left.eq(Mux(layer.readout, longest, shape.interval(readout=False)) - 1)
+        with m.If(hold):
+            m.d.sync += [left.eq(left - 1), hold.eq(left != 1)]
+        with m.If(window.begins):
+            interval = Mux(layer.readout, longest, shape.interval(readout=False))
+            m.d.sync += [left.eq(interval - 1), hold.eq(interval != 1)]
 
     def _array(self, m, layer, loader, slab, maps, window):
         """Words of inputs and weights to sums."""
@@ -199,11 +199,13 @@ class Engine(wiring.Component):
             pe=shape.pe, simd=shape.simd, bits=1, steps=shape.steps, merge=False,
             sum_max=(1 << shape.sum_bits) - 1, shift=1)
         weight, ones = Signal.like(slab.address), Signal.like(slab.address)
-        begins = window.i.valid & window.i.ready
+        base = Signal.like(slab.address)  # of the window that comes
+        with m.If(window.i.valid & window.i.ready):
+            m.d.sync += base.eq(self.base)
         with m.If(window.valid & window.own):
             m.d.sync += weight.eq(weight + 1)
-        with m.If(begins):
-            m.d.sync += [weight.eq(self.base + layer.doubled), ones.eq(self.base)]
+        with m.If(window.begins):
+            m.d.sync += [weight.eq(base + layer.doubled), ones.eq(base)]
         mask = Signal(shape.columns, reset_less=True)
         m.d.comb += [maps.address.eq(window.address), maps.mask.eq(mask),
                      slab.address.eq(Mux(window.own, weight, ones))]

@@ -157,30 +157,35 @@ class Feeder(wiring.Component):
         ]
         flags = Cat(now, beat, group)
         line = [flags]
-        for cycle in range(steps + 1):
+        slow = self.merge | self.readout
+        for cycle in range(steps + 2):
             after = Signal(len(flags), name=f"flags_{cycle}")
-            m.d.sync += after.eq(line[-1])
+            before = line[-1]
+            if cycle == 1:  # what was handed on directly must not come again in the next layer
+                before = Cat(before[0] & slow, before[1:])
+            m.d.sync += after.eq(before)
             line.append(after)
-        chosen = Mux(self.merge | self.readout, line[-1], line[1])
+        chosen = Mux(slow, line[-1], line[1])
         m.d.comb += [self.beat.eq(chosen[tags().size:]),
                      self.set.eq(chosen[tags().size + len(beat):])]
         mine = Signal()
         m.d.comb += mine.eq(lanes_of(steps, self.share, of.lane).bit_select(step, 1))
-        adds = ~self.readout | mine & (self._within(step) < self.steps)
-        begun = data.View(tags(), line[steps][:tags().size])
+        adds = Signal()
+        m.d.sync += adds.eq(~self.readout | mine & (self._within(step) < self.steps))
+        then, begun = (data.View(tags(), line[cycle][:tags().size]) for cycle in (1, steps + 1))
         for lane in range(shape.beat):
             part = hold[lane * shape.sum_bits:][:shape.sum_bits]
-            with m.If(now.step):
+            unmerged = Signal(shape.sum_bits, name=f"unmerged_{lane}", reset_less=True)
+            m.d.sync += unmerged.eq(part)
+            with m.If(then.step):
                 m.d.sync += merged[lane].eq(
-                    Mux(now.first, 0, Mux(self.merge, merged[lane] << 1, merged[lane]))
-                    + Mux(adds, part, 0))
+                    Mux(then.first, 0, Mux(self.merge, merged[lane] << 1, merged[lane]))
+                    + Mux(adds, unmerged, 0))
             with m.If(begun.first & begun.step):
                 m.d.sync += kept[lane].eq(merged[lane])
             # one more register for the shift
             sums = Signal(wide, name=f"sum_{lane}", reset_less=True)
-            unmerged = Signal(shape.sum_bits, name=f"unmerged_{lane}", reset_less=True)
-            m.d.sync += unmerged.eq(part)
-            m.d.sync += sums.eq(Mux(self.merge | self.readout, kept[lane], unmerged))
+            m.d.sync += sums.eq(Mux(slow, kept[lane], unmerged))
             m.d.sync += self.given[lane].eq(sums << self.scale)
         first = Signal(tags().size, name="tags_0")
         m.d.sync += [first.eq(chosen[:tags().size]), self.tags.eq(first),

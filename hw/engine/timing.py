@@ -8,9 +8,10 @@ from qsnn.hw.plan.latency import neuron_latency, synapse_latency
 __all__ = ["BatchTime", "LayerTime", "batch_time"]
 
 SLAB = 2  # cycles from the address of a word to the word
+QUEUE = 3  # from one window to the next, at least
 FEED = 2  # from a sum to what its neuron is given
 DESCRIPTOR = 2  # from a descriptor that is taken to the first group
-GATHER = 5  # from an image's last byte to its words, beside a cycle for each
+GATHER = 8  # from an image's last byte to its words, beside a cycle for each
 OUTPUT = 1  # cycles before the first of four that each score takes
 PASSES = 4  # of a program, after which they are all alike
 
@@ -45,7 +46,7 @@ class LayerTime:
 
     def work(self, sets):
         """Cycles of all groups, if nothing is waited for."""
-        return self.groups * sets * self.positions * max(self.steps, self.interval)
+        return self.groups * sets * self.positions * max(self.steps, self.interval, QUEUE)
 
 
 @dataclass(frozen=True)
@@ -124,23 +125,27 @@ class Array:
         self.sets, self.free = sets, 0.0  # free: a layer may begin
         self.synapses = synapse_latency(shape.simd, 1, 1)
         self.shape = shape
-        self.start = self.window = 0.0  # a group may begin; a window may be taken
+        # a group may begin; a window may; the last one did
+        self.start = self.window = self.begun = 0.0
 
     def begin(self, cycle):
         self.start = cycle + DESCRIPTOR
 
     def group(self, layer, loaded):
         """A group whose last word came in the cycle before ``loaded``; when it is released."""
-        each = max(layer.steps, layer.interval)
+        each, count = max(layer.steps, layer.interval, QUEUE), self.sets * layer.positions
         start = max(self.start, loaded)
-        first = max(start + 1, self.window)
-        last = first + (self.sets * layer.positions - 1) * each
-        self.start, self.window = last + 1, last + each
+        queued = max(start + 2, self.begun + 1)
+        first = max(queued + 2, self.window)
+        self.begun = first + (count - 1) * each
+        # the last one waits in the queue while the one before is at work
+        self.start = (queued if count == 1 else self.begun - each + 1) + 1
+        self.window, last = self.begun + each, self.begun
         beats = layer.interval
         if layer.kind == "readout":  # its last beat waits for nobody
             beats -= max(self.shape.beat - self.shape.steps, 0)
         release = (last + layer.steps + SLAB + self.synapses + beats
-                   + (self.shape.steps + 1 if layer.late else 1) + FEED + neuron_latency(None) + 1)
+                   + (self.shape.steps + 2 if layer.late else 1) + FEED + neuron_latency(None) + 1)
         self.free = release + 2
         return release
 

@@ -38,8 +38,9 @@ class PositionWalk(wiring.Component):
     images : In(4), if there are several
         Their number, less 1.
     start : In(1)
-        Begin, in the next cycle; never while it goes.
+        Begin; never while it goes. The first position comes two cycles later.
     o : Out(stream of :func:`place`)
+        A position in two cycles at most.
     """
 
     def __init__(self, bits, config, *, pools):
@@ -57,11 +58,15 @@ class PositionWalk(wiring.Component):
             loops = [("lane", c.lanes), ("pixel", c.pool_columns), ("line", c.pool_rows), *loops,
                      ("image", self.images)]
         addresses = [(here.address, c.address), *([(here.skip, c.skip)] if self.pools else [])]
+        # a cycle between two positions, in which it is seen which loops end
+        active, settled = Signal(), Signal()
+        m.d.sync += settled.eq(active & ~step & ~self.start)
+        m.d.comb += self.o.valid.eq(active & settled)
         ends, begins, inner = {}, {}, Const(1)
         for name, count in loops:
             counter = Signal(len(count), name=name)
-            ends[name], begins[name] = Signal(name=f"last_{name}"), counter == 0
-            m.d.comb += ends[name].eq(counter == count)
+            ends[name], begins[name] = Signal(name=f"last_{name}"), Signal(name=f"first_{name}")
+            m.d.sync += [ends[name].eq(counter == count), begins[name].eq(counter == 0)]
             with m.If(step & inner):
                 m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
             with m.If(self.start):
@@ -92,10 +97,10 @@ class PositionWalk(wiring.Component):
                     m.d.sync += [x.eq(after_x), y.eq(after_y)]
                 carried = name
             with m.If(inner):
-                m.d.sync += self.o.valid.eq(0)
+                m.d.sync += active.eq(0)
         with m.If(self.start):
             m.d.sync += [address.eq(steps.start) for address, steps in addresses]
-            m.d.sync += [self.o.valid.eq(1), y.eq(c.start_y), x.eq(c.start_x)]
+            m.d.sync += [active.eq(1), y.eq(c.start_y), x.eq(c.start_x)]
         return m
 
 
@@ -118,11 +123,14 @@ class WindowWalk(wiring.Component):
     -------
     config : In
     i : In(stream of :func:`place`)
-        Windows. The next one is taken in the last step of the one before.
+        Windows. One waits inside, and begins behind the last step of the one before; in three
+        cycles at most one.
     hold : In(1)
         No window is taken.
     stall : In(1)
         No step.
+    begins : Out(1)
+        A window begins with the next step.
     valid, first, last : Out(1)
         A step; the first and the last of a window.
     address : Out(bits)
@@ -140,7 +148,8 @@ class WindowWalk(wiring.Component):
         super().__init__({
             "config": In(config), "i": In(stream.Signature(place(bits))), "hold": In(1),
             "stall": In(1),
-            "valid": Out(1), "first": Out(1), "last": Out(1), "address": Out(bits),
+            "begins": Out(1), "valid": Out(1), "first": Out(1), "last": Out(1),
+            "address": Out(bits),
             "lane": Out(3), "square_first": Out(1), "square_last": Out(1), "final": Out(1),
             **({"mask": Out(config["mask"].shape), "own": Out(1), "scale": Out(1)} if passes
                else {"blank": Out(1)}),
@@ -149,74 +158,104 @@ class WindowWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self.config
-        active, at = Signal(), Signal(place(self.bits))
-        y, x = (Signal(signed(COORDINATE), name=name) for name in "yx")
-        word, column, row = (Signal(len(count), name=name) for name, count in (
-            ("word", c.words), ("column", c.columns), ("row", c.rows)))
-        word_end, row_end, window_end, end = Signal(), Signal(), Signal(), Signal()
-        begun = Signal()
-        going, taken = Signal(), Signal()
+        active, begun, taken = Signal(), Signal(), Signal()
+        at, y, x = Signal(place(self.bits)), Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
         m.d.comb += [
-            self.valid.eq(active & ~self.stall), self.first.eq(~begun), self.last.eq(end),
-            self.i.ready.eq(~self.hold & (~active | end & ~self.stall)),
-            taken.eq(self.i.valid & self.i.ready),
             self.lane.eq(at.lane), self.square_first.eq(at.first),
             self.square_last.eq(at.last), self.final.eq(at.final),
+            self.valid.eq(active & ~self.stall), self.first.eq(~begun),
         ]
+        # the next window waits here, so that nothing far away depends on the last step of this one
+        queue, queued, known = Signal(place(self.bits)), Signal(), Signal()
+        opening = Signal(self.bits)
+        m.d.comb += [self.i.ready.eq(~queued), self.begins.eq(taken),
+                     taken.eq(known & ~self.hold & (~active | self.last & ~self.stall))]
+        m.d.sync += known.eq(queued & ~taken)
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [queued.eq(1), queue.eq(self.i.payload)]
+        with m.If(taken):
+            m.d.sync += queued.eq(0)
+
         outside = (y < 0) | (y >= c.height) | (x < 0) | (x >= c.width)
         if self.passes:
-            again, begin = self._passes(m, active, at, going, begun, taken, outside,
-                                        word_end, row_end, window_end, end, word, column, row)
+            again, limits, following, own, more = self._passes(m, at, queue, opening, taken, begun,
+                                                               outside)
         else:
-            m.d.comb += [word_end.eq(word == c.words), row_end.eq(word_end & (column == c.columns)),
-                         window_end.eq(row_end & (row == c.rows)),
-                         going.eq(self.valid), end.eq(window_end), self.blank.eq(outside)]
-            again, begin = at.address, self.i.p.address
+            again, own, more = at.address, Const(1), Const(0)
+            limits = following = (c.words, c.columns, c.rows)
+            m.d.sync += opening.eq(queue.address)
+            m.d.comb += self.blank.eq(outside)
+
+        # loops count down, and whether they end is in a register
+        going = self.valid & own
+        inner, ends = going, []
+        for name, first, after in zip(("word", "column", "row"), limits, following, strict=True):
+            left, last = Signal(len(first), name=name), Signal(name=f"last_{name}")
+            ends.append((inner & last, last))
+            self._count(m, left, last, inner, after)
+            with m.If(taken):
+                m.d.sync += [left.eq(first), last.eq(first == 0)]
+            inner = inner & last
+        (word_end, _), (row_end, _), (window_end, _) = ends
+        if self.passes:
+            m.d.comb += [self._word_last.eq(ends[0][1]), self._pass_ends.eq(window_end)]
+        m.d.comb += self.last.eq(own & ~more & ends[0][1] & ends[1][1] & ends[2][1])
         with m.If(self.valid):
             m.d.sync += begun.eq(1)
         with m.If(going):
-            m.d.sync += word.eq(Mux(word_end, 0, word + 1))
-            with m.If(word_end):
-                m.d.sync += [column.eq(Mux(row_end, 0, column + 1)),
-                             x.eq(Mux(row_end, at.x, x + 1))]
-            with m.If(row_end):
-                m.d.sync += [row.eq(Mux(window_end, 0, row + 1)),
-                             y.eq(Mux(window_end, at.y, y + 1))]
             m.d.sync += self.address.eq(Mux(window_end, again, self.address + Mux(
                 row_end, c.next_row, 1)))
-        with m.If(self.valid & end):
+        with m.If(word_end):
+            m.d.sync += x.eq(Mux(row_end, at.x, x + 1))
+        with m.If(row_end):
+            m.d.sync += y.eq(Mux(window_end, at.y, y + 1))
+        with m.If(self.valid & self.last):
             m.d.sync += active.eq(0)
         with m.If(taken):
-            m.d.sync += [active.eq(1), at.eq(self.i.payload), begun.eq(0),
-                         self.address.eq(begin), y.eq(self.i.p.y), x.eq(self.i.p.x)]
+            m.d.sync += [active.eq(1), at.eq(queue), begun.eq(0), self.address.eq(opening),
+                         y.eq(queue.y), x.eq(queue.x)]
         return m
 
-    def _passes(self, m, active, at, going, begun, taken, outside,
-                word_end, row_end, window_end, end, word, column, row):
-        """What goes over a window more than once: where the next pass begins, and a window."""
+    @staticmethod
+    def _count(m, left, last, step, first):
+        """Count down from ``first`` to 0, again and again."""
+        with m.If(step):
+            m.d.sync += [left.eq(Mux(last, first, left - 1)),
+                         last.eq(Mux(last, first == 0, left == 1))]
+
+    def _passes(self, m, at, queue, opening, taken, begun, outside):
+        """What goes over a window more than once: (where the next pass begins, counts of the first
+        pass, counts of the next one, a step that is not for doubling alone, more passes)."""
         c = self.config
-        table = Signal(c.table.shape())
-        number, doubles = Signal(len(c.passes)), Signal(len(c.table[0].doubles))
-        now, then, opening = table[0], table[1], c.table[0]
-        own = doubles == 0
-        pass_first = (word == 0) & (column == 0) & (row == 0)
+        self._word_last, self._pass_ends = Signal(), Signal()
+        table, width = Signal(c.table.shape()), len(c.table[0].as_value())
+        now, then, later = table[0], table[1], table[2]
+
+        def start(where, entry):
+            return Mux(entry.skip, where.skip, where.address + c.planes[entry.plane])
+
+        def counts(entry):
+            return (Mux(entry.skip, c.skip_words, c.words), Mux(entry.skip, 0, c.columns),
+                    Mux(entry.skip, 0, c.rows))
+        again, second = Signal(self.bits), Signal(self.bits)
+        left, final = Signal(len(c.passes)), Signal()
+        doubles, own, fresh = Signal(len(now.doubles)), Signal(init=1), Signal()
+        m.d.sync += [opening.eq(start(queue, c.table[0])), second.eq(start(queue, c.table[1]))]
         m.d.comb += [
-            word_end.eq(word == Mux(now.skip, c.skip_words, c.words)),
-            row_end.eq(word_end & (now.skip | (column == c.columns))),
-            window_end.eq(row_end & (now.skip | (row == c.rows))),
-            self.own.eq(own), going.eq(self.valid & own),
-            end.eq(window_end & own & (number == c.passes)),
-            self.scale.eq(~own | pass_first & begun & (now.doubles != 0)),
+            self.own.eq(own), self.scale.eq(~own | fresh & begun & (now.doubles != 0)),
             self.mask.eq(Mux(~own | outside & ~now.skip, 0,
-                             Mux(word_end, Mux(now.skip, c.skip_mask, c.mask), ~0))),
+                             Mux(self._word_last, Mux(now.skip, c.skip_mask, c.mask), ~0))),
         ]
+        with m.If(self.valid & own):
+            m.d.sync += fresh.eq(0)
         with m.If(self.valid & ~own):
-            m.d.sync += doubles.eq(doubles - 1)
-        with m.If(going & window_end):
-            m.d.sync += [number.eq(number + 1),
-                         doubles.eq(Mux(then.doubles == 0, 0, then.doubles - 1)),
-                         table.eq(table.as_value() >> len(now.as_value()))]
+            m.d.sync += [doubles.eq(doubles - 1), own.eq(doubles == 1)]
+        with m.If(self._pass_ends):
+            m.d.sync += [
+                left.eq(left - 1), final.eq(left == 1), fresh.eq(1),
+                doubles.eq(then.doubles - 1), own.eq(then.doubles <= 1),
+                table.eq(table.as_value() >> width), again.eq(start(at, later))]
         with m.If(taken):
-            m.d.sync += [number.eq(0), doubles.eq(0), table.eq(c.table)]
-        return (Mux(then.skip, at.skip, at.address + c.planes[then.plane]),
-                Mux(opening.skip, self.i.p.skip, self.i.p.address + c.planes[opening.plane]))
+            m.d.sync += [left.eq(c.passes), final.eq(c.passes == 0), fresh.eq(1), own.eq(1),
+                         table.eq(c.table), again.eq(second)]
+        return again, counts(c.table[0]), counts(then), own, ~final
