@@ -77,7 +77,7 @@ class ImageCheck(wiring.Component):
         parts = 32 // self.bits
         word, new, left_parts = Signal(32), Signal(), Signal(range(parts + 1))
         length = Signal(COUNT_BITS, init=HEADER)
-        left, last = Signal(COUNT_BITS, init=HEADER - 1), Signal()  # words behind this one; none
+        left, last = Signal(COUNT_BITS, init=HEADER), Signal()  # words from this one on; one
         checks, image, taken, free = Signal(), Signal(), Signal(), Signal()
         seen, final, wrong = Signal(), Signal(), Signal()  # of a word, a cycle behind new
         m.d.comb += [
@@ -97,7 +97,7 @@ class ImageCheck(wiring.Component):
         with m.Elif(left_parts.any()):
             m.d.sync += [word.eq(word >> self.bits), left_parts.eq(left_parts - 1)]
         with m.If(new & checks & ~(seen & final)):
-            m.d.sync += [left.eq(left - 1), last.eq(left == 1)]
+            m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
         with m.FSM():
             with m.State("ABSENT"):
                 m.d.sync += checks.eq(1)
@@ -105,7 +105,7 @@ class ImageCheck(wiring.Component):
             with m.State("HEADER"):
                 with m.If(last):
                     m.d.sync += wrong.eq((word < SHORTEST) | (word > self.most))
-                with m.Elif(left[0]):
+                with m.Elif(~left[0]):
                     m.d.sync += wrong.eq(word != self.version)
                 with m.Else():
                     m.d.sync += wrong.eq(word != self.magic)
@@ -118,7 +118,7 @@ class ImageCheck(wiring.Component):
                     m.d.sync += checks.eq(0)
                     m.next = "BEGIN"
             with m.State("BEGIN"):
-                m.d.sync += [length.eq(left), left.eq(left - 1), last.eq(0), left_parts.eq(0),
+                m.d.sync += [length.eq(left), last.eq(0), left_parts.eq(0),
                              checks.eq(1), image.eq(1)]
                 m.next = "IMAGE"
             with m.State("IMAGE"):
