@@ -362,6 +362,7 @@ class _ReadoutHeader(_Strict):
     weight_bits: _WeightBits = 1
     weight_code: _WeightCode = "odd"
     window: int = 8
+    leak: tuple[int, int] = (1, 0)
 
     @property
     def fan_in(self):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from qsnn.model.golden import scores_of
 from qsnn.model.inference import infer
 
 __all__ = ["Comparison", "compare", "trace"]
@@ -51,14 +52,13 @@ def compare(net, description, pixels):
                    for a, b in zip(result.spikes, torch_spikes, strict=True)]
         membranes += [int((a != b).sum())
                       for a, b in zip(result.membranes, torch_membranes, strict=True)]
-        readout = description.readout
-        sums += int((result.scores != (torch_sums << readout.frac) + readout.bias).sum())
+        sums += int((result.scores != scores_of(description.readout, torch_sums)).sum())
     return Comparison(len(pixels), tuple(spikes.tolist()), tuple(membranes.tolist()), sums)
 
 
 @torch.no_grad()
 def trace(net, pixels):
-    """Spikes and membranes per hidden layer [N, T, n], sums of the classes [N, classes]."""
+    """Spikes and membranes per hidden layer [N, T, n], sums of the classes [T, N, classes]."""
     sums = []
     hook = net.output.register_forward_hook(lambda *call: sums.append(call[-1]))
     for layer in net.hidden:
@@ -70,4 +70,4 @@ def trace(net, pixels):
         layer.trace = None
     return ([s.transpose(0, 1).numpy() for s in spikes],
             [q.transpose(0, 1).numpy() for q in membranes],
-            sums[0].sum(0).to(torch.int64).numpy())
+            sums[0].to(torch.int64).numpy())

@@ -65,6 +65,15 @@ In a **stream** each step has inputs of its own and nothing ends: :mod:`qsnn.mod
     score = ((sum_t S_t) << frac) + bias         an integer of each class
     label = first class with the largest score   ties go to the lower class
 
+Its total may leak, and then the last membrane of a neuron that does not fire is the score (LI). A
+total begins at 0, in units of ``2**-frac`` synapses; what stays is rounded, ties go up::
+
+    total' = ((total * m + 2**(k-1)) >> k) + (S << frac)      m / 2**k stays; k >= 1
+    score  = total + bias                                     after the last step
+
+Without a leak this is the same as above. A total stays within ``total_limit << frac`` of
+:class:`qsnn.model.layers.Readout`, and saturates there; in an image it never comes to that.
+
 With one output there are two classes, as if that of class 0 were always 0::
 
     label = 1 if score > 0 else 0                a tie goes to the lower class here too
@@ -82,7 +91,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-__all__ = ["Result", "infer", "labels_of", "membranes_of", "neuron_step", "synaptic_sum"]
+__all__ = ["Result", "infer", "labels_of", "membranes_of", "neuron_step", "scores_of",
+           "synaptic_sum", "total_step"]
 
 BATCH = 1000  # images at once
 MAX_NUMBERS = 1 << 20  # that an array has: bounds the memory and stays in the cache
@@ -302,5 +312,20 @@ def _infer(description, synapses, pixels, kept):
             source = following.skip.source
             total += skip_sums(following, layers[source], outputs[source])
         sums = total.reshape(steps, len(pixels), -1)
-    scores = (sum(sums) << description.readout.frac) + description.readout.bias
-    return scores, fired
+    return scores_of(description.readout, sums), fired
+
+
+def total_step(readout, total, sums):
+    """The totals of a readout after a time step: totals before it and sums int64 [..., outputs]."""
+    m, k = readout.leak
+    limit = readout.total_limit << readout.frac
+    stays = (total * m + (1 << k >> 1)) >> k
+    return np.clip(stays + (sums << readout.frac), -limit, limit)
+
+
+def scores_of(readout, sums):
+    """Scores of an image: sums of all its time steps [T, ..., outputs] -> int64 [..., outputs]."""
+    total = np.zeros_like(sums[0])
+    for now in sums:
+        total = total_step(readout, total, now)
+    return total + readout.bias

@@ -499,6 +499,7 @@ class Readout(_Row, _Layer):
     input_bits, weight_bits, weight_code  as in :class:`qsnn.model.layers.Spiking`
     window       steps whose sums always fit, see :meth:`window_of`; of a stream, where sums
                  saturate beyond what so many steps can give, 8 .. 65536
+    leak         (m, k): m / 2**k of a total stays, see :mod:`qsnn.model.leak`; (1, 0) all of it
     """
 
     weights: np.ndarray
@@ -508,11 +509,13 @@ class Readout(_Row, _Layer):
     weight_bits: int = 1
     window: int = 8
     weight_code: str = "odd"
+    leak: tuple = (1, 0)
 
     kind = "readout"
     taps, recurrent = 1, None
 
     def __post_init__(self):
+        check(is_leak(self.leak), f"leak of a readout must be {LEAKS}, not {self.leak!r}")
         check_choice("frac", self.frac, range(MAX_FRAC + 1))
         check_choice("input_bits", self.input_bits, range(1, 9))
         object.__setattr__(self, "weights", _weights(self.weights, self.weight_bits,
@@ -522,6 +525,11 @@ class Readout(_Row, _Layer):
                                 self.window, self.weight_code)
         bias = _integers("bias", self.bias, (self.n_out,), -limit, limit)
         object.__setattr__(self, "bias", bias)
+
+    @property
+    def leaky(self):
+        """Whether its totals leak."""
+        return self.leak != (1, 0)
 
     @staticmethod
     def window_of(time_steps):

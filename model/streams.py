@@ -9,16 +9,19 @@ step. The sums of a layer see some earlier steps too, and its own spikes of the 
 of :mod:`qsnn.model.golden`; the inputs of a layer behind a sum pooling have several bits.
 
 The neurons are those of :mod:`qsnn.model.golden`; nothing is cleared from one step to the next. The
-readout adds what it gets, and saturates where a window of steps could not have come to more::
+readout adds what it gets, its total leaks where it has a leak, and saturates where a window of
+steps could not have come to more::
 
-    total_t = clamp(total_(t-1) + S_t, -limit, limit)             limit = window * largest S_t
+    total_t = clamp(stays(total_(t-1)) + (S_t << frac), -limit, limit)
+                                               limit = window * largest S_t << frac
 
 Two commands come with a step. **emit**: behind the step, the readout gives a result, ::
 
-    score = (total << frac) + bias        label = first class with the largest score
+    score = total + bias                  label = first class with the largest score
 
-and its total is 0. **clear**: behind the step, everything is as it was at the very start:
-membranes, what the taps have seen, spikes and totals are 0. A sample of a data set ends with both.
+and its total is 0; one that leaks stays, and forgets as it does. **clear**: behind the step,
+everything is as it was at the very start: membranes, what the taps have seen, spikes and totals are
+0. A sample of a data set ends with both.
 """
 
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ from qsnn.model.golden import (
     neuron_step,
     pooled,
     synaptic_sum,
+    total_step,
 )
 
 __all__ = ["State", "StreamResult", "classify", "run"]
@@ -47,7 +51,7 @@ class State:
     membranes  per hidden layer [N, n_out] int64
     seen       per hidden layer [N, taps - 1, n_in] uint8: its inputs, the last step's first
     spikes     per hidden layer [N, n_out] uint8, of the last step
-    total      [N, outputs] int64, of the readout
+    total      [N, outputs] int64, of the readout, in units of 2**-frac synapses
     """
 
     membranes: tuple
@@ -194,12 +198,12 @@ def _tapped(layer, x, seen, clears):
 def _read(readout, x, total, emits, clears):
     """Total behind the last step, and scores [N, E, outputs]."""
     sums = synaptic_sum(readout.weights, x)
-    limit, scores = readout.total_limit, []
+    scores = []
     for t in range(x.shape[1]):
-        total = np.clip(total + sums[:, t], -limit, limit)
+        total = total_step(readout, total, sums[:, t])
         if emits[t]:
-            scores.append((total << readout.frac) + readout.bias)
-        if emits[t] or clears[t]:
+            scores.append(total + readout.bias)
+        if clears[t] or emits[t] and not readout.leaky:
             total = np.zeros_like(total)
     empty = np.zeros((len(x), 0, readout.n_out), np.int64)
     return total, np.stack(scores, axis=1) if scores else empty

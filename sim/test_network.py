@@ -11,7 +11,9 @@ from qsnn.model.description import load as load_description
 from qsnn.sim.runner import simulate
 from tests.networks import (
     INTEGERS,
+    LEAKY,
     integer_network,
+    leaky_network,
     random_description,
     random_pixels,
     random_small,
@@ -55,6 +57,13 @@ def test_integers(folder, waves, name):
     """Weights that are all integers, not the odd ones alone: pixels, sums of spikes, positions."""
     rng = np.random.default_rng(1)
     description, foldings = integer_network(rng, name)
+    simulate(folder, description, foldings, random_pixels(rng, description, IMAGES), waves=waves)
+
+
+@pytest.mark.parametrize("name", LEAKY)
+def test_leaky_readout(folder, waves, name):
+    rng = np.random.default_rng(2)
+    description, foldings = leaky_network(rng, name)
     simulate(folder, description, foldings, random_pixels(rng, description, IMAGES), waves=waves)
 
 

@@ -1,6 +1,7 @@
 """The emitted Verilog of networks for streams: random ones, long ones, committed ones."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,24 @@ def test_integers(tmp_path, words, image, sparse):
     assert outcome.ok, outcome.mismatches
     assert outcome.cycles == outcome.planned
     assert all(0.01 < rate < 0.99 for rate in outcome.rates)
+
+
+@pytest.mark.parametrize("leak, window", [((1, 1), 8), ((15, 4), 17), ((43, 7), 9), ((255, 8), 8)])
+def test_leaky_readout(tmp_path, leak, window):
+    """Totals that leak, are read again and again, and saturate: 3,000 steps."""
+    rng = np.random.default_rng(window + leak[1])
+    description = random_stream(rng, words=[(12, 2, True, 4)])
+    hidden, last = description.layers
+    description = Description(time_steps=0, layers=[hidden, replace(
+        last, leak=leak, window=window, weights=abs(last.weights))])
+    facts, description = built(tmp_path, description, random_serial(rng, description))
+    x, emit, clear = random_steps(rng, description, 3000, clears=0.01)
+    outcome = simulate_steps(tmp_path / "stream", facts, description, x, emit, clear)
+    assert outcome.ok, outcome.mismatches
+    assert outcome.cycles == outcome.planned and emit.sum() > 300
+    if leak == (255, 8):
+        assert (outcome.scores - description.readout.bias).max() == (
+            description.readout.total_limit << description.readout.frac)
 
 
 def built(folder, description, foldings, **options):

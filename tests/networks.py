@@ -181,6 +181,29 @@ def integer_network(rng, name):
             [Folding(pe, simd, pixels=sum(more) or 1) for pe, simd, *more in foldings])
 
 
+# widths, time steps, bits of a pixel, leak of the readout, foldings
+LEAKY = {
+    "leaky": ((5, 6, 4), 3, 4, (15, 4), [(3, 2), (2, 4)]),
+    "leaky-one": ((3, 2, 1), 1, 1, (1, 1), [(1, 1), (1, 1)]),
+    "leaky-long": ((4, 5, 3), 25, 3, (43, 7), [(5, 4), (1, 5)]),
+    "leaky-all": ((4, 3, 3), 2, 2, (255, 8), [(3, 4), (3, 3)]),
+}
+
+
+def leaky_network(rng, name):
+    """A network of :data:`LEAKY`, and its foldings."""
+    widths, time_steps, input_bits, leak, foldings = LEAKY[name]
+    description = random_description(rng, widths=widths, time_steps=time_steps,
+                                     input_bits=input_bits)
+    return with_leaky_readout(description, leak), [Folding(*pair) for pair in foldings]
+
+
+def with_leaky_readout(description, leak):
+    """The same with a readout whose totals leak."""
+    *hidden, last = description.layers
+    return replace(description, layers=[*hidden, replace(last, leak=leak)])
+
+
 def with_integer_readout(rng, description):
     """The same with a readout of integers, -8 .. 7."""
     *hidden, last = description.layers
@@ -356,4 +379,10 @@ def _readout(rng, time_steps, n_in, classes, input_bits=1, weight_bits=1, *, gen
         first, second = rng.choice(classes, size=2, replace=False)
         weights[second], bias[second] = weights[first], bias[first]
     return Readout(weights=weights, frac=frac, bias=bias, input_bits=input_bits,
-                   weight_bits=weight_bits, weight_code=code, window=window)
+                   weight_bits=weight_bits, weight_code=code, window=window,
+                   leak=readout_leak(classes) if general else (1, 0))
+
+
+def readout_leak(classes):
+    """That of one in three."""
+    return LEAKS[classes % len(LEAKS)] if classes % 3 == 0 else (1, 0)

@@ -16,7 +16,7 @@ from qsnn.model.description import Description
 from qsnn.model.golden import layer_sums, synaptic_sum
 from qsnn.model.layers import Convolution, FullyConnected, Readout
 from qsnn.model.recordings import TASKS
-from tests.networks import random_current, random_neuron, random_weights
+from tests.networks import random_current, random_neuron, random_weights, readout_leak
 
 __all__ = ["random_folded", "random_map_stream", "random_serial", "random_steps", "random_stream",
            "recorded"]
@@ -75,7 +75,7 @@ def random_stream(rng, *, words=None):
         weights[-1] = weights[0]  # ties
     layers.append(Readout(weights=weights, bias=np.where(rng.random(classes) < 0.5, 0, 3),
                           frac=int(rng.integers(0, 3)), window=window, weight_bits=bits,
-                          weight_code=code))
+                          weight_code=code, leak=readout_leak(classes) if general else (1, 0)))
     return Description(time_steps=0, layers=layers)
 
 
@@ -139,7 +139,8 @@ def random_map_stream(rng, words=None, image=None, classes=None):
     weights = random_weights(rng, (classes, layer.n_outputs), weight_bits, code)
     layers.append(Readout(weights=weights, weight_code=code, bias=np.arange(classes),
                           frac=int(rng.integers(0, 3)), input_bits=bits, weight_bits=weight_bits,
-                          window=int(rng.integers(8, 20))))
+                          window=int(rng.integers(8, 20)),
+                          leak=readout_leak(classes) if general else (1, 0)))
     return Description(time_steps=0, layers=layers)
 
 

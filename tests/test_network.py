@@ -13,7 +13,9 @@ from qsnn.hw.plan.network import plan
 from qsnn.sim.trace import Trace, beats_of, check
 from tests.networks import (
     INTEGERS,
+    LEAKY,
     integer_network,
+    leaky_network,
     random_description,
     random_foldings,
     random_maps,
@@ -45,6 +47,8 @@ def case(name):
         description = random_description(rng, widths=widths, time_steps=time_steps,
                                          input_bits=input_bits, membrane_bits=membrane_bits)
         foldings = [Folding(*pair) for pair in pairs]
+    elif name in LEAKY:
+        description, foldings = leaky_network(rng, name)
     elif name in INTEGERS:
         description, foldings = integer_network(rng, name)
     elif str(name).startswith("maps"):
@@ -151,7 +155,8 @@ class Bench:
         assert check(self.description, self.plan, self.trace) == len(pixels)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *range(8), *(f"maps{n}" for n in range(8)),
+@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *LEAKY, *range(8),
+                                  *(f"maps{n}" for n in range(8)),
                                    *(f"narrow{n}" for n in range(4))])
 def test_equal(name):
     """Golden's integers, whatever the gaps and the backpressure; then the plan's latency."""
@@ -174,7 +179,7 @@ def test_equal(name):
     bench.run(testbench)
 
 
-@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *range(8, 16),
+@pytest.mark.parametrize("name", [*CORNERS, *INTEGERS, *LEAKY, *range(8, 16),
                                   *(f"maps{n}" for n in range(20, 28)),
                                    *(f"narrow{n}" for n in range(8)), "narrow-input"])
 def test_rate(name):

@@ -38,7 +38,7 @@ class IntegerSums(wiring.Component):
 
     def __init__(self, stage, sequencer):
         self.stage = stage
-        self.steps = 1 if stage.readout else stage.steps
+        self.steps = stage.sums
         handed = {name: sequencer.signature.members[name] for name in self.HANDED}
         count = Shape.cast(range(stage.count_max + 1))
         super().__init__({

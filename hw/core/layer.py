@@ -8,12 +8,12 @@ from qsnn.hw.core.buffer import ImageBuffer, ImageWriter, RowBuffer
 from qsnn.hw.core.counts import IntegerSums
 from qsnn.hw.core.neuron import NeuronUnit
 from qsnn.hw.core.pool import Pool
-from qsnn.hw.core.readout import ScoreUnit
+from qsnn.hw.core.readout import LeakyTotal, ScoreUnit
 from qsnn.hw.core.rom import LoadPort, Rom, share_port
 from qsnn.hw.core.schedule import Schedule, Sequencer
 from qsnn.hw.core.synapses import SynapseArray
 from qsnn.hw.core.window import WindowSchedule
-from qsnn.hw.plan.latency import CURRENT_LATENCY
+from qsnn.hw.plan.latency import CURRENT_LATENCY, LEAK_LATENCY
 
 __all__ = ["Readout", "SpikingLayer", "parallel_layer"]
 
@@ -66,7 +66,7 @@ class _Layer(wiring.Component):
             ImageBuffer(words=stage.words, width=width * stage.simd)
         self.schedule = WindowSchedule(stage, every_unit) if window else Schedule(stage)
         self.synapses = SynapseArray(pe=stage.pe, simd=stage.simd, bits=stage.bits,
-                                     steps=stage.steps, merge=stage.readout,
+                                     steps=stage.steps, merge=stage.merges,
                                      sum_max=stage.xnor_max,
                                      shift=stage.sum_shift, initial_shift=stage.initial_shift,
                                      pixels=stage.pixels,
@@ -273,7 +273,8 @@ class SpikingLayer(_Layer):
 class Readout(_Layer):
     """Output layer: accumulates over inputs and time, gives class scores and the label.
 
-    Parameters as for :class:`SpikingLayer`, with :class:`qsnn.hw.plan.parameters.ScoreParameters`.
+    Parameters as for :class:`SpikingLayer`, with :class:`qsnn.hw.plan.parameters.ScoreParameters`,
+    or, where totals leak, :class:`qsnn.hw.plan.parameters.LeakyParameters`.
 
     Members
     -------
@@ -282,6 +283,7 @@ class Readout(_Layer):
 
     def __init__(self, stage, parameters, **kwargs):
         self.scores = ScoreUnit(classes=stage.n_out, neurons=stage.neurons, parameters=parameters)
+        self.totals = LeakyTotal(parameters) if stage.leaky else None
         super().__init__(stage, members={
             "o": Out(self.scores.o.signature),
         }, **kwargs)
@@ -292,10 +294,23 @@ class Readout(_Layer):
         m.submodules.scores = scores = self.scores
         biases = self.roms["biases"]
         wiring.connect(m, scores.o, wiring.flipped(self.o))
+        address, valid, total = sequencer.parameter, sequencer.valid, sequencer.current[0]
+        if self.stage.leaky:
+            m.submodules.totals = totals = self.totals
+            m.d.comb += [
+                self.roms["offsets"].address.eq(address), totals.offset.eq(
+                    self.roms["offsets"].word),
+                totals.valid.eq(valid), totals.first.eq(sequencer.first),
+                totals.last.eq(sequencer.last), totals.sum.eq(total)]
+            valid, total = totals.total_valid, totals.total
+            for cycle in range(LEAK_LATENCY):
+                later = Signal.like(address, name=f"bias_{cycle}", reset_less=True)
+                m.d.sync += later.eq(address)
+                address = later
         m.d.comb += [
             schedule.room.eq(scores.room), scores.take.eq(schedule.begin),
-            biases.address.eq(sequencer.parameter),
-            scores.valid.eq(sequencer.valid), scores.sum.eq(sequencer.current[0]),
+            biases.address.eq(address),
+            scores.valid.eq(valid), scores.sum.eq(total),
             scores.bias.eq(biases.word),
         ]
         return m

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.plan.latency import CURRENT_LATENCY, neuron_latency
 
-__all__ = ["NeuronUnit"]
+__all__ = ["NeuronUnit", "times"]
 
 TABLE_BITS = 4  # of a membrane: what a LUT takes
 
@@ -137,7 +137,7 @@ class NeuronUnit(wiring.Component):
         m.d.sync += [biased.eq(sums + self.bias_current[lane]),
                      carry.eq(_fold(biased >> p.current_place, len(carry)))]
         i = Mux(first, 0, before[p.bits:].as_signed() if self.stored else current)
-        product = _times(m, i, factor, bits, low, high, f"current_product_{lane}")
+        product = times(m, i, factor, bits, low, high, f"current_product_{lane}")
         m.d.sync += given.eq((product << p.current_place) + delayed(sums, 2, "sum"))
         with m.If(step):
             m.d.sync += current.eq(saturate((product + carry) >> k, low, high))
@@ -177,7 +177,7 @@ class NeuronUnit(wiring.Component):
             membrane = Signal(self.q_shape, name=f"membrane_{lane}")
             m.d.comb += self.membrane[lane].eq(Cat(membrane, current).as_signed())
         q = Mux(first, 0, before if self.stored else membrane)
-        product = _times(m, q, multiplier, p.bits, p.q_low, p.q_high, f"product_{lane}")
+        product = times(m, q, multiplier, p.bits, p.q_low, p.q_high, f"product_{lane}")
         fire = Signal(name=f"fire_{lane}")
         m.d.comb += fire.eq(product >= need)
 
@@ -207,7 +207,7 @@ def _need(value, low, high):
     return Mux(below, low, Mux(~negative & value[bits:].any(), high, value))
 
 
-def _times(m, q, factor, bits, low, high, name):
+def times(m, q, factor, bits, low, high, name):
     """``q``, of ``low`` .. ``high``, times the m of its leak, without a multiplier."""
     if factor == 1:
         return q

@@ -6,8 +6,51 @@ from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.buffer import credits
+from qsnn.hw.core.neuron import times
 
-__all__ = ["ScoreUnit"]
+__all__ = ["LeakyTotal", "ScoreUnit"]
+
+
+class LeakyTotal(wiring.Component):
+    """The total of a class over the steps of an image, a step a cycle; some of it leaks.
+
+    See :class:`qsnn.hw.plan.parameters.LeakyParameters` for how it is kept. The loop is a product
+    with the leak's m, of shifts, and one addition.
+
+    Members
+    -------
+    valid, first, last : In(1)
+        A step; the first and the last of a class.
+    sum, offset : In
+        Sum of a step; the constant of the class.
+    total_valid, total : Out
+        The total after the last step, two cycles later.
+    """
+
+    def __init__(self, parameters):
+        self.parameters = p = parameters
+        super().__init__({
+            "valid": In(1), "first": In(1), "last": In(1),
+            "sum": In(range(p.given_max + 1)), "offset": In(p.offset_shape),
+            "total_valid": Out(1), "total": Out(range(p.sum_max + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        p = self.parameters
+        factor, k = p.leak
+        low = p.offsets_low
+        given = Signal(range(low, p.constant + (p.given_max << (p.place + k)) + 1),
+                       reset_less=True)
+        valid, first, last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [given.eq((self.sum << (p.place + k)) + self.offset),
+                     valid.eq(self.valid), first.eq(self.first), last.eq(self.last),
+                     self.total_valid.eq(valid & last)]
+        before = Mux(first, p.limit, self.total)
+        product = times(m, before, factor, len(self.total), 0, p.sum_max, "product")
+        with m.If(valid):
+            m.d.sync += self.total.eq((product + given) >> k)
+        return m
 
 
 class ScoreUnit(wiring.Component):

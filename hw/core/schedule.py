@@ -118,8 +118,7 @@ class Sequencer(wiring.Component):
         self.stage = stage
         self.neurons = stage.pixels * stage.pe  # of a group, at all its positions
         self.sum_width = Shape.cast(range(sum_max + 1)).width
-        # the first layer's sums are the same at every step, a readout has one sum for all
-        self.sums_per_neuron = 1 if stage.readout else stage.steps
+        self.sums_per_neuron = stage.sums
         super().__init__({
             "start": In(1),
             "sums": In(data.ArrayLayout(self.sum_width, self.neurons * self.sums_per_neuron)),

@@ -15,7 +15,7 @@ from amaranth.utils import ceil_log2
 from qsnn.hw.plan.blocks import Memory, place
 
 __all__ = ["FAMILIES", "MEASURED", "Family", "bits_of", "memory_logic", "neuron_logic",
-           "parameter_memories", "score_logic", "tree_logic", "writer_logic"]
+           "parameter_memories", "score_logic", "total_logic", "tree_logic", "writer_logic"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,13 @@ def score_logic(family, stage, parameters):
     width = parameters.score_shape.width
     return (2 * family.add(width) + family.register(3 * width)
             + 15 * ceil_log2(2 * stage.n_out))
+
+
+def total_logic(family, parameters):
+    """What leaks of a total: the products of its digits, and their sum with what is new."""
+    m, k = parameters.leak
+    terms = bin(m ^ 3 * m).count("1")
+    return (terms + 1) * family.add(bits_of(parameters.sum_max) + k)
 
 
 def parameter_memories(planned, loadable=False, patchable=False):

@@ -95,7 +95,8 @@ def default_folding(description, cycles):
     # one. SIMD -> (cost, foldings) of the best folding from that layer on
     best = {1: ((0, 0, 0, 0), [])}
     for layer in reversed(description.layers):
-        sequence = 1 if layer.kind == "readout" else description.time_steps or 1
+        merges = layer.kind == "readout" and not layer.leaky
+        sequence = 1 if merges else description.time_steps or 1
         # SIMD divides the channels of a pixel, and is gone through once for each pixel and plane
         channels, positions, pixels = layer.n_in, 1, layer.weight_bits
         if layer.kind == "convolution":

@@ -2,10 +2,11 @@
 
 from amaranth.utils import ceil_log2
 
-__all__ = ["CURRENT_LATENCY", "neuron_latency", "registered", "synapse_latency",
+__all__ = ["CURRENT_LATENCY", "LEAK_LATENCY", "neuron_latency", "registered", "synapse_latency",
            "synapse_leaves", "tree_latency"]
 
 CURRENT_LATENCY = 3  # cycles of a neuron's current
+LEAK_LATENCY = 2  # of a readout's leak, all steps at once
 
 
 def neuron_latency(current):

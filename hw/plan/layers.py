@@ -5,7 +5,12 @@ from functools import cached_property
 from typing import ClassVar
 
 from qsnn.hw.plan import images
-from qsnn.hw.plan.parameters import NeuronParameters, ScoreParameters, TotalParameters
+from qsnn.hw.plan.parameters import (
+    LeakyParameters,
+    NeuronParameters,
+    ScoreParameters,
+    TotalParameters,
+)
 from qsnn.model.leak import leak_text
 
 __all__ = ["MapLayer", "ParallelLayer", "PlannedLayer", "SerialLayer"]
@@ -58,6 +63,8 @@ class PlannedLayer:
                          for name, (width, words) in self.tables.items()},
             "buffer_bits": self.buffer_bits, "bias": _shape(parameters.bias_shape),
         }
+        if stage.leaky:
+            facts["leak"] = leak_text(layer.leak)
         if stage.counts:
             facts["weight_code"] = layer.weight_code
         if not stage.readout:
@@ -86,8 +93,7 @@ class ParallelLayer(PlannedLayer):
 
     @cached_property
     def parameters(self):
-        kind = ScoreParameters if self.stage.readout else NeuronParameters
-        return kind.of(self.layer, self.stage)
+        return _parameters(self.stage, ScoreParameters).of(self.layer, self.stage)
 
     @property
     def steps(self):
@@ -137,9 +143,7 @@ class SerialLayer(PlannedLayer):
 
     @cached_property
     def parameters(self):
-        if self.stage.readout:
-            return TotalParameters.of(self.layer)
-        return NeuronParameters.of(self.layer, self.stage)
+        return _parameters(self.stage, TotalParameters).of(self.layer, self.stage)
 
     @property
     def cycles(self):
@@ -160,6 +164,13 @@ class SerialLayer(PlannedLayer):
             "cycles_per_step": {"dense": int(stage.step_cycles(stage.words)),
                                 "without_spikes": int(stage.step_cycles(0))},
             "state_bits": stage.neurons * bits}
+
+
+def _parameters(stage, readout):
+    """The constants of a stage; ``readout``: those of one whose totals do not leak."""
+    if not stage.readout:
+        return NeuronParameters
+    return LeakyParameters if stage.leaky else readout
 
 
 def _pool(window):

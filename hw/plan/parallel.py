@@ -28,7 +28,8 @@ def stage_plan(description, index, folding, before, width):
     """
     layer, readout = description.layers[index], index == len(description.layers) - 1
     steps = description.time_steps or 1  # in a stream, one after the other
-    sequence = 1 if readout else steps
+    leaky = readout and layer.leaky
+    sequence = 1 if readout and not leaky else steps
     pixel = input_pixel(description, before[-1] if before else None)
     n_in = pixel[1] * (layer.n_in // pixel[0])
     window, skip, words = None, None, ceil_div(n_in, folding.simd)
@@ -41,7 +42,7 @@ def stage_plan(description, index, folding, before, width):
     return StagePlan(
         pe=folding.pe, simd=folding.simd, n_in=n_in, n_out=layer.channels,
         bits=layer.input_bits, steps=1 if index == 0 else steps,
-        readout=readout, sequence=sequence,
+        readout=readout, leaky=leaky, sequence=sequence,
         lanes=_lanes(folding.pe, width, folding.pixels * sequence, words * layer.weight_bits),
         spram=folding.spram, planes=layer.weight_bits, counts=layer.code.step == 1,
         pixel=pixel, window=window, skip=skip,

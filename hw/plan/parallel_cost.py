@@ -11,6 +11,7 @@ from qsnn.hw.plan.cost import (
     neuron_logic,
     parameter_memories,
     score_logic,
+    total_logic,
     tree_logic,
     writer_logic,
 )
@@ -30,6 +31,8 @@ def parallel_parts(family, planned, source_lanes, skip_lanes=1):
     parts["control"] = control_logic(family, stage)
     if stage.readout:
         parts["scores"] = score_logic(family, stage, parameters)
+        if stage.leaky:
+            parts["leak"] = total_logic(family, parameters)
     else:
         parts["neurons"] = neuron_logic(family, stage, parameters)
         parts["pool"] = pool_logic(family, stage)
@@ -41,7 +44,7 @@ def parallel_parts(family, planned, source_lanes, skip_lanes=1):
 def synapse_logic(family, stage, sum_max):
     """Pairs of pixels, selected sums, trees, accumulators."""
     parts = Counter()
-    lanes = 1 if stage.readout else stage.steps
+    lanes = stage.sums
     neurons = stage.pixels * stage.pe
     if stage.bits > 1:
         pairs, leaf_bits = ceil(stage.simd / 2) * stage.steps, stage.bits + 1
@@ -53,7 +56,7 @@ def synapse_logic(family, stage, sum_max):
     else:
         leaves, leaf_bits = stage.simd * stage.steps // lanes, 1
     parts["trees"] = neurons * lanes * tree_logic(
-        family, leaves, leaf_bits, stage.steps * stage.readout)
+        family, leaves, leaf_bits, stage.steps * stage.merges)
     parts["accumulators"] = neurons * lanes * family.add(bits_of(sum_max))
     if stage.planes > 1:  # the doubled total is chosen in front of the adder
         parts["accumulators"] += neurons * lanes * bits_of(sum_max)
@@ -62,7 +65,7 @@ def synapse_logic(family, stage, sum_max):
 
 def count_logic(family, stage):
     """The sums of the inputs, those that are held, and what takes them from the others."""
-    sums, bits = stage.pixels * (1 if stage.readout else stage.steps), bits_of(stage.count_max)
+    sums, bits = stage.pixels * stage.sums, bits_of(stage.count_max)
     leaves, leaf_bits = synapse_leaves(stage.simd, stage.bits, stage.merged)
     leaf = family.register(leaf_bits) * leaves if stage.bits > 1 else 0
     turned = bits * (1 if family.flip_flops or sums > 1 else 0)
@@ -72,7 +75,7 @@ def count_logic(family, stage):
 
 def hold_logic(family, stage, sum_max):
     """The sums of a group, shifted to the neuron units."""
-    sums = stage.pixels * stage.pe * (1 if stage.readout else stage.steps)
+    sums = stage.pixels * stage.pe * stage.sums
     moved = sums if family.flip_flops else sums - stage.lanes
     return moved * bits_of(sum_max)
 
@@ -130,7 +133,7 @@ def pool_logic(family, stage):
 
 def _latency(stage):
     """Cycles from the address of a word to the sums that contain it."""
-    return 2 + synapse_latency(stage.simd, stage.bits, stage.steps if stage.readout else 1)
+    return 2 + synapse_latency(stage.simd, stage.bits, stage.merged)
 
 
 def parallel_memories(planned, loadable=False, patchable=False):

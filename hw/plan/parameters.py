@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from amaranth import Shape
 
-__all__ = ["NeuronParameters", "ScoreParameters", "TotalParameters"]
+__all__ = ["LeakyParameters", "NeuronParameters", "ScoreParameters", "TotalParameters"]
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class TotalParameters:
     bias_limit: int
 
     @classmethod
-    def of(cls, layer):
+    def of(cls, layer, stage):
         return cls(limit=layer.total_limit, frac=layer.frac, bias_limit=_bias_limit(layer))
 
     @property
@@ -249,3 +249,49 @@ class TotalParameters:
         return layer.bias - (self.limit << self.frac)
 
     tables = _bias_table
+
+
+@dataclass(frozen=True)
+class LeakyParameters(TotalParameters):
+    """Constants of totals that leak, of both schedules; in units of 2**-place, so ``frac`` is 0.
+
+    With the total kept as ``t = total + limit``, a step is ``t' = (t * m + given) >> k``, which is
+    never negative; ``given`` is ``sum << (place + k)`` and the constant of a class, its offset.
+
+    given_max: largest sum as a time-parallel layer takes it; None in a time-serial one, whose sums
+    have no offsets.
+    """
+
+    leak: tuple
+    place: int
+    given_max: int | None
+
+    @classmethod
+    def of(cls, layer, stage):
+        return cls(limit=layer.total_limit << layer.frac, frac=0, bias_limit=_bias_limit(layer),
+                   leak=layer.leak, place=layer.frac,
+                   given_max=None if stage.serial else stage.sum_max)
+
+    @property
+    def constant(self):
+        """What each step adds beside the sum: half a unit, and what the limit loses."""
+        m, k = self.leak
+        return (1 << (k - 1)) + (((1 << k) - m) * self.limit)
+
+    @property
+    def offsets_low(self):
+        """Smallest constant of a class."""
+        return min(0, self.constant - (self.given_max << (self.place + self.leak[1])))
+
+    @property
+    def offset_shape(self):
+        return Shape.cast(range(self.offsets_low, self.constant + 1))
+
+    def offsets(self, layer, stage):
+        return self.constant - (stage.offsets(layer) << (self.place + self.leak[1]))
+
+    def tables(self, layer, stage):
+        tables = _bias_table(self, layer, stage)
+        if self.given_max is not None:
+            tables["offsets"] = self.offsets(layer, stage), self.constant, self.offset_shape
+        return tables

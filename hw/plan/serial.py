@@ -29,6 +29,7 @@ class SerialStage:
     lanes     neurons of a beat of the neuron units: a divisor of PE and of the SIMD of those that
               take its spikes
     readout   whether it is the output layer, whose lanes are 1
+    leaky     whether its totals leak
     planes    bits of a weight
     counts    as in :class:`qsnn.hw.plan.stages.StagePlan`
     bits      of an input: more than 1 where it is a sum of pooled spikes
@@ -48,12 +49,14 @@ class SerialStage:
     readout: bool
     planes: int = 1
     counts: bool = False
+    leaky: bool = False
     bits: int = 1
     pixel: tuple = (1, 1)
     current: bool = False
 
     # as in qsnn.hw.plan.stages.StagePlan: one sum of a neuron and step, one position, one bit
-    pixels = steps = sequence = 1
+    pixels = steps = sequence = sums = 1
+    serial = True
     places = np.zeros(1, int)
     spram = False
     window = skip = None
@@ -156,7 +159,7 @@ class SerialStage:
         """
         tree = tree_latency(self.simd, self.bits)
         return 3 + 6 + tree + 2 + self.beats + (
-            2 if self.readout else neuron_latency(self.current))
+            2 + self.leaky if self.readout else neuron_latency(self.current))
 
     @property
     def entry_bits(self):
@@ -198,7 +201,8 @@ def serial_stage(layer, folding, following, source=None):
     stage = SerialStage(
         n_in=layer.n_in, n_out=layer.n_out, taps=layer.taps, recurrent=own,
         pe=folding.pe, simd=folding.simd, sparse=folding.sparse, readout=readout, lanes=1,
-        planes=layer.weight_bits, counts=layer.code.step == 1, bits=layer.input_bits,
+        planes=layer.weight_bits, counts=layer.code.step == 1,
+        leaky=readout and layer.leaky, bits=layer.input_bits,
         pixel=(source.n_out, source.neurons) if source else (layer.n_in,) * 2,
         current=not readout and layer.current is not None)
     if readout:

@@ -8,6 +8,7 @@ from qsnn.hw.plan.cost import (
     neuron_logic,
     parameter_memories,
     score_logic,
+    total_logic,
     tree_logic,
     writer_logic,
 )
@@ -40,6 +41,8 @@ def serial_parts(family, planned, source_lanes, skip_lanes=1):
         # the change, the new total, and its clamp
         parts["totals"] = family.add(count + 2) + 2 * family.add(total + 2) + 2 * total
         parts["scores"] = score_logic(family, stage, parameters)
+        if stage.leaky:
+            parts["leak"] = total_logic(family, parameters)
     else:
         # twice the sum, and the synapses without a spike
         parts["neurons"] = neuron_logic(family, stage, parameters) + stage.lanes * (

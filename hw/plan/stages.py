@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from qsnn.hw.plan.latency import neuron_latency, synapse_latency
+from qsnn.hw.plan.latency import LEAK_LATENCY, neuron_latency, synapse_latency
 from qsnn.hw.plan.window import SkipPlan, Window, ceil_div
 
 __all__ = ["StagePlan"]
@@ -31,6 +31,7 @@ class StagePlan:
     bits      of an input: pixels in the first layer, sums of pooled spikes, else 1
     steps     time steps whose spikes meet a weight at once: 1 in the first layer
     readout   whether it is the output layer
+    leaky     whether its totals leak: then it has a sum a step, as layers of neurons have
     sequence  time steps that a neuron takes one after the other: 1 in a readout
     lanes     neurons of a beat of its output; a divisor of PE and of the next layer's SIMD
     spram     whether its weights, 64 bits of each word at most, sit in single-port RAM
@@ -60,6 +61,7 @@ class StagePlan:
     spram: bool = False
     planes: int = 1
     counts: bool = False
+    leaky: bool = False
     pixel: tuple = (1, 1)
     window: Window | None = None
     skip: SkipPlan | None = None
@@ -107,10 +109,22 @@ class StagePlan:
             order = np.concatenate([own, order])
         return order
 
+    serial = False
+
+    @property
+    def merges(self):
+        """Whether all steps are one sum: in a readout without a leak."""
+        return self.readout and not self.leaky
+
     @property
     def merged(self):
-        """Time steps that a sum is of: those of a readout are one sum."""
-        return self.steps if self.readout else 1
+        """Time steps that a sum is of."""
+        return self.steps if self.merges else 1
+
+    @property
+    def sums(self):
+        """Sums of a neuron: the first layer's are the same at every step."""
+        return 1 if self.merges else self.steps
 
     @property
     def _inputs(self):
@@ -255,7 +269,7 @@ class StagePlan:
     def last_step(self):
         """Cycles from the first to the last step of a unit's last group that is not padding."""
         if self.readout:
-            return self.n_out - (self.groups - 1) * self.pe - 1
+            return (self.n_out - (self.groups - 1) * self.pe) * self.sequence - 1
         return self.sequence_cycles - 1
 
     @property
@@ -296,9 +310,11 @@ class StagePlan:
         """Cycles from the first word of a unit's last group to the group's last result."""
         memory, hold = 2, 1 + self.counts
         # of the score unit with its queue, of the neuron unit
-        result = 4 if self.readout else neuron_latency(self.current)
+        result = neuron_latency(self.current)
+        if self.readout:
+            result = 4 + LEAK_LATENCY * self.leaky
         pool = 1 if self.window and self.window.square > 1 else 0
-        synapses = synapse_latency(self.simd, self.bits, self.steps if self.readout else 1)
+        synapses = synapse_latency(self.simd, self.bits, self.merged)
         return self.reads - 1 + memory + synapses + hold + self.last_step + result + pool
 
     @property

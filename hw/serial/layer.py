@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from qsnn.hw.core.layer import parameter_links
-from qsnn.hw.core.neuron import NeuronUnit
+from qsnn.hw.core.neuron import NeuronUnit, times
 from qsnn.hw.core.readout import ScoreUnit
 from qsnn.hw.core.rom import Rom
 from qsnn.hw.core.schedule import Sequencer
@@ -260,16 +260,24 @@ class SerialReadout(_Serial):
         met, every = stage.sum_places
         change = Signal(signed(self.synapses.count.width + 2), reset_less=True)
         total = Signal(signed(width + 2), reset_less=True)
+        stays, added, late = before, change, 0
+        if stage.leaky:  # a cycle for what stays of a total
+            late = 1
+            factor, k = p.leak
+            product = times(m, before, factor, width, 0, p.sum_max, "product")
+            stays = Signal(width, reset_less=True)
+            m.d.sync += stays.eq((product + p.constant) >> k)
+            added = delayed(m, change, 1, "change") << p.place
         m.d.comb += read.addr.eq(address)
         m.d.sync += [before.eq(read.data),
                      change.eq(placed(sequencer.current[0], met) - placed(spikes, every)),
-                     total.eq(Mux(fresh, p.limit, before) + change),
+                     total.eq(Mux(fresh, p.limit, stays) + added),
                      scores.sum.eq(Mux(total < 0, 0, Mux(total > p.sum_max, p.sum_max, total)))]
-        written = delayed(m, sequencer.valid, 3, "valid")
+        written = delayed(m, sequencer.valid, 3 + late, "valid")
         m.d.comb += [
             write.en.eq(written), write.data.eq(scores.sum),
-            write.addr.eq(delayed(m, address, 4, "total_to")),
-            self.roms["biases"].address.eq(delayed(m, address, 2, "bias_at")),
+            write.addr.eq(delayed(m, address, 4 + late, "total_to")),
+            self.roms["biases"].address.eq(delayed(m, address, 2 + late, "bias_at")),
             scores.bias.eq(self.roms["biases"].word),
             scores.valid.eq(written & buffer.emits),
         ]
@@ -277,5 +285,5 @@ class SerialReadout(_Serial):
         m.d.comb += [finished.eq(written & last), schedule.finished.eq(finished),
                      schedule.room.eq(scores.room), scores.take.eq(finished & buffer.emits)]
         with m.If(finished):
-            m.d.sync += fresh.eq(buffer.emits | buffer.clears)
+            m.d.sync += fresh.eq(buffer.clears if stage.leaky else buffer.emits | buffer.clears)
         return m
