@@ -89,6 +89,7 @@ class Config:
     leak            what stays of a membrane from one time step to the next: 1 (no leak), 1/2, 3/4,
                     15/16, ..; of all hidden layers, or of each, with commas
     reset           of a neuron that fires: to zero, or by what its threshold is, subtract
+    readout_leak    what stays of a total of the readout, likewise; 1: all of it
     current         what stays of a second state, before the membrane and with as many bits, signed
                     (CubaLIF); none: there is none. Of all hidden layers, or of each, with commas
     """
@@ -112,6 +113,7 @@ class Config:
     leak: str = "1/2"
     reset: str = "zero"
     current: str = "none"
+    readout_leak: str = "1"
 
     def __post_init__(self):
         for name in ("hidden", "image", "steps"):
@@ -147,6 +149,7 @@ class Config:
         if self.rectified and (self.stream or self.time_steps > 1):
             raise ValueError("a rectified network sees images, and each once: time_steps must be "
                              f"1, not {self.time_steps}")
+        leak_of(self.readout_leak)  # says what is wrong
         if self.reset not in RESETS:
             raise ValueError(f"reset must be zero or subtract, not {self.reset!r}")
         for name in ("leak", "current"):

@@ -19,10 +19,12 @@ from qsnn.model.description import (
     Readout,
     Skip,
 )
+from qsnn.model.leak import NO_LEAK, leak_of, worth
 from qsnn.model.qsnn import QSNN, SpikingConvolution, SpikingTemporal
 
 __all__ = ["fold", "lean", "pinned"]
 
+LEAKY_FRAC = 6  # of totals that leak: they are rounded at each step
 READOUT_FRAC = 2  # fraction bits of the scores: breaks ties between classes as the floats would
 
 
@@ -46,7 +48,8 @@ def lean(net, offsets):
 
     What is rare is found more often then, or less: a bias is what a threshold would be.
     """
-    unit = net.log_scale.exp() / 2 ** READOUT_FRAC / net.config.time_steps
+    leak = leak_of(net.config.readout_leak)
+    unit = net.log_scale.exp() / 2 ** _frac(leak) / worth(leak, net.config.time_steps)
     net.bias += torch.tensor(offsets) * unit
 
 
@@ -121,16 +124,22 @@ def _fold_hidden(layer, input_bits):
 
 def _fold_readout(net, input_bits):
     scale = float(net.log_scale.double().exp())
-    bias = net.bias.double() * net.config.time_steps / scale * 2.0 ** READOUT_FRAC
+    leak = leak_of(net.config.readout_leak)
+    frac = _frac(leak)
+    bias = net.bias.double() * worth(leak, net.config.time_steps) / scale * 2.0 ** frac
     bits = net.output.bits
     # a sample of a stream may be as long again, and its sums still fit
     window = Readout.window_of((1 + net.config.stream) * net.config.time_steps)
-    limit = Readout.bias_limit(net.output.weight.shape[1], READOUT_FRAC, input_bits, bits, window,
+    limit = Readout.bias_limit(net.output.weight.shape[1], frac, input_bits, bits, window,
                                net.output.code)
     return Readout(weights=_integers(net.output.integer_weight()), input_bits=input_bits,
                    window=window, weight_bits=bits, weight_code=net.output.code,
                    bias=_saturate(torch.floor(bias + 0.5), (-limit, limit)),
-                   frac=READOUT_FRAC)
+                   frac=frac, leak=leak)
+
+
+def _frac(leak):
+    return READOUT_FRAC if leak == NO_LEAK else LEAKY_FRAC
 
 
 def _integers(weights):

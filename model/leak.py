@@ -3,7 +3,7 @@
 import re
 from math import gcd
 
-__all__ = ["MAX_LEAK", "NO_LEAK", "is_leak", "leak_of", "leak_text"]
+__all__ = ["MAX_LEAK", "NO_LEAK", "is_leak", "leak_of", "leak_text", "worth"]
 
 MAX_LEAK = 8  # of k, where m / 2**k stays
 NO_LEAK = (1, 0)  # an integrate-and-fire neuron
@@ -31,6 +31,12 @@ def leak_of(text):
             return found
     raise ValueError(f"a leak of {text[:20]!r}: what stays of a membrane is 1 (no leak), 1/2, 3/4, "
                      f"15/16 or another fraction with a power of two up to {1 << MAX_LEAK} below")
+
+
+def worth(leak, steps):
+    """What comes of one a step, after so many of them, of which m / 2**k stays each time."""
+    m, k = leak
+    return sum((m / (1 << k)) ** step for step in range(steps))
 
 
 def leak_text(leak):

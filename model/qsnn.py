@@ -23,6 +23,7 @@ from torch import nn
 from qsnn.model.codes import CODES
 from qsnn.model.config import Config
 from qsnn.model.layers import MAX_FRAC, MAX_SHIFT
+from qsnn.model.leak import NO_LEAK, leak_of, worth
 
 __all__ = ["QSNN", "Config", "binarize", "fire", "integrate", "lif_step", "paired",
            "quantize_by_maximum", "quantize_membrane", "quantize_weight", "standardize"]
@@ -516,6 +517,13 @@ class QSNN(nn.Module):
         inputs = math.prod(config.layers[-1].outputs)
         self.output = BinaryLinear(inputs, config.classes, config.standardize,
                                    0 if config.rectified else config.last_bits, config.last_code)
+        self.register_buffer("lasting", None, persistent=False)
+        leak = leak_of(config.readout_leak)
+        if leak != NO_LEAK:  # what is left at the end of each step, on average 1
+            steps = config.time_steps
+            lasting = (leak[0] / 2.0 ** leak[1]) ** torch.arange(
+                steps - 1, -1, -1, dtype=torch.float64)
+            self.lasting = (lasting * steps / worth(leak, steps)).view(-1, 1, 1)
         self.bias = nn.Parameter(torch.zeros(config.classes))  # in units of the logits
         # one for all classes: keeps the argmax
         self.log_scale = nn.Parameter(torch.tensor(self.first_log_scale(config)))
@@ -544,6 +552,8 @@ class QSNN(nn.Module):
             outputs.append(x)
             rates.append(rate)
         logits = self.output(rows(x).to(pixels.dtype)) * self.log_scale.exp() + self.bias
+        if self.lasting is not None:
+            logits = logits * self.lasting.to(logits.dtype)
         return logits, torch.stack(rates)
 
     def loss(self, pixels, labels, label_smoothing=0.0, taught=None):

@@ -102,6 +102,9 @@ def main(
     current: Annotated[str, typer.Option(
         help="what stays of a second state before the membrane, 7/8 for example (CubaLIF); "
              "7/8,none gives each hidden layer its own")] = Config.current,
+    readout_leak: Annotated[str, typer.Option(
+        help="what stays of a class's total from a time step to the next, as --leak: the last "
+             "membrane of a neuron that does not fire is its score")] = Config.readout_leak,
     standardize: Annotated[bool, typer.Option(
         help="weight half of WS-DR: balanced signs in each channel")] = True,
     rate_weight: Annotated[float, typer.Option(
@@ -189,7 +192,8 @@ def main(
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,
                             last_code=last_code, signed=signed, standardize=standardize,
                             rate_weight=rate_weight, rectified=rectified, leak=leak, reset=reset,
-                            current=current, one_output=one_output)
+                            current=current, readout_leak=readout_leak,
+                            one_output=one_output)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,

@@ -242,7 +242,7 @@ def test_wrong_maps(layer, sentence):
 
 
 @pytest.mark.parametrize("kind, options, sentence", [
-    ("Leaky", {"reset_mechanism": "none"}, "a neuron that never resets cannot be built"),
+    ("Synaptic", {"alpha": 0.5, "reset_mechanism": "none"}, "a neuron that never resets cannot be"),
     ("Leaky", {"graded_spikes_factor": 2.0}, "graded spikes of snnTorch cannot be built"),
     ("Leaky", {"beta": 0.0}, "a delayed reset of a neuron that forgets everything"),
     ("Synaptic", {"alpha": 0.5, "reset_mechanism": "zero"}, "Synaptic also loses the next step's"),

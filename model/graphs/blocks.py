@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qsnn.model.graphs.graph import Affine, Conv, Flatten, Neuron, Pool, Threshold, check
+from qsnn.model.graphs.graph import Affine, Conv, Flatten, Leak, Neuron, Pool, Threshold, check
 
 __all__ = ["Block", "blocks_of"]
 
@@ -23,6 +23,7 @@ class Block:
     conv     the :class:`~qsnn.model.graphs.graph.Conv`, or None for a row
     neuron   the :class:`~qsnn.model.graphs.graph.Neuron`, or None of a last layer that only adds
     pool     none, max or sum, and its size
+    leak     the :class:`~qsnn.model.graphs.graph.Leak` of a last layer whose sums leak, or None
     unit     what one of its inputs counts: 1, or 1/4 after mean pools of 2 x 2
     inputs   shape of the inputs, (n,) or (C, H, W)
     """
@@ -35,6 +36,7 @@ class Block:
     outputs: tuple
     conv: Conv | None = None
     pool: tuple = ("none", (1, 1))
+    leak: Leak | None = None
     unit: float = 1.0
 
     def of_channels(self, name, value):
@@ -61,10 +63,10 @@ def blocks_of(graph):
             node, pool = _pooled(node, nodes.pop(0)), shapes.pop(0)
         block = _block(node, inputs, rows, unit)
         rows, unit = None, 1.0
-        if not nodes:
+        if not nodes or isinstance(nodes[0], Leak):
             check(isinstance(node, Affine), f"{node.name}: the last layer must be linear, or fire")
             check(blocks, "a network has a layer of neurons before the one that only adds")
-            return [*blocks, block]
+            return [*blocks, replace(block, leak=nodes[0] if nodes else None)]
         neuron = nodes.pop(0)
         check(isinstance(neuron, Neuron), f"{neuron.name}: {_what(neuron)} after {node.name}, "
               "where neurons are needed")

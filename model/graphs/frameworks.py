@@ -5,7 +5,7 @@ No framework is imported. :data:`NEURONS` has what is known: snnTorch, SpikingJe
 
 import numpy as np
 
-from qsnn.model.graphs.graph import Affine, Neuron, check
+from qsnn.model.graphs.graph import Affine, Leak, Neuron, check
 
 __all__ = ["NEURONS", "numbers"]
 
@@ -35,8 +35,10 @@ def _snntorch(name, module):
         getattr(module, "graded_spikes_factor", 1)) == 1,
         f"{name}: inhibition, quantized states and graded spikes of snnTorch cannot be built")
     reset, delayed = module.reset_mechanism, getattr(module, "reset_delay", True)
-    check(reset != "none", f"{name}: a neuron that never resets cannot be built: give it "
-          "reset_mechanism zero or subtract")
+    if reset == "none" and kind == "Leaky":  # what it fires is of no use: its membrane is read
+        return Leak(name=name, leak=np.clip(numbers(module.beta), 0, 1), gain=np.float64(1))
+    check(reset != "none", f"{name}: a neuron that never resets cannot be built, but for a last "
+          "Leaky: give it reset_mechanism zero or subtract")
     check(kind == "Leaky" or reset != "zero" or not delayed, f"{name}: after a spike {kind} also "
           "loses the next step's input; train it with reset_delay=False, or subtract")
     leak, threshold = np.clip(numbers(module.beta), 0, 1), numbers(module.threshold)

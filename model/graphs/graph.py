@@ -19,8 +19,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from qsnn.model.layers import MAX_WEIGHTS
 
-__all__ = ["Affine", "Conv", "Flatten", "Graph", "GraphError", "Neuron", "Pool", "Run",
-           "Threshold"]
+__all__ = ["Affine", "Conv", "Flatten", "Graph", "GraphError", "Leak", "Neuron", "Pool",
+           "Run", "Threshold"]
 
 BATCH = 1 << 22  # numbers that a node may give at once
 MAX_NODES = 256
@@ -191,20 +191,54 @@ class Neuron:
         return np.stack(found, axis=1)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Leak:
+    """Neurons that do not fire, behind a last linear layer: ``v = leak * v + gain * x + rest``.
+
+    ``v`` begins at 0, and the last one is the score. All are numbers, or one a class.
+    """
+
+    name: str
+    leak: np.ndarray
+    gain: np.ndarray
+    rest: np.ndarray = field(default_factory=lambda: np.zeros(()))
+
+    def shape(self, inputs):
+        for name in ("leak", "gain", "rest"):
+            _check_spread(self.name, name, getattr(self, name), inputs)
+        return inputs
+
+    def run(self, sums, steps):
+        """Membranes of all steps; as :meth:`Neuron.run`."""
+        v, found = 0, []
+        for t in range(steps):
+            x = sums(t)
+            leak, gain, rest = (np.asarray(value, x.dtype)
+                                for value in (self.leak, self.gain, self.rest))
+            v = leak * v + gain * x + rest
+            found.append(v)
+        return np.stack(found, axis=1)
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """What a graph gives for N samples and T steps.
 
-    outputs  of the last node, [N, T, ...]: spikes, or sums of a node that does not fire
+    outputs  of the last node, [N, T, ...]: spikes, sums of a node that does not fire, membranes
     spikes   of each node of neurons by its name, bool [N, T, ...]
+    leaks    whether these are membranes of a :class:`Leak`
     """
 
     outputs: np.ndarray
     spikes: dict
+    leaks: bool = False
 
     @property
     def scores(self):
-        """Outputs added over time [N, classes]: counts of spikes, or sums."""
+        """Outputs added over time [N, classes]: counts of spikes, or sums; or the last membranes.
+        """
+        if self.leaks:
+            return self.outputs[:, -1].astype(np.float64).reshape(len(self.outputs), -1)
         return self.outputs.sum(axis=1, dtype=np.float64).reshape(len(self.outputs), -1)
 
     @property
@@ -234,6 +268,9 @@ class Graph:
               f"inputs of {_sides(self.inputs)}: they are a row (n) or a map (C x H x W)")
         names = [node.name for node in self.nodes]
         check(len(set(names)) == len(names), "two nodes have one name")
+        for node in self.nodes[:-1]:
+            check(not isinstance(node, Leak), f"{node.name}: neurons that never fire can only be "
+                  "the last ones")
         self.shapes  # noqa: B018  each node checks what it takes
         weights = sum(node.weight.size for node in self.nodes if hasattr(node, "weight"))
         check(weights <= MAX_WEIGHTS, f"more than {MAX_WEIGHTS} weights")
@@ -268,7 +305,7 @@ class Graph:
                  for start in range(0, len(inputs), count)]
         return Run(np.concatenate([part[0] for part in parts]), {
             node.name: np.concatenate([part[1][node.name] for part in parts])
-            for node in self.neurons})
+            for node in self.neurons}, isinstance(self.nodes[-1], Leak))
 
     def _run(self, x, steps, constant):
         """Outputs and spikes; x is [N, ...] while it is the same at every step, else [N, T, ...]"""
@@ -279,6 +316,9 @@ class Graph:
                 found = node.run((lambda t, x=x: x) if constant else lambda t, x=x: x[:, t], steps)
                 spikes[node.name] = found
                 x, constant = found.astype(x.dtype), False
+            elif isinstance(node, Leak):
+                x = node.run((lambda t, x=x: x) if constant else lambda t, x=x: x[:, t], steps)
+                constant = False
             elif constant:
                 x = node(x)
             else:

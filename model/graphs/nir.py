@@ -18,6 +18,7 @@ from qsnn.model.graphs.graph import (
     Flatten,
     Graph,
     GraphError,
+    Leak,
     Neuron,
     Pool,
     Threshold,
@@ -250,6 +251,13 @@ def _lif(of, shape, source):
     return _neuron(of, shape, source, of.spread("tau", shape), {})
 
 
+def _li(of, shape, source):
+    tau, r = of.spread("tau", shape), of.spread("r", shape)
+    leak = _leak(of.name, tau, source.dt or _step(of.name, tau, r), source)
+    return Leak(name=of.name, leak=leak, gain=r * (1 - leak),
+                rest=(1 - leak) * of.spread("v_leak", shape, 0))
+
+
 def _if(of, shape, source):
     return _neuron(of, shape, source, None, {})
 
@@ -308,5 +316,5 @@ def _leak(name, tau, dt, source):
 
 
 _MAKERS = {"Affine": _affine, "Linear": _affine, "Conv2d": _conv, "SumPool2d": _pool("sum"),
-           "AvgPool2d": _pool("mean"), "Flatten": _flatten, "LIF": _lif, "IF": _if,
+           "AvgPool2d": _pool("mean"), "Flatten": _flatten, "LIF": _lif, "LI": _li, "IF": _if,
            "CubaLIF": _cuba, "Threshold": _threshold}

@@ -17,6 +17,7 @@ import numpy as np
 
 from qsnn.model.files import write_whole
 from qsnn.model.graphs.graph import check
+from qsnn.model.leak import worth
 
 __all__ = ["write_nir"]
 
@@ -31,7 +32,8 @@ def write_nir(description, path):
     """Write a :class:`~qsnn.model.description.Description` as a NIR file, whole or not at all.
 
     Inputs are pixels divided by the largest one, or spikes; maps have their channels first. The
-    sums of the readout over all steps are the scores. Raises
+    sums of the readout over all steps are the scores, or the last membranes of the LI behind it.
+    Raises
     :class:`~qsnn.model.graphs.graph.GraphError` for what a line of nodes cannot say, and an
     ``OSError`` that names the file.
     """
@@ -93,7 +95,12 @@ def _nodes(description):
     if maps:
         _flatten(add, len(description.hidden), maps)
     add("readout", "Affine", weight=_columns(readout.weights, maps).astype(np.float32),
-        bias=(readout.bias / 2.0 ** readout.frac / steps).astype(np.float32))
+        bias=(readout.bias / 2.0 ** readout.frac / worth(readout.leak, steps)).astype(np.float32))
+    if readout.leaky:  # r is tau / dt: a sum counts once
+        m, k = readout.leak
+        ones = np.ones(readout.n_out, np.float32)
+        r = 1 / (1 - m / (1 << k))
+        add("total", "LI", tau=ones * np.float32(DT * r), r=ones * np.float32(r), v_leak=0 * ones)
     add("output", "Output", shape=np.array([readout.n_out], np.int64))
     return nodes, edges
 

@@ -35,10 +35,12 @@ from qsnn.model.graphs.integers import (
 from qsnn.model.graphs.report import LayerReport, Report, kept_text, weights_text
 from qsnn.model.inference import infer
 from qsnn.model.layers import MAX_MEMBRANE, MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
+from qsnn.model.leak import leak_text, worth
 
 __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
 READOUT_FRAC = 2  # fraction bits of the scores
+LEAKY_FRAC = 6  # of totals that leak, and are rounded at each step
 CURRENT_BITS = 8  # fewer lose spikes, and a current is small beside its synapses
 WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see _Trial
 
@@ -381,8 +383,10 @@ def _last_text(block, layer):
     flat, integers = block.weight.flatten(), layer.weights.flatten().astype(np.float64)
     lost = flat - integers * (flat @ integers / max(integers @ integers, 1))
     error = float(np.linalg.norm(lost) / max(np.linalg.norm(flat), 1e-300))
+    leaks = "" if block.leak is None else (
+        f", leak {np.mean(block.leak.leak):.4g} as {leak_text(layer.leak)}")
     return (f"{block.name}: readout, weights of "
-            f"{weights_text(layer.weight_bits, layer.weight_code)} ({kept_text(error)})")
+            f"{weights_text(layer.weight_bits, layer.weight_code)} ({kept_text(error)}){leaks}")
 
 
 def _readout(block, weight_bits, input_bits, steps, stream):
@@ -391,12 +395,17 @@ def _readout(block, weight_bits, input_bits, steps, stream):
     weight_bits, code = codes_of(flat, weight_bits)[0]
     numbers, scale = numbers_of(flat, weight_bits, code)
     window = max(8, 2 * steps) if stream else Readout.window_of(steps)
-    bias = np.rint(block.bias * steps / (scale[0] * block.unit) * 2 ** READOUT_FRAC)
-    limit = Readout.bias_limit(block.weight.shape[1], READOUT_FRAC, input_bits, weight_bits, window,
-                               code)
+    leak, bias, frac = (1, 0), block.bias, READOUT_FRAC
+    if block.leak is not None:
+        check(np.ptp(block.leak.leak) == np.ptp(block.leak.gain) == 0, f"{block.leak.name}: its "
+              "classes leak by different parts, or count differently: give them one of each")
+        leak = leaks(float(np.mean(block.leak.leak)))[-1]
+        bias, frac = bias + block.leak.rest / np.mean(block.leak.gain), LEAKY_FRAC
+    bias = np.rint(bias * worth(leak, steps) / (scale[0] * block.unit) * 2 ** frac)
+    limit = Readout.bias_limit(block.weight.shape[1], frac, input_bits, weight_bits, window, code)
     try:
         return Readout(weights=numbers.reshape(block.weight.shape), weight_bits=weight_bits,
-                       weight_code=code, window=window, input_bits=input_bits, frac=READOUT_FRAC,
+                       weight_code=code, window=window, input_bits=input_bits, frac=frac, leak=leak,
                        bias=np.clip(bias, -limit, limit).astype(np.int64))
     except DescriptionError as error:
         raise GraphError(f"{block.name}: {error}") from None

@@ -8,6 +8,7 @@ graph for the statistics that the sums have on some samples.
 import math
 import shlex
 
+import numpy as np
 import torch
 
 from qsnn.model.config import Config, Recipe
@@ -33,6 +34,7 @@ def config_of(description, steps):
         signed=any(layer.signed for layer in layers), standardize=False,
         image=description.input_map, last_bits=description.readout.weight_bits,
         last_code=description.readout.weight_code,
+        readout_leak=leak_text(description.readout.leak),
         leak=",".join(leak_text(layer.leak) for layer in layers), reset=layers[0].reset,
         current=",".join(leak_text(layer.current.leak) if layer.current else "none"
                          for layer in layers))
@@ -47,6 +49,8 @@ def training_command(config, dataset, start, out):
         words += ["--time-steps", str(config.time_steps), "--input-bits", str(config.input_bits)]
     words += ["--signed"] * config.signed
     words += ["--last-code", config.last_code] * (config.last_code != Config.last_code)
+    words += ["--readout-leak", config.readout_leak] * (
+        config.readout_leak != Config.readout_leak)
     words += ["--leak", config.leak] * (set(config.leak.split(",")) != {Config.leak})
     words += ["--reset", config.reset] * (config.reset != Config.reset)
     words += ["--current", config.current] * (set(config.current.split(",")) != {Config.current})
@@ -95,7 +99,8 @@ def save_start(quantized, samples, dataset, path):
         scale = float((flat.flatten() * torch.tensor(readout.weights).flatten()).sum()
                       / (torch.tensor(readout.weights).double() ** 2).sum())
         net.output.weight.copy_(flat / scale * _unit(readout))
-        net.bias.copy_(torch.tensor(last.bias))
+        rest = 0 if last.leak is None else last.leak.rest / np.mean(last.leak.gain)
+        net.bias.copy_(torch.tensor(last.bias + rest))
         net.log_scale.fill_(math.log(scale * last.unit))
     for parameter in net.parameters():
         training.optimizer.state[parameter] = {

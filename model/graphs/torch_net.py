@@ -14,7 +14,16 @@ from math import prod
 import numpy as np
 
 from qsnn.model.graphs.frameworks import NEURONS, affine, numbers
-from qsnn.model.graphs.graph import Conv, Flatten, Graph, GraphError, Neuron, Pool, check
+from qsnn.model.graphs.graph import (
+    Conv,
+    Flatten,
+    Graph,
+    GraphError,
+    Leak,
+    Neuron,
+    Pool,
+    check,
+)
 
 __all__ = ["from_torch"]
 
@@ -58,7 +67,7 @@ def from_torch(net, sample):
         if isinstance(node, list):  # a batch norm has changed what was before it
             nodes = node
             continue
-        if not isinstance(node, Neuron | Conv | Pool) and len(shape) == 3:
+        if not isinstance(node, Neuron | Leak | Conv | Pool) and len(shape) == 3:
             if not isinstance(node, Flatten):
                 nodes.append(Flatten(name=f"{name}.flatten"))
             shape = (prod(shape),)
@@ -256,7 +265,7 @@ LAYERS = {"Linear": _linear, "Conv2d": _conv, "BatchNorm1d": _norm, "BatchNorm2d
 
 def _compare(graph, names, modules, by_name, sample):
     """Sentences on how the net's spikes compare; raises where they are others."""
-    neurons = [name for name in names if isinstance(_kind(modules[name]), tuple)]
+    neurons = [node.name for node in graph.neurons]
     several = [name for name in neurons
                if getattr(getattr(modules[name], "spike_fn", None), "__name__", "") == "MultiSpike"]
     for name in several:
