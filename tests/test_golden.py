@@ -1,5 +1,6 @@
 import tracemalloc
 from fractions import Fraction
+from math import floor
 
 import numpy as np
 import pytest
@@ -56,7 +57,8 @@ def naive(net, image):
     """Scores, label, and spikes and membranes per hidden layer and step: loops over integers."""
     spikes = [[] for _ in net.hidden]
     membranes = [[[0] * layer.n_out] for layer in net.hidden]
-    scores = [int(b) for b in net.readout.bias]
+    totals = [0] * net.outputs
+    stays = Fraction(net.readout.leak[0], 2 ** net.readout.leak[1])
     for _ in range(net.time_steps):
         x, outputs = [int(pixel) for pixel in image], []
         for layer, fired, kept in zip(net.hidden, spikes, membranes, strict=True):
@@ -101,7 +103,9 @@ def naive(net, image):
             outputs.append(x)
         for k in range(net.outputs):
             total = sum(int(net.readout.weights[k, i]) * x[i] for i in range(len(x)))
-            scores[k] += total * 2 ** net.readout.frac
+            # the nearest number to what stays, ties up
+            totals[k] = floor(totals[k] * stays + Fraction(1, 2)) + total * 2 ** net.readout.frac
+    scores = [total + int(b) for total, b in zip(totals, net.readout.bias, strict=True)]
     label = 0
     for k in range(net.outputs):
         if scores[k] > scores[label]:

@@ -68,12 +68,13 @@ def by_hand(description, x, emit, clear):
             now = squares(layer, row) if layer.kind == "convolution" else row
         readout = description.readout
         for c in range(description.outputs):
-            total[c] += sum(int(w) * s for w, s in zip(readout.weights[c], now, strict=True))
-            total[c] = min(max(total[c], -readout.total_limit), readout.total_limit)
+            added = sum(int(w) * s for w, s in zip(readout.weights[c], now, strict=True))
+            (m, k), limit = readout.leak, readout.total_limit << readout.frac
+            total[c] = (2 * total[c] * m + 2 ** k) // 2 ** (k + 1) + (added << readout.frac)
+            total[c] = min(max(total[c], -limit), limit)
         if emit[t]:
-            scores.append([(total[c] << readout.frac) + int(readout.bias[c])
-                           for c in range(description.outputs)])
-        if emit[t] or clear[t]:
+            scores.append([total[c] + int(readout.bias[c]) for c in range(description.outputs)])
+        if emit[t] and readout.leak == (1, 0) or clear[t]:
             total = [0] * description.outputs
         if clear[t]:
             q, begin = [[0] * layer.n_out for layer in hidden], t + 1
