@@ -258,3 +258,57 @@ def test_wrong_snntorch(kind, options, sentence):
 def test_not_a_net():
     with pytest.raises(GraphError, match="^a torch.nn.Module is needed, not <class 'dict'>$"):
         from_torch({}, torch.rand(4, 9))
+
+
+def window(kernel, pool, **options):
+    """A net of one dimension: channels of a sensor, over time."""
+    neuron = framework("spikingjelly.activation_based.neuron")
+    return nn.Sequential(
+        nn.Conv1d(2, 6, kernel, **options), nn.BatchNorm1d(6), neuron.IFNode(v_threshold=0.5), pool,
+        nn.Conv1d(6, 4, 3, padding=1), neuron.LIFNode(v_threshold=0.3), nn.Flatten(),
+        nn.LazyLinear(3))
+
+
+@pytest.mark.parametrize("pool, kind", [(nn.AvgPool1d(2), "mean"), (nn.MaxPool1d(3), "max"),
+                                        (nn.AdaptiveAvgPool1d(4), "mean")])
+@pytest.mark.parametrize("kernel, options", [
+    (5, dict(padding=2)), (4, dict(stride=2, padding=1, bias=False)), (3, dict(padding="same"))])
+def test_one_dimension(kernel, options, pool, kind):
+    """A map of a single row: the same spikes, and integers of it."""
+    length = 48 if options.get("stride") else 24
+    net, x = window(kernel, pool, **options), torch.rand(16, 2, length)
+    net(x)
+    with torch.no_grad():
+        net[1].running_mean.normal_()
+        net[1].running_var.uniform_(0.2, 2)
+        net[1].weight.normal_()
+    for module in net.modules():
+        if hasattr(module, "reset"):
+            module.reset()
+    graph = from_torch(net, x)
+    same(graph)
+    assert graph.inputs == (2, 1, length)
+    assert graph.nodes[0].weight.shape == (6, 2, 1, kernel)
+    assert (graph.nodes[2].kind, graph.nodes[2].size[0]) == (kind, 1)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 2 * length))
+    description = quantize(graph, 4, pixels).description
+    assert description.input_map == (1, length, 2)
+    assert description.hidden[0].kernel == (1, kernel)
+    assert description.hidden[0].stride == (1, options.get("stride", 1))
+
+
+@pytest.mark.parametrize("options, pool, sentence", [
+    (dict(groups=2), nn.AvgPool1d(2), "^0: 2 groups; only convolutions with one can be built$"),
+    (dict(dilation=2), nn.AvgPool1d(2), r"^0: a dilation of \(2,\)$"),
+    (dict(padding_mode="circular", padding=1), nn.AvgPool1d(2), "^0: padding with other numbers"),
+    ({}, nn.MaxPool1d(3, stride=1), "^3: pools that overlap, are padded or go beyond the map "),
+    ({}, nn.AvgPool1d(3, padding=1), "^3: pools that overlap, are padded or go beyond the map "),
+])
+def test_wrong_in_one_dimension(options, pool, sentence):
+    net = window(3, pool, **options)
+    net(torch.rand(4, 2, 24))
+    for module in net.modules():
+        if hasattr(module, "reset"):
+            module.reset()
+    with pytest.raises(GraphError, match=sentence):
+        from_torch(net, torch.rand(4, 2, 24))

@@ -58,7 +58,8 @@ def _shapes(x, found):
         return steps.swapaxes(0, 1), steps
     if found.image is None:
         return (x,)
-    return np.moveaxis(x.reshape(-1, *found.image), -1, 1), x
+    maps = np.moveaxis(x.reshape(-1, *found.image), -1, 1)
+    return (maps, *([maps[:, :, 0]] if found.image[0] == 1 else []), x)
 
 
 def _called(path, function):

@@ -35,8 +35,9 @@ MOST = 0.02  # part of a layer's spikes that may differ: floats are added in ano
 def from_torch(net, sample):
     """The :class:`~qsnn.model.graphs.graph.Graph` of a ``torch.nn.Module``.
 
-    net     its ``eval()`` is what counts. Linear, Conv2d, batch norms after them, pools, Flatten,
-            and neurons of snnTorch, SpikingJelly, Norse and Sinabs; Brevitas's quantized layers
+    net     its ``eval()`` is what counts. Linear, Conv2d and Conv1d, batch norms after them, pools,
+            Flatten, and neurons of snnTorch, SpikingJelly, Norse and Sinabs; Brevitas's quantized
+            layers
     sample  what ``net`` takes: a tensor or an array. Some real ones are best, since the spikes of
             the net and of the graph are compared on them; ``notes`` of the graph says how
 
@@ -165,8 +166,13 @@ def _check_chain(names, by_name):
 
 
 def _first_shape(module, x):
-    """Shape of one sample of what the first module takes, (n,) or (C, H, W)."""
+    """Shape of one sample of what the first module takes, (n,) or (C, H, W).
+
+    What has one dimension, (C, L), is a map of a single row.
+    """
     kind = _kind(module)
+    if kind in ("Conv1d", "AvgPool1d", "MaxPool1d", "AdaptiveAvgPool1d"):
+        return x.shape[-2], 1, x.shape[-1]
     if kind in ("Conv2d", "AvgPool2d", "SumPool2d", "MaxPool2d", "BatchNorm2d"):
         return tuple(x.shape[-3:])
     if kind == "Flatten":
@@ -187,6 +193,14 @@ def _pair(value):
         int(value),) * 2
 
 
+def _sides(module, name, row):
+    """Rows and columns of an attribute; ``row``: what rows have where there is one dimension."""
+    value = getattr(module, name, row)
+    if not _kind(module).endswith("1d"):
+        return _pair(value)
+    return row, int(value[0] if isinstance(value, tuple | list) else value)
+
+
 def _weights(module):
     """Weights and bias as arrays; those of Brevitas as they are quantized."""
     weight = module.quant_weight() if hasattr(module, "quant_weight") else module.weight
@@ -204,31 +218,37 @@ def _linear(name, module, nodes, shape):
 def _conv(name, module, nodes, shape):
     check(module.groups == 1, f"{name}: {module.groups} groups; only convolutions with one can be "
           "built")
-    check(_pair(module.dilation) == (1, 1), f"{name}: a dilation of {module.dilation}")
+    check(_sides(module, "dilation", 1) == (1, 1), f"{name}: a dilation of {module.dilation}")
     check(module.padding_mode == "zeros", f"{name}: padding with other numbers than zeros")
     weight, bias = _weights(module)
+    if weight.ndim == 3:
+        weight = weight[:, :, None]
     padding = module.padding
     if isinstance(padding, str):
         check(padding == "valid" or all(side % 2 for side in weight.shape[2:]),
               f"{name}: padding 'same' of an even kernel is not the same on both sides")
         padding = tuple(side // 2 * (padding == "same") for side in weight.shape[2:])
-    return Conv(name=name, weight=weight, bias=bias, stride=_pair(module.stride),
-                padding=_pair(padding))
+    else:
+        padding = _sides(module, "padding", 0)
+    return Conv(name=name, weight=weight, bias=bias, stride=_sides(module, "stride", 1),
+                padding=padding)
 
 
 def _pool(kind):
     def make(name, module, nodes, shape):
-        size = _pair(module.kernel_size)
-        stride = size if module.stride is None else _pair(module.stride)
-        check(stride == size and _pair(getattr(module, "padding", 0)) == (0, 0) and not getattr(
-            module, "ceil_mode", False) and _pair(getattr(module, "dilation", 1)) == (1, 1),
+        size = _sides(module, "kernel_size", 1)
+        stride = size if module.stride is None else _sides(module, "stride", 1)
+        padding = _sides(module, "padding", 0) if hasattr(module, "padding") else (0, 0)
+        dilation = _sides(module, "dilation", 1) if hasattr(module, "dilation") else (1, 1)
+        check(stride == size and padding == (0, 0) and dilation == (1, 1)
+              and not getattr(module, "ceil_mode", False),
             f"{name}: pools that overlap, are padded or go beyond the map cannot be built")
         return Pool(name=name, kind=kind, size=size)
     return make
 
 
 def _adaptive(name, module, nodes, shape):
-    wanted = _pair(module.output_size)
+    wanted = _sides(module, "output_size", 1)
     check(len(shape) == 3 and all(side % to == 0 for side, to in zip(shape[1:], wanted,
                                                                      strict=True)),
           f"{name}: a map of {shape} has no whole pools for {wanted}")
@@ -258,9 +278,10 @@ def _norm(name, module, nodes, shape):
     return [*nodes[:at], replace(nodes[at], weight=weight, bias=bias), *nodes[at + 1:]]
 
 
-LAYERS = {"Linear": _linear, "Conv2d": _conv, "BatchNorm1d": _norm, "BatchNorm2d": _norm,
-          "AvgPool2d": _pool("mean"), "SumPool2d": _pool("sum"), "MaxPool2d": _pool("max"),
-          "AdaptiveAvgPool2d": _adaptive, "Flatten": _flatten}
+LAYERS = {"Linear": _linear, "Conv2d": _conv, "Conv1d": _conv, "BatchNorm1d": _norm,
+          "BatchNorm2d": _norm, "AvgPool2d": _pool("mean"), "SumPool2d": _pool("sum"),
+          "MaxPool2d": _pool("max"), "AdaptiveAvgPool2d": _adaptive, "AvgPool1d": _pool("mean"),
+          "MaxPool1d": _pool("max"), "AdaptiveAvgPool1d": _adaptive, "Flatten": _flatten}
 
 
 def _compare(graph, names, modules, by_name, sample):
