@@ -89,8 +89,8 @@ class EngineOutcome:
 def compile_engine(shape, place, controller=None):
     """The program that sends images through an engine's Verilog, in the folder ``place``.
 
-    controller: :class:`qsnn.hw.memory.sdram.Sdram`, whose chip's model is beside it; else words of
-    programs come from the testbench.
+    controller: :class:`qsnn.hw.memory.sdram.SdramController`, whose chip's model is beside it; else
+    words of programs come from the testbench.
     """
     top = EngineBench(shape, controller) if controller else Engine(shape)
     model = {"sdram.v": (HERE / "sdram.v").read_text()} if controller else {}

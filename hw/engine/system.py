@@ -21,8 +21,8 @@ class EngineSystem(wiring.Component):
     ----------
     shape : :class:`qsnn.hw.engine.shape.EngineShape`
     source : component
-        :class:`qsnn.hw.memory.sdram.Sdram`, into which programs are written, or
-        :class:`qsnn.hw.memory.flash.Flash`, where they lie already.
+        :class:`qsnn.hw.memory.sdram.SdramController`, into which programs are written, or
+        :class:`qsnn.hw.memory.flash.FlashReader`, where they lie already.
     most : int
         Words of the longest program.
 
