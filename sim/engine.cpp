@@ -47,6 +47,20 @@ template <typename T> static void put(FILE* file, const T& value, unsigned bits)
     }
 }
 
+// The memory's clock, where it has one: its edges within half a cycle of the other, RATIO thousandths
+// of whose frequency it has.
+template <typename T> static void memory_clock(T& top, bool rises) {
+#if RATIO
+    static uint64_t time = 0, edge = 300;  // in thousandths of half a cycle of the memory
+    if (rises) top.eval();
+    for (time += RATIO; edge < time; edge += 1000) {
+        top.memory_clk = !top.memory_clk;
+        top.memory_rst = top.rst;
+        top.eval();
+    }
+#endif
+}
+
 int main(int count_arguments, char** arguments) {
     if (count_arguments != 11) { fprintf(stderr, "ten arguments\n"); return 2; }
     auto program = read_file(arguments[1]), images = read_file(arguments[2]);
@@ -110,8 +124,8 @@ int main(int count_arguments, char** arguments) {
             }
         }
         if (idle > most_idle) { fprintf(stderr, "hangs\n"); return 3; }
-        top->clk = 1; top->eval();
-        top->clk = 0;
+        top->clk = 1; memory_clock(*top, true); top->eval();
+        top->clk = 0; memory_clock(*top, false);
         if (took) at = at + 1 < words - 1 + MEMORY ? at + 1 : MEMORY ? words : 0;
         if (sent) pixel++;
         cycles++;

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In
 from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.engine.engine import Engine
 from qsnn.hw.engine.system import EngineSystem
+from qsnn.hw.memory.crossing import MemoryClock
 from qsnn.model import golden
 from qsnn.sim.memory import PINS, sdram_parameters
 from qsnn.sim.program import compiled, workspace
@@ -33,8 +34,9 @@ class EngineBench(wiring.Component):
 
     def __init__(self, shape, controller, bits=20):
         self.system = EngineSystem(shape, controller, most=1 << bits)
+        self.clock = "memory" if isinstance(controller, MemoryClock) else "sync"
         self.parameters = sdram_parameters(controller.chip, controller.clock_hz,
-                                           SIMULATED_BITS=bits + controller.beats - 1)
+                                           SIMULATED_BITS=bits + 32 // controller.chip.width - 1)
         members = self.system.signature.members
         super().__init__({
             **{name: member for name, member in members.items()
@@ -47,7 +49,7 @@ class EngineBench(wiring.Component):
         pins, data = system.pins, Signal(self.system.source.chip.width)
         m.submodules.chip = Instance(
             "sdram", *(("p", name, value) for name, value in self.parameters.items()),
-            i_clk=~ClockSignal(), i_dq_i=pins.dq_o, o_dq_o=data,
+            i_clk=~ClockSignal(self.clock), i_dq_i=pins.dq_o, o_dq_o=data,
             **{f"i_{name}": getattr(pins, name) for name in PINS})
         m.d.comb += pins.dq_i.eq(data)
         for name, member in self.signature.members.items():
@@ -86,15 +88,18 @@ class EngineOutcome:
         return not any(self.mismatches.values())
 
 
-def compile_engine(shape, place, controller=None):
+def compile_engine(shape, place, controller=None, core_hz=None):
     """The program that sends images through an engine's Verilog, in the folder ``place``.
 
     controller: :class:`qsnn.hw.memory.sdram.SdramController`, whose chip's model is beside it; else
-    words of programs come from the testbench.
+    words of programs come from the testbench. core_hz: the clock of the core, where the
+    controller, a :class:`qsnn.hw.memory.crossing.MemoryClock`, has another one.
     """
     top = EngineBench(shape, controller) if controller else Engine(shape)
     model = {"sdram.v": (HERE / "sdram.v").read_text()} if controller else {}
-    widths = {"MEMORY": int(controller is not None), "TRACE_BITS": shape.beat * shape.steps,
+    crossing = isinstance(controller, MemoryClock)
+    widths = {"RATIO": round(1000 * controller.clock_hz / core_hz) if crossing else 0,
+              "MEMORY": int(controller is not None), "TRACE_BITS": shape.beat * shape.steps,
               "MEMBRANE_BITS": shape.beat * (shape.membrane_bits + 1)}
     source = (HERE / "engine.cpp").read_text()
     for name, width in widths.items():

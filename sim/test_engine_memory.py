@@ -8,6 +8,7 @@ import pytest
 from qsnn.hw.engine.program import compile_program
 from qsnn.hw.engine.shape import EngineShape
 from qsnn.hw.memory.chips import SDRAMS
+from qsnn.hw.memory.crossing import MemoryClock
 from qsnn.hw.memory.sdram import SdramController
 from qsnn.sim.engine import compile_engine, run_engine
 from qsnn.sim.test_engine import random_program
@@ -61,3 +62,20 @@ def test_another_engine_s_program(engine):
     program = compile_program(description, replace(SHAPE, map_words=1024))
     with pytest.raises(SimulationError, match="refused"):
         run_engine(engine, program, random_pixels(rng, description, 1))
+
+
+@pytest.mark.parametrize("memory_hz", [133_000_000, 61_000_000])
+def test_two_clocks(memory_hz, tmp_path):
+    """A memory with a clock of its own, faster or slower than the engine's."""
+    controller = MemoryClock(SdramController(SDRAMS["AS4C32M16SB"], clock_hz=memory_hz))
+    engine = compile_engine(SHAPE, tmp_path, controller, core_hz=75_000_000)
+    rng = np.random.default_rng(15)
+    for seed in range(6):
+        program = random_program(rng, SHAPE)
+        pixels = random_pixels(rng, program.description, 4 * program.batch)
+        outcome = run_engine(engine, program, pixels, seed=seed, stalls=int(rng.choice([0, 128])))
+        assert outcome.ok, (seed, program.description.shape, outcome.mismatches)
+    words = program.words.copy()
+    words[-3] ^= np.uint32(1)
+    with pytest.raises(SimulationError, match="refused"):
+        run_engine(engine, replace(program, words=words), pixels)

@@ -8,4 +8,5 @@ chips        what data sheets say of them
 check        the CRC of an image, before anybody sees a word of it
 flash        a reader of serial flash over four lines
 sdram        a controller for SDR SDRAM that reads rows to their end
+crossing  a memory with a clock of its own
 """
