@@ -149,7 +149,9 @@ class Engine(wiring.Component):
                      self.works.eq(window.valid)]
         with m.If(self.release):
             m.d.sync += released.eq(released + 1)
-        begin = Signal()
+        begin, clear = Signal(), Signal()
+        m.d.sync += clear.eq(0)
+        m.d.comb += gather.clear.eq(clear)
         m.d.comb += [writer.begin.eq(begin), scores.begin.eq(begin & layer.readout)]
         with m.FSM():
             with m.State("layer"):
@@ -177,7 +179,8 @@ class Engine(wiring.Component):
             with m.State("drain"):
                 m.d.comb += done.eq(released == layer.groups + 1)
                 with m.If(done):
-                    m.d.comb += [gather.clear.eq(first_layer), scores.finish.eq(layer.final)]
+                    m.d.comb += scores.finish.eq(layer.final)
+                    m.d.sync += clear.eq(first_layer)
                     m.d.sync += first_layer.eq(layer.final)
                     m.next = "layer"
 

@@ -106,7 +106,7 @@ def batch_time(layers, shape, images, sets, *, head, pixels, taps, planes, outpu
                     used -= slab.popleft()[1]
             marks.append((begin, array.free))
             if not index:
-                gather.clear(array.free - 1)
+                gather.clear(array.free)
         ends.append(array.free)
         told = array.free + OUTPUT + 4 * images * outputs
     rows = []

@@ -7,6 +7,6 @@ which check how they are used, stand in ``sim/``.
 chips        what data sheets say of them
 check        the CRC of an image, before anybody sees a word of it
 flash        a reader of serial flash over four lines
+crossing     a memory with a clock of its own
 sdram        a controller for SDR SDRAM that reads rows to their end
-crossing  a memory with a clock of its own
 """
