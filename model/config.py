@@ -255,6 +255,8 @@ class Recipe:
     like         the network or build folder whose membrane steps the network has, as it was named
     lean         what is added behind the training to the score of each class, whole numbers with
                  commas, in quarters of a spike; empty: nothing. It is free in hardware
+    whole_norms  whether batch norms have the statistics of batches to the end, and then those of
+                 all samples to train on; else those that ran along, from three quarters of it on
     seed         of everything random
     reading      the :class:`~qsnn.model.reading.Reading` of an own set
     """
@@ -279,6 +281,7 @@ class Recipe:
     start: str = ""
     like: str = ""
     lean: str = ""
+    whole_norms: bool = False
     seed: int = 0
     reading: Reading = Reading()
 
@@ -352,7 +355,8 @@ def recipe_for(found, **given):
 
     given: its fields. Those that are not follow the size of a small set, and of any own set: some
     40 to 80 steps an epoch, some 3,000 in all, a tenth of them warm-up; rows and streams are not
-    moved. Of a large named set they are the defaults of :class:`Recipe`.
+    moved; batch norms have the statistics of the whole set. Of a large named set they are the
+    defaults of :class:`Recipe`.
     """
     given = {name: value for name, value in given.items() if value is not None}
     given |= dict(dataset=found.name, reading=found.reading)
@@ -365,7 +369,7 @@ def recipe_for(found, **given):
     epochs = given.get("epochs", min(max(Recipe.epochs, SHOWN // count), MOST))
     steps = epochs * ((given.get("draws") or count) // batch)
     return Recipe(**dict(batch_size=batch, epochs=epochs, shift=1 if found.image else 0,
-                         warmup=min(Recipe.warmup, steps // 10)) | given)
+                         warmup=min(Recipe.warmup, steps // 10), whole_norms=True) | given)
 
 
 def default_folder(dataset, config):

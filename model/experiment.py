@@ -178,13 +178,16 @@ def command(config, recipe, device="cpu"):
                "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe,
                "lean": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set
-    follow = {"batch_size", "warmup", "shift"} if data.follows_size(recipe.dataset) else set()
+    small = data.follows_size(recipe.dataset)
+    follow = {"batch_size", "warmup", "shift"} if small else set()
     for name, where in options.items():
         value = getattr(where, name)
         if (value != getattr(type(where), name) or name in follow) and name not in given:
             words.append(f"--{name.replace('_', '-')} {shlex.quote(str(value))}")
     flags = {"flip": recipe.flip, "compiled": recipe.compiled, "signed": config.signed,
              "one-output": config.classes == 1,
+             "whole-norms": recipe.whole_norms and not small,
+             "running-norms": small and not recipe.whole_norms,
              "no-standardize": not config.standardize, "rectified": config.rectified,
              "device cuda": device != "cpu"}
     words += [f"--{name}" for name, on in flags.items() if on]

@@ -29,6 +29,7 @@ CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
 FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will
+WHOLE = 512  # samples at once, of those that statistics are taken of
 RESERVE = 0.02  # part of the time that is left which an estimate of it leaves free
 WARM = 3  # steps before a GPU records one
 
@@ -142,6 +143,8 @@ class Training:
             ends.append(time.monotonic())
             if limit is not None:
                 self._fit(ends, limit)
+            if recipe.whole_norms and self.done == self.total:
+                self._settle(pixels)
             loss, correct, rates = seen
             if not math.isfinite(loss):
                 raise TrainingError(f"the loss of epoch {self.done} is {loss}: the training has "
@@ -212,7 +215,35 @@ class Training:
         net.set_sharpness(first * (last / first) ** progress)
         for layer in net.hidden:
             layer.log_step_frozen = part >= FREEZE_STEPS
-            layer.norm.train(part < FREEZE_NORMS)
+            layer.norm.train(self.recipe.whole_norms or part < FREEZE_NORMS)
+
+    @torch.no_grad()
+    def _settle(self, pixels):
+        """Give all batch norms the statistics of all samples, with the weights as they are now.
+
+        Running means follow the sums of the last ten or so steps, but in one step many weights of
+        a bit flip. A small set has few steps: its running means are those of a network that is no
+        more, and a training that goes on with them loses what it had.
+        """
+        norms = [layer.norm for layer in self.net.hidden]
+        self.net.eval()
+        for norm in norms:  # those before it have theirs, as the integers will
+            norm.train()
+            kept, norm.momentum = norm.momentum, 1.0  # what runs is then what the samples had
+            count = mean = square = 0
+            for start in range(0, len(pixels), WHOLE):
+                part = pixels[start:start + WHOLE]
+                if len(part) == 1 and count:
+                    continue  # one row has no variance
+                self.net(part.float())
+                found, variance = norm.running_mean.double(), norm.running_var.double()
+                count += len(part)
+                mean = mean + len(part) * found
+                square = square + len(part) * (variance + found ** 2)
+            norm.running_mean.copy_(mean / count)
+            norm.running_var.copy_(square / count - (mean / count) ** 2)
+            norm.momentum = kept
+            norm.eval()
 
     def _set_lr(self, step, steps):
         warmup = min(1.0, (step + 1) / max(1, self.recipe.warmup))

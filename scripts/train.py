@@ -137,6 +137,9 @@ def main(
         help="last part of the epochs, in which images are shown as they are")] = Recipe.plain,
     draws: Annotated[int, typer.Option(
         help="samples of an epoch, drawn at random; 0: as many as there are")] = 0,
+    whole_norms: Annotated[bool | None, typer.Option(
+        "--whole-norms/--running-norms", help="batch norms have the statistics of all samples at "
+        "the end, or what ran along from 75 % on; the first of small and own sets")] = None,
     one_output: Annotated[bool, typer.Option(
         "--one-output", help="of two classes: one score, whose sign tells them apart")] = False,
     last_bits: Annotated[int, typer.Option(
@@ -198,6 +201,7 @@ def main(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
             warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,
             compiled=compiled, balance=balance, draws=draws, drop=drop, plain=plain,
+            whole_norms=whole_norms,
             teacher=teacher and str(Path(teacher)), start=start and str(Path(start)),
             like=like and str(Path(like)), lean=lean, seed=seed)
         out = out or default_folder(dataset, config)

@@ -19,15 +19,16 @@ def own(count, shape=(8, 8, 1)):
     (4000, 64, 40, 200), (10_000, 128, 40, 200), (60_000, 256, 40, 200)])
 def test_the_way_follows_the_size(count, batch, epochs, warmup):
     assert recipe_for(own(count)) == Recipe(
-        dataset="mine.csv", batch_size=batch, epochs=epochs, warmup=warmup, shift=1)
+        dataset="mine.csv", batch_size=batch, epochs=epochs, warmup=warmup, shift=1,
+        whole_norms=True)
 
 
 def test_what_is_given_stays():
-    given = dict(epochs=3, batch_size=100, warmup=7, shift=2, lr=0.1, seed=4)
+    given = dict(epochs=3, batch_size=100, warmup=7, shift=2, lr=0.1, seed=4, whole_norms=False)
     assert recipe_for(own(1437), **given) == Recipe(dataset="mine.csv", **given)
     # the rest follows it: 14 steps an epoch, 140 in all
     assert recipe_for(own(1437), batch_size=100, epochs=10, seed=None) == Recipe(
-        dataset="mine.csv", batch_size=100, epochs=10, warmup=14, shift=1)
+        dataset="mine.csv", batch_size=100, epochs=10, warmup=14, shift=1, whole_norms=True)
     assert recipe_for(own(1437), epochs=1, draws=640).warmup == 2
     # held out, they are not trained on
     assert recipe_for(own(9, (4,)), validation=9).shift == 0  # which the training refuses
@@ -44,6 +45,7 @@ def test_sets_that_have_a_name():
     assert recipe_for(find("pendigits")) == Recipe(dataset="pendigits")
     digits = recipe_for(find("digits"))
     assert (digits.batch_size, digits.epochs, digits.warmup, digits.shift) == (32, 62, 200, 1)
+    assert digits.whole_norms
 
 
 def test_config_of_an_own_set():
@@ -86,4 +88,8 @@ def test_the_command_of_an_own_set():
     recipe = Recipe(dataset="my rows.csv", reading=Reading(label="kind", split=3))
     assert experiment.command(Config(inputs=6, hidden=(4,)), recipe) == (
         "qsnn train --dataset 'my rows.csv' --hidden 4 --bits 2 --epochs 40 --seed 0 "
-        "--batch-size 256 --warmup 200 --shift 1 --label=kind --split 3")
+        "--batch-size 256 --warmup 200 --shift 1 --running-norms --label=kind --split 3")
+    whole = replace(recipe, whole_norms=True)
+    assert "norms" not in experiment.command(Config(inputs=6, hidden=(4,)), whole)
+    named = replace(Recipe(), whole_norms=True)
+    assert experiment.command(Config(inputs=784), named).endswith("--seed 0 --whole-norms")

@@ -311,6 +311,57 @@ def test_schedules(monkeypatch):
     assert lr[-1] < 2e-2 * 1e-3
 
 
+def motions(count, seed=0):
+    """Windows of 60 samples of four sensors, which swing at one of four speeds."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 4
+    angle = 2 * np.pi / 60 * np.array([2, 4, 7, 11])[labels][:, None, None] * np.arange(60)[:, None]
+    swing = 60 * rng.uniform(0.5, 1.5, (count, 1, 4))
+    values = swing * np.sin(angle + rng.uniform(0, 2 * np.pi, (count, 1, 4)))
+    values += rng.normal(128, 8, values.shape)
+    return np.clip(values, 0, 255).astype(np.uint8).reshape(count, -1), labels
+
+
+MOTIONS = Config(inputs=240, image=(1, 60, 4), classes=4, membrane_bits=2,
+                 hidden=("c8k1x5s1x2", "p1x2", "c16k1x5", "p1x2", "fc32"))
+FEW = Recipe(epochs=60, batch_size=16, warmup=12, shift=0)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("at_once", [512, 15])
+def test_norms_of_all_samples(whole, at_once, monkeypatch):
+    """Means and variances of the sums of all samples, of each layer behind those before it."""
+    monkeypatch.setattr("qsnn.model.training.WHOLE", at_once)  # 15: the last part has one
+    pixels, labels = motions(31)
+    training = Training(MOTIONS, replace(FEW, epochs=4, whole_norms=whole))
+    for epoch in training.epochs(pixels, labels):
+        assert training.net.hidden[0].norm.training == (epoch.number < 4)
+    found = []
+    for layer in training.net.hidden:
+        layer.run = lambda *args, layer=layer, run=layer.run: (found.append(
+            (layer.norm, args[0].double().movedim(1, -1).flatten(0, -2))), run(*args))[1]
+    with torch.no_grad():
+        training.net.eval()(torch.tensor(pixels[:31 - (at_once == 15)]).float())
+    near = [torch.allclose(norm.running_mean.double(), sums.mean(0), rtol=1e-3, atol=1e-2)
+            and torch.allclose(norm.running_var.double(), sums.var(0), rtol=0.08, atol=1e-2)
+            for norm, sums in found]
+    assert near == [whole] * 3 and found[0][0].momentum == 0.1
+
+
+def test_small_sets_keep_what_they_have_learned():
+    """Of 32 windows, two steps an epoch: what the integers give, on these and on others."""
+    seen, others, right = motions(32), motions(200, seed=1), {}
+    for whole in (False, True):
+        for seed in range(3):
+            training = Training(MOTIONS, replace(FEW, whole_norms=whole, seed=seed))
+            list(training.epochs(*seen))
+            net = fold(training.net.double().eval())
+            right.setdefault(whole, []).append([
+                (golden.infer(net, x).labels == y).mean() for x, y in (seen, others)])
+    running, whole = (np.mean(right[way], axis=0) for way in (False, True))
+    assert whole[0] > 0.95 and (whole > running + 0.05).all(), right
+
+
 def test_shift_images():
     rng = torch.Generator().manual_seed(0)
     images = torch.rand(500, 25) + 1
@@ -495,7 +546,7 @@ def test_experiment_with_maps(tmp_path):
     assert result["command"] == (
         "qsnn train --dataset digits --arch c6k3w2-p2-r6-fc12 --bits 2 --epochs 4 "
         "--seed 0 --time-steps 2 --validation 100 --batch-size 128 --warmup 200 --shift 1 "
-        "--last-bits 4 --flip")
+        "--last-bits 4 --flip --running-norms")
     assert result["shape"] == "8x8x1-c6k3w2-p2-c6k3-c6k3+0-fc12-10"
     assert result["equality"]["equal"]
     assert fold(load_net(tmp_path / "network.safetensors")).hash == result["sha256"]
@@ -563,7 +614,7 @@ def test_interrupted_command(tmp_path):
     assert lines[1].startswith(f"epoch {stopped + 1}: loss ")
     assert "torch and integers on 360 test images: 0 spikes, 0 membranes and 0 sums differ" in lines
 
-    experiment.run(DIGITS, replace(SHORT, epochs=60, warmup=60), tmp_path / "whole")
+    experiment.run(DIGITS, replace(SHORT, epochs=60, warmup=60, whole_norms=True), tmp_path / "whole")
     assert digests(tmp_path / "whole") == digests(tmp_path / "out")
     result = json.loads((tmp_path / "whole/result.json").read_text())
     assert result["command"] == (
