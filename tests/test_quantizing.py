@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from qsnn.model.graphs import Bits, GraphError, quantize, read
+from qsnn.model.graphs import Bits, GraphError, quantize, quantizing, read
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool, Threshold
 from qsnn.model.graphs.integers import codes_of, is_binary, leaks, odd_numbers
 from qsnn.model.graphs.loading import measured
@@ -75,8 +75,9 @@ def by_hand(layer, sums, gain, constant, leak, level, drop, inclusive):
                                        (61 / 64, (61, 6))])
 @pytest.mark.parametrize("inclusive", [False, True])
 @pytest.mark.parametrize("soft", [False, True])
-def test_by_hand(leak, m_k, inclusive, soft):
+def test_by_hand(leak, m_k, inclusive, soft, monkeypatch):
     """Every fold at once: gain, bias, v_leak, v_reset, threshold; all numbers are dyadic."""
+    monkeypatch.setattr(quantizing, "RAISED", ())
     rng = np.random.default_rng(m_k[1])
     weight, bias = odd(rng, (8, 10), 4) / 64, rng.integers(-20, 60, 8) / 64
     level, to, rest = rng.integers(0, 50, 8) / 64, -0.25, 0.5
@@ -358,6 +359,46 @@ def test_recordings(name, options, steps, bits, least):
                      scale=scale)
     assert found.report.same_labels >= least, found.report
     assert found.description.time_steps == steps
+
+
+def inhibited(count):
+    """Neurons whose membranes fall far below 0 and then rise, their samples, 20 steps each, and
+    weights of which 4 bits lose some."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(np.repeat([-0.2, 0.2], 20), 0.15, (24, 40))
+    graph = Graph((40,), (affine("fc", weight), neuron(threshold=np.float64(1.0)),
+                          affine("out", rng.normal(size=(3, 24)))))
+    rates = np.zeros((20, 40))
+    rates[:10, :20], rates[10:, 20:] = 0.18, 0.4
+    return graph, (rng.random((count, 20, 40)) < rates).astype(int)
+
+
+def test_ranges_and_thresholds_make_up_for_what_is_lost(monkeypatch):
+    """Spikes of samples that nothing was chosen by: nearer to the floats' with what is tried."""
+    graph, x = inhibited(200)
+    exact = graph.run(x[100:]).spikes["lif"].sum(axis=1, dtype=int)
+    off, clipped = {}, {}
+    for name, changes in (("both", {}), ("thresholds", dict(MAX_WIDER=0)),
+                          ("ranges", dict(RAISED=())), ("none", dict(MAX_WIDER=0, RAISED=()))):
+        with monkeypatch.context() as patch:
+            for key, value in changes.items():
+                patch.setattr(quantizing, key, value)
+            found = quantize(graph, 0, x[:100].reshape(100, -1), bits=Bits(4, membranes=8))
+        counts = infer(found.description, x[100:], trace=True).spikes[0].sum(axis=1, dtype=int)
+        off[name], clipped[name] = abs(counts - exact).sum(), found.report.layers[0].clipped
+    assert off["ranges"] < 0.9 * off["none"] and clipped["ranges"] < 0.5 * clipped["none"]
+    assert off["thresholds"] < 0.9 * off["none"] and off["both"] < off["ranges"]
+
+
+def test_few_samples_do_not_tune(monkeypatch):
+    """Thresholds that fit a few samples fit nothing else."""
+    graph, x = inhibited(60)
+    thresholds = []
+    for count, raised in ((19, quantizing.RAISED), (19, ()), (60, quantizing.RAISED), (60, ())):
+        monkeypatch.setattr(quantizing, "RAISED", raised)
+        found = quantize(graph, 0, x[:count].reshape(count, -1), bits=Bits(4, membranes=8))
+        thresholds.append(found.description.layers[0].threshold)
+    assert (thresholds[0] == thresholds[1]).all() and (thresholds[2] != thresholds[3]).any()
 
 
 def test_trace():

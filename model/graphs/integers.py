@@ -121,18 +121,15 @@ def _nearer(a, b, wanted):
     return distance[0] < 0.5 * distance[1]
 
 
-def steps_of(gain, threshold, membranes, signed, leak):
-    """(shift, frac) of membranes whose range just reaches the typical threshold, and those beside.
-
-    The middle one comes first.
-    """
+def steps_of(gain, threshold, membranes, signed, leak, wider):
+    """(shift, frac) of membranes whose range is so many powers of two of the typical threshold."""
     levels = 1 << (membranes - signed)
     typical = np.median(threshold / gain) / levels
     middle = round(float(np.log2(max(typical, 2.0 ** -20))))
     low = max(leak[1], 1)
     found = []
-    for step in (middle, middle + 1, middle - 1, middle + 2):
-        step = min(max(step, low - MAX_FRAC), MAX_SHIFT)
+    for step in wider:
+        step = min(max(middle + step, low - MAX_FRAC), MAX_SHIFT)
         pair = max(step, low), max(low - step, 0)
         if pair not in found:
             found.append(pair)

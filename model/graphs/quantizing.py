@@ -13,14 +13,7 @@ from functools import cache
 import numpy as np
 
 from qsnn.model.description import Convolution, Current, Description, FullyConnected, Readout
-from qsnn.model.golden import (
-    layer_sums,
-    membranes_of,
-    neuron_step,
-    per_neuron,
-    pooled,
-    synapses_of,
-)
+from qsnn.model.golden import pooled
 from qsnn.model.graphs.blocks import blocks_of
 from qsnn.model.graphs.graph import GraphError, check
 from qsnn.model.graphs.integers import (
@@ -33,6 +26,7 @@ from qsnn.model.graphs.integers import (
     thresholds,
 )
 from qsnn.model.graphs.report import LayerReport, Report, kept_text, weights_text
+from qsnn.model.graphs.trials import Trial, sums_of
 from qsnn.model.inference import infer
 from qsnn.model.layers import MAX_MEMBRANE, MAX_TIME_STEPS, WEIGHT_BITS, DescriptionError
 from qsnn.model.leak import leak_text, worth
@@ -42,7 +36,11 @@ __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 READOUT_FRAC = 2  # fraction bits of the scores
 LEAKY_FRAC = 6  # of totals that leak, and are rounded at each step
 CURRENT_BITS = 8  # fewer lose spikes, and a current is small beside its synapses
-WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see _Trial
+WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see Trial
+WIDER, MAX_WIDER = (0, 1, -1, 2), 6  # steps of a membrane that are tried: so many powers of two
+CLIPPED = 0.02  # of the membranes: where more are, wider ranges are tried too
+ENOUGH = 20  # samples to tune thresholds by: by fewer they would be those samples'
+RAISED = tuple(sign * part for part in (1 / 32, 1 / 16, 1 / 8, 1 / 4) for sign in (1, -1))
 
 
 @dataclass(frozen=True)
@@ -178,16 +176,30 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
     neuron = block.neuron
     check(neuron.recurrent is None or stream, f"{neuron.name}: spikes that return to their layer "
           "need a stream: time steps 0")
-    floats, best = _Floats(block, scale, offset), None
+    floats, best, sums = _Floats(block, scale, offset), None, {}
+
+    def trial(width, leak, choice, raised=0.0):
+        layer = floats.layer(*width, leak, input_bits, bits.membranes, choice, raised)
+        if width not in sums:
+            sums[width] = sums_of(layer, x)
+        return Trial(layer, sums[width], wanted, steps, (width, leak, choice))
+
+    def least(width, leak, wider):
+        choices = floats.choices(width, leak, bits.membranes, bits.signed, wider)
+        return min((trial(width, leak, choice) for choice in choices), key=lambda one: one.cost)
+
     for width in codes_of(floats.joined, weight_bits):
-        sums = None  # follow from the weights alone
         for leak in [bits.leak] if bits.leak else leaks(float(np.mean(floats.leak))):
-            least = None
-            for layer in floats.layers(*width, leak, input_bits, bits.membranes, bits.signed):
-                sums = _sums(layer, x) if sums is None else sums
-                trial = _Trial(layer, sums, wanted, steps)
-                least = trial if least is None or trial.cost < least.cost else least
-            best = least if best is None or least.cost < WORTH * best.cost else best
+            found = least(width, leak, WIDER)
+            for wider in range(max(WIDER) + 1, MAX_WIDER):
+                if found.clipped <= CLIPPED:
+                    break
+                other = least(width, leak, [wider])
+                if other.cost >= found.cost:
+                    break
+                found = other
+            best = found if best is None or found.cost < WORTH * best.cost else best
+    best = _tuned(best, trial)
     layer, spikes = best.layer, best.spikes
     rates = spikes.mean(axis=(0, 1)).reshape(-1, layer.channels).mean(axis=0)
     outputs = pooled(layer, spikes.reshape(-1, layer.n_out)).reshape(*spikes.shape[:2], -1)
@@ -239,29 +251,44 @@ class _Floats:
         lost = ((self.joined - scales[:, None] * numbers) ** 2).sum()
         return scales, float(np.sqrt(lost / max((self.joined ** 2).sum(), 1e-300)))
 
-    def layers(self, width, code, leak, input_bits, membranes, signed):
-        """A layer for each step of the membranes, unsigned and signed if that is free."""
-        block, (numbers, scales) = self.block, self.numbers(width, code)
+    def choices(self, width, leak, membranes, signed, wider):
+        """(signed, shift, frac, current) for each step of the membranes, unsigned and signed if
+        that is free."""
+        gain = self._gain(width)
+        for below in (False, True) if signed is None else (signed,):
+            steps = steps_of(gain, self.level, membranes, below, leak, wider)
+            yield from ((below, *rest) for rest in self._currents(gain, steps))
+
+    def layer(self, width, code, leak, input_bits, membranes, choice, raised=0.0):
+        """A layer of integers. raised: by which part thresholds are higher, a number or one a
+        channel."""
+        block, numbers = self.block, self.numbers(width, code)[0]
         split, kind = block.weight[0].size, FullyConnected
+        below, shift, frac, current = choice
         shared = dict(weights=numbers[:, :split].reshape(block.weight.shape), leak=leak,
                       input_bits=input_bits, membrane_bits=membranes, weight_bits=width,
-                      weight_code=code, reset="zero" if self.drop is None else "subtract")
+                      weight_code=code, reset="zero" if self.drop is None else "subtract",
+                      signed=below, shift=shift, frac=frac, current=current)
         if self.own is not None:
             shared["recurrent"] = numbers[:, split:]
         if block.conv is not None:
             kind = Convolution
             shared |= _map_fields(block)
-        # a channel without weights: its bias decides, and fires at every step or never
-        dead = abs(self.joined).max(axis=1) == 0
-        gain = np.where(dead, self.level, self.gain * scales)
-        for below in (False, True) if signed is None else (signed,):
-            steps = steps_of(gain, self.level, membranes, below, leak)
-            for shift, frac, current in self._currents(gain, steps):
-                theta, beta, fired = thresholds(gain, self.constant / gain, self.level, self.drop,
-                                                block.neuron.inclusive, shift, frac)
-                never = np.where(self.constant > self.level, -np.inf, np.inf)
-                yield _made(kind, block.neuron.name, (np.where(dead, never, theta), beta, fired),
-                            shared | dict(signed=below, shift=shift, frac=frac, current=current))
+        gain = self._gain((width, code))
+        theta, beta, fired = thresholds(gain, self.constant / gain, self.level * (1 + raised),
+                                        self.drop, block.neuron.inclusive, shift, frac)
+        never = np.where(self.constant > self.level, -np.inf, np.inf)
+        return _made(kind, block.neuron.name, (np.where(self._dead, never, theta), beta, fired),
+                     shared)
+
+    @property
+    def _dead(self):
+        """Channels without weights: their bias decides, and they fire at every step or never."""
+        return abs(self.joined).max(axis=1) == 0
+
+    def _gain(self, width):
+        """What a synapse adds to a membrane, [channels]."""
+        return np.where(self._dead, self.level, self.gain * self.numbers(*width)[1])
 
     def _currents(self, gain, steps):
         """(shift, frac, current) of each choice, for some (shift, frac) of the membranes."""
@@ -276,6 +303,22 @@ class _Floats:
                 beta = np.floor(2.0 ** fine * self.added / gain + 2.0 ** (place - 1))
                 yield wide, fine, Current(bits=CURRENT_BITS, leak=leak, shift=place,
                                           bias=beta.astype(np.int64))
+
+
+def _tuned(best, trial):
+    """The trial with thresholds that make up for what the channels lose on average.
+
+    Weights, and membranes whose range ends, make a channel fire more or less often than the float
+    network's. Channels do not depend on each other, so each has the best of a few thresholds.
+    """
+    if not best.cost or len(best.spikes) < ENOUGH:
+        return best
+    raised, costs = np.zeros(len(best.costs)), best.costs
+    for part in RAISED:
+        found = trial(*best.how, part).costs
+        raised, costs = np.where(found < costs, part, raised), np.minimum(found, costs)
+    other = trial(*best.how, raised)  # those of a recurrent layer do depend
+    return other if other.cost < WORTH * best.cost else best
 
 
 def _constant(block, offset):
@@ -312,61 +355,6 @@ def _made(kind, name, found, shared):
             if values is not None})
     except DescriptionError as error:
         raise GraphError(f"{name}: {error}") from None
-
-
-class _Trial:
-    """A layer run on samples: its spikes [N, T, n], how many are not the float network's.
-
-    cost: by how many spikes a neuron's count for a sample is off, which decides; a spike that
-    comes at another step counts a tenth.
-    """
-
-    def __init__(self, layer, sums, wanted, steps):
-        self.layer, count = layer, len(sums)
-        self.spikes, clipped = np.empty((count, steps, layer.n_out), bool), 0
-        q, own = np.zeros((count, layer.n_out), np.int64), layer.recurrent
-        for t in range(steps):
-            now = (sums if sums.ndim == 2 else sums[:, t]).astype(np.int64)
-            if own is not None and t:
-                now = now + self.spikes[:, t - 1].astype(np.int64) @ own.T.astype(np.int64)
-            before = q
-            q, self.spikes[:, t] = neuron_step(layer, q, now)
-            clipped += self._clipped(before, now, self.spikes[:, t])
-        self.clipped, self.wanted = clipped / self.spikes.size, _rows(layer, wanted)
-        self.differ = int((self.spikes != self.wanted).sum())
-        counts = (found.sum(axis=1, dtype=np.int64) for found in (self.spikes, self.wanted))
-        self.cost = int(abs(next(counts) - next(counts)).sum()) + self.differ / 10
-
-    def _clipped(self, q, sums, fired):
-        """How many membranes the range has changed."""
-        layer = self.layer
-        given = sums << layer.frac
-        if layer.current:
-            given = given + layer.current.stays(q >> layer.membrane_bits)
-            q = membranes_of(layer, q)
-        acc = (q * layer.leak[0] << (layer.shift - layer.leak[1])) + given
-        q = acc + per_neuron(layer, layer.bias) >> layer.shift
-        after = 0 if layer.bias_fired is None else (
-            acc + per_neuron(layer, layer.bias_fired) >> layer.shift)
-        q = np.where(fired, after, q)
-        return int(((q < layer.q_range[0]) | (q > layer.q_range[1])).sum())
-
-
-def _sums(layer, x):
-    """Sums of the synapses of x [N, n] or [N, T, n], without the layer's own spikes."""
-    synapses = synapses_of(layer)
-    if x.ndim == 2:
-        return layer_sums(layer, x, synapses).astype(np.int32)
-    return np.stack([layer_sums(layer, x[:, t], synapses).astype(np.int32)
-                     for t in range(x.shape[1])], axis=1)
-
-
-def _rows(layer, spikes):
-    """Spikes [N, T, ...] of a graph in the order, and of the neurons, of the layer."""
-    if spikes.ndim == 3:
-        return spikes
-    spikes = np.moveaxis(spikes, 2, -1)[:, :, :layer.out_height, :layer.out_width]
-    return spikes.reshape(*spikes.shape[:2], -1)
 
 
 def _count(block, stream, steps):
