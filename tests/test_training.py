@@ -614,7 +614,8 @@ def test_interrupted_command(tmp_path):
     assert lines[1].startswith(f"epoch {stopped + 1}: loss ")
     assert "torch and integers on 360 test images: 0 spikes, 0 membranes and 0 sums differ" in lines
 
-    experiment.run(DIGITS, replace(SHORT, epochs=60, warmup=60, whole_norms=True), tmp_path / "whole")
+    recipe = replace(SHORT, epochs=60, warmup=60, whole_norms=True)
+    experiment.run(DIGITS, recipe, tmp_path / "whole")
     assert digests(tmp_path / "whole") == digests(tmp_path / "out")
     result = json.loads((tmp_path / "whole/result.json").read_text())
     assert result["command"] == (
