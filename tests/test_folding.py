@@ -18,6 +18,7 @@ from qsnn.hw.plan.folding import (
 )
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.window import window_of
+from qsnn.model.codes import CODES
 from tests.networks import random_description, random_maps
 
 
@@ -27,7 +28,7 @@ def shape(*widths, time_steps=4, input_bits=2):
     return SimpleNamespace(n_in=widths[0], time_steps=time_steps, stream=False, input_map=None,
                            layers=[
         SimpleNamespace(kind=kind, n_in=n_in, n_out=n_out, channels=n_out, weight_bits=1, skip=None,
-                        input_bits=1 if index else input_bits)
+                        input_bits=1 if index else input_bits, code=CODES["odd"], leaky=False)
         for index, (kind, n_in, n_out) in enumerate(zip(kinds, widths, widths[1:], strict=False))])
 
 
