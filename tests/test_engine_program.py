@@ -11,7 +11,7 @@ from qsnn.hw.engine.program import MAGIC, compile_program
 from qsnn.hw.engine.shape import EngineError, EngineShape
 from qsnn.hw.memory.check import HEADER
 from qsnn.model.description import load
-from tests.networks import random_description, random_maps
+from tests.networks import leaky_network, random_description, random_maps
 
 SHAPE = EngineShape(pe=16, simd=32, map_words=4096)
 
@@ -64,6 +64,9 @@ def test_refused_networks():
     counted = random_maps(rng, words=["c4k3", "a2"], image=(8, 8, 1), time_steps=2)
     with pytest.raises(EngineError, match="count spikes"):
         compile_program(counted, SHAPE, 2)
+    leaky, _ = leaky_network(rng, "leaky")
+    with pytest.raises(EngineError, match="^layer 1 has totals that leak: those of the engine add"):
+        compile_program(leaky, SHAPE)
     with pytest.raises(EngineError, match="side by side"):
         compile_program(network("mnist-conv-b2"), SHAPE, 1)
     with pytest.raises(EngineError, match="1 to 16 images"):

@@ -120,6 +120,8 @@ def _check(description, shape, batch):
     leak = shape.neurons.leak
     for index, layer in enumerate(description.layers):
         if layer.kind == "readout":
+            if layer.leaky:
+                refuse(index, "has totals that leak: those of the engine add up all steps")
             continue
         if layer.leak != leak or layer.reset != "zero" or layer.current is not None:
             refuse(index, "has a neuron that the engine has not: it takes a leak of 1/2, reset to "
