@@ -5,12 +5,13 @@ the host uses.
 """
 
 import math
+import struct
 import zlib
 from collections import deque
 
 from qsnn.hw.link.protocol import ERROR, OVERHEAD, REPLY, Code, Frame, Request, Status, encode
 
-__all__ = ["Device", "Line", "Timed", "damage", "uncobs"]
+__all__ = ["Device", "EngineDevice", "Line", "Timed", "damage", "uncobs"]
 
 
 def uncobs(raw):
@@ -88,6 +89,62 @@ class Device:
         at = size * (int.from_bytes(rest[:2], "little") % words)  # beyond the last: around
         memory[at:at + size] = rest[2:2 + size]
         return b"\0"
+
+
+class EngineDevice(Device):
+    """An engine, whose memory holds words as bytes; ``infer`` gets an image.
+
+    outputs : of every program. Pixels are word 3, less 1.
+    lame : function of the memory, for one that loses bits
+    """
+
+    def __init__(self, hello, infer, outputs, lame=lambda memory: memory):
+        super().__init__(hello, infer)
+        self.outputs, self.lame = outputs, lame
+        self.memory, self.running, self.batch, self.waiting = b"", None, 1, []
+
+    def _frame(self, raw):
+        body = uncobs(raw)
+        if (body is None or len(body) < OVERHEAD
+                or zlib.crc32(body[:-4]).to_bytes(4, "little") != body[-4:]):
+            self.bad += 1
+            return b""
+        kind, sequence, payload = body[0], body[1], body[2:-4]
+        self.taken.append((kind, sequence, payload))
+        if kind != Request.INFER:
+            self.waiting = []
+            return encode(Frame(kind + REPLY, sequence, self._answer(kind, payload)))
+        if not self.running or self.running[0] != 1:
+            return encode(Frame(ERROR, sequence, bytes([Code.NO_PROGRAM])))
+        if len(payload) != self.running[3]:
+            return encode(Frame(ERROR, sequence, bytes([Code.WRONG_LENGTH])))
+        self.waiting.append(encode(Frame(kind + REPLY, sequence, self.infer(payload))))
+        if len(self.waiting) < self.batch:
+            return b""
+        replies, self.waiting = b"".join(self.waiting), []
+        return replies
+
+    def _answer(self, kind, payload):
+        if kind == Request.STATUS:
+            return Status(len(self.taken) % 2**16, self.bad % 2**8, 0).pack()
+        if kind == Request.LOAD:
+            at = 4 * int.from_bytes(payload[:3], "little")
+            if at == 0:
+                self.memory, self.running = b"", None
+            if at == len(self.memory) and not self.running:
+                self.memory += payload[3:]
+            return (len(self.memory) // 4).to_bytes(4, "little")
+        if kind == Request.START:
+            self.running, self.batch = None, payload[3]
+            if 0 < len(self.memory) == 4 * int.from_bytes(payload[:3], "little"):
+                memory = self.lame(self.memory)
+                good = (zlib.crc32(memory[:-4]).to_bytes(4, "little") == memory[-4:]
+                        and memory[4:8] == self.hello.shape.to_bytes(4, "little"))
+                self.running = (1 if good else 2, self.batch,
+                                int.from_bytes(memory[-4:], "little"),
+                                int.from_bytes(memory[12:16], "little") + 1, self.outputs)
+        running = struct.pack("<BBIIH", *(self.running or (0, self.batch, 0, 0, 0)))
+        return running if kind == Request.START else self.hello.fixed + running
 
 
 class Line:

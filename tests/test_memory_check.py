@@ -105,6 +105,8 @@ def judge(images, seed=None, take=0, bits=32):
                 await ctx.tick()
                 if done:
                     break
+            if ctx.get(dut.good):
+                assert ctx.get(dut.check.crc) == image[image[2] - 1]
             found.append((ctx.get(dut.good), words))
             ctx.set(dut.present, 0)
             await ctx.tick()

@@ -74,6 +74,8 @@ class Engine(wiring.Component):
         Images of a batch, less 1; stable. As many as lie side by side in the lanes, or several
         times so many.
     o : Out(stream), see :class:`qsnn.hw.engine.scores.Scores`
+    known, image, outputs : Out
+        The program has said pixels of an image, less 1, and its class scores.
     waits : Out(1)
         It waits for weights: what reports count.
     spikes_valid, spikes : Out
@@ -89,6 +91,7 @@ class Engine(wiring.Component):
         super().__init__({
             "program": In(stream.Signature(MEMORY_WORD)), "i": In(stream.Signature(8)),
             "images": In(4), "o": Out(self.scores.o.signature), "waits": Out(1), "works": Out(1),
+            "known": Out(1), "image": Out(shape.network["image"].shape), "outputs": Out(16),
             "spikes_valid": Out(1), "spikes": Out(shape.beat * shape.steps),
             "membrane_valid": Out(1),
             "membrane": Out(shape.beat * (shape.membrane_bits + 1)),
@@ -121,6 +124,8 @@ class Engine(wiring.Component):
             parameters.write_set.eq(loader.set), parameters.entry.eq(loader.entry),
             parameters.write.eq(loader.write_parameter), parameters.data.eq(loader.data),
             gather.known.eq(loader.known), gather.network.eq(loader.network),
+            self.known.eq(loader.known), self.image.eq(loader.network.image),
+            self.outputs.eq(loader.network.outputs),
             gather.images.eq(self.images),
             maps.write.eq(gather.write | writer.write), gather.free.eq(~writer.write),
             maps.at.eq(Mux(writer.write, writer.at, gather.at)),

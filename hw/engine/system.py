@@ -37,6 +37,9 @@ class EngineSystem(wiring.Component):
         Byte address of the program.
     ready, good, bad : Out(1)
         The memory can be used; the program's CRC is right; is wrong, or it is for another engine.
+    program : Out(32)
+        The CRC of a good program: which one it is.
+    known, image, outputs : as those of the engine
     pins : Out
         Of the memory.
     waits, works : Out(1), as those of the engine
@@ -49,11 +52,12 @@ class EngineSystem(wiring.Component):
         given = {name: members[name] for name in ("rewind", "write", "written", "start")
                  if name in members}
         engine = self.engine.signature.members
-        self.watched = ("waits", "works", "spikes_valid", "spikes", "membrane_valid", "membrane")
+        self.watched = ("waits", "works", "spikes_valid", "spikes", "membrane_valid", "membrane",
+                        "known", "image", "outputs")
         super().__init__({
             **{name: engine[name] for name in ("i", "images", "o", *self.watched)},
             **given, "present": In(1), "ready": Out(1), "good": Out(1), "bad": Out(1),
-            "pins": members["pins"],
+            "program": Out(32), "pins": members["pins"],
         })
         self.given = tuple(given)
 
@@ -72,6 +76,7 @@ class EngineSystem(wiring.Component):
             source.length.eq(check.length), source.go.eq(check.read),
             check.present.eq(self.present & source.ready), check.go.eq(~held),
             self.ready.eq(source.ready), self.good.eq(check.good), self.bad.eq(check.bad),
+            self.program.eq(check.crc),
             engine.images.eq(self.images),
             *(getattr(self, name).eq(getattr(engine, name)) for name in self.watched),
         ]

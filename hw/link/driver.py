@@ -37,7 +37,7 @@ from qsnn.hw.link.protocol import (
 )
 from qsnn.model.golden import labels_of
 
-__all__ = ["BAUD", "Accelerator", "LinkError"]
+__all__ = ["BAUD", "LOADS", "TRIES", "Accelerator", "Device", "LinkError"]
 
 BAUD = 1_000_000
 SILENCE = 0.3  # seconds without an answer, beyond the time that a request needs, until it is lost
@@ -49,8 +49,8 @@ GREETINGS = 4  # tries of the first request: what does not answer it is no accel
 LONGEST = encoded_bytes(MAX_REPLY)
 
 
-class Accelerator:
-    """An accelerator behind a port: a ``serial.Serial``, or what behaves like one.
+class Device:
+    """What answers requests behind a port: a ``serial.Serial``, or what behaves like one.
 
     Every request is answered exactly once, or there is a :class:`LinkError`: what is lost on the
     line, in either direction, is sent again. How long that may take, a clock says: whatever else
@@ -58,11 +58,13 @@ class Accelerator:
 
     line     an open port with ``read``, ``write``, ``in_waiting``, ``timeout`` and ``close``
     name     what it is called in errors
-    network  see :meth:`require`; None: any
     silence  seconds without an answer after which a request is sent again
     """
 
-    def __init__(self, line, *, name, network=None, silence=SILENCE):
+    greeting = Hello  # what its HELLO is
+    kind = "accelerator"
+
+    def __init__(self, line, *, name, silence=SILENCE):
         self._line = line
         self._name = name
         self._silence = silence
@@ -71,18 +73,16 @@ class Accelerator:
         self.resent = 0
         self._hello = None
         self._hello = self.hello()
-        if network is not None:
-            self.require(network)
 
     @classmethod
-    def open(cls, port, *, baud=BAUD, network=None, silence=SILENCE):
+    def open(cls, port, *, baud=BAUD, silence=SILENCE, **options):
         """Open a port by name, see :mod:`qsnn.hw.link.ports`, and greet what is behind it.
 
         Raises :class:`LinkError`.
         """
         line = open_port(port, baud, patience=TRIES * silence)
         try:
-            return cls(line, name=port, network=network, silence=silence)
+            return cls(line, name=port, silence=silence, **options)
         except BaseException:
             line.close()
             raise
@@ -97,14 +97,132 @@ class Accelerator:
         self.close()
 
     def hello(self):
-        """Who the device is: :class:`qsnn.hw.link.protocol.Hello`."""
+        """Who the device is: its :py:`greeting`."""
         if self._hello is not None:
             return self._hello
         (_, payload), = self._exchange([(Request.HELLO, b"")], tries=GREETINGS)
         try:
-            return Hello.unpack(payload)
+            return self.greeting.unpack(payload)
         except ValueError as error:
-            raise LinkError(f"{self._name}: not this accelerator: {error}") from None
+            raise LinkError(f"{self._name}: not this {self.kind}: {error}") from None
+
+    def status(self):
+        """Its counters of frames: :class:`qsnn.hw.link.protocol.Status`."""
+        (_, payload), = self._exchange([(Request.STATUS, b"")])
+        return self._unpack(Status.FORMAT.size, payload, Status.unpack)
+
+    def _unpack(self, size, payload, unpack):
+        if len(payload) != size:
+            raise LinkError(f"{self._name}: a reply of {len(payload)} bytes, not {size}: the board "
+                            "was configured anew, or breaks the protocol")
+        return unpack(payload)
+
+    def _exchange(self, requests, *, window=1, tries=TRIES, seconds=0, batch=1):
+        """(index, payload of the reply) of every request, as they are answered.
+
+        ``seconds`` is what the device may need for one of them, beyond the line. So many of them
+        as ``batch`` says are answered at once: where there are no more, one is sent several times.
+        """
+        todo = deque(range(len(requests)))
+        waiting = {}  # sequence number -> index, in the order in which they were sent last
+        left = [tries] * len(requests)
+        sent = 0  # since the device began a batch
+
+        def send(sequence, index, before=b""):
+            if not left[index]:
+                raise LinkError(f"{self._name}: no answer after {tries} tries: is it the right "
+                                "port and speed, and is the board configured?")
+            left[index] -= 1
+            waiting.pop(sequence, None)
+            waiting[sequence] = index
+            kind, payload = requests[index]
+            self._write(before + encode(Frame(kind, sequence, payload)))
+
+        since = time.monotonic()  # of the last answer, or of what was sent again
+        before = DELIMITER  # the line may be in any state
+        while todo or waiting:
+            while todo and len(waiting) < window:
+                send(self._next(waiting), todo.popleft(), before)
+                before, sent = b"", sent + 1
+            while not todo and sent % batch:  # the rest of a batch, which nobody asked for
+                sequence, sent = list(waiting)[-1], sent + 1
+                self._write(encode(Frame(requests[waiting[sequence]][0], sequence,
+                                         requests[waiting[sequence]][1])))
+            size = max(len(requests[index][1]) for index in waiting.values())
+            # the longest request may still be on its way out, and the longest reply comes back
+            patience = (self._silence + seconds + 20 * (batch * encoded_bytes(size) + LONGEST)
+                        / getattr(self._line, "baudrate", BAUD))
+            raw = self._read(patience)
+            overdue = not raw or time.monotonic() - since >= patience
+            lost, answered = [], False
+            for frame in self._splitter.feed(raw):
+                if frame.sequence not in waiting:
+                    continue  # the second answer to what was sent twice
+                index = waiting[frame.sequence]
+                if frame.type == ERROR:
+                    raise LinkError(f"{self._name}: {self._refusal(frame.payload)}")
+                if frame.type != requests[index][0] + REPLY:
+                    continue
+                # answers come in the order of the requests: what was sent before it is lost
+                lost += takewhile(partial(ne, frame.sequence), waiting)
+                del waiting[frame.sequence]
+                answered = True
+                yield index, frame.payload
+            if answered:
+                since = time.monotonic()  # behind what was done with the answers
+            elif overdue:
+                lost, since = list(waiting), time.monotonic()
+                if batch > 1:  # who knows what is there of one: begin with its first image
+                    sent = 0
+                    self._write(DELIMITER + encode(Frame(Request.STATUS, self._next(waiting))))
+            for sequence in dict.fromkeys(lost):
+                if sequence in waiting:
+                    self.resent += 1
+                    sent += 1
+                    send(sequence, waiting[sequence], DELIMITER)
+
+    def _refusal(self, code):
+        """What an ERROR means, whose payload is ``code``."""
+        return (f"the board refuses a request (code {code.hex()}): it was configured anew, or "
+                "speaks another version of the protocol")
+
+    def _next(self, waiting):
+        """A sequence number that nobody waits for."""
+        self._sequence = next(number % 256 for number in count(self._sequence + 1)
+                              if number % 256 not in waiting)
+        return self._sequence
+
+    def _write(self, raw):
+        try:
+            self._line.write(raw)
+        except serial.SerialTimeoutException:
+            raise LinkError(f"{self._name}: the port takes no more bytes") from None
+        except OSError as error:
+            raise LinkError(self._gone(error)) from None
+
+    def _read(self, patience):
+        """The next bytes, as soon as there are any; none after so many seconds."""
+        try:
+            if self._line.timeout != patience:
+                self._line.timeout = patience  # pyserial asks the port, which may be gone
+            return self._line.read(max(1, self._line.in_waiting))
+        except OSError as error:
+            raise LinkError(self._gone(error)) from None
+
+    def _gone(self, error):
+        return f"{self._name}: the connection is gone: is the cable still in? ({words(error)})"
+
+
+class Accelerator(Device):
+    """An accelerator behind a port, see :class:`Device`.
+
+    network  see :meth:`require`; None: any
+    """
+
+    def __init__(self, line, *, name, network=None, silence=SILENCE):
+        super().__init__(line, name=name, silence=silence)
+        if network is not None:
+            self.require(network)
 
     def require(self, network):
         """Raise :class:`LinkError` unless the board was configured with this network.
@@ -116,11 +234,6 @@ class Accelerator:
         if configured != bytes.fromhex(network)[:16]:
             raise LinkError(f"{self._name}: the network on the board is {configured.hex()}, not "
                             f"{network[:32]}: configure the board with this build")
-
-    def status(self):
-        """Its counters of frames: :class:`qsnn.hw.link.protocol.Status`."""
-        (_, payload), = self._exchange([(Request.STATUS, b"")])
-        return self._unpack(Status.FORMAT.size, payload, Status.unpack)
 
     def infer(self, images, *, progress=lambda images: None):
         """Labels int64 [N] and scores int64 [N, classes] of images, uint8 [N, n_in].
@@ -201,87 +314,3 @@ class Accelerator:
         for done, (_, payload) in enumerate(self._exchange(requests, window=WRITES), 1):
             self._unpack(1, payload, bytes)
             progress(done)
-
-    def _unpack(self, size, payload, unpack):
-        if len(payload) != size:
-            raise LinkError(f"{self._name}: a reply of {len(payload)} bytes, not {size}: the board "
-                            "was configured anew, or breaks the protocol")
-        return unpack(payload)
-
-    def _exchange(self, requests, *, window=1, tries=TRIES, seconds=0):
-        """(index, payload of the reply) of every request, as they are answered.
-
-        ``seconds`` is what the device may need for one of them, beyond the line.
-        """
-        todo = deque(range(len(requests)))
-        waiting = {}  # sequence number -> index, in the order in which they were sent last
-        left = [tries] * len(requests)
-
-        def send(sequence, index, before=b""):
-            if not left[index]:
-                raise LinkError(f"{self._name}: no answer after {tries} tries: is it the right "
-                                "port and speed, and is the board configured?")
-            left[index] -= 1
-            waiting.pop(sequence, None)
-            waiting[sequence] = index
-            kind, payload = requests[index]
-            self._write(before + encode(Frame(kind, sequence, payload)))
-
-        since = time.monotonic()  # of the last answer, or of what was sent again
-        before = DELIMITER  # the line may be in any state
-        while todo or waiting:
-            while todo and len(waiting) < window:
-                self._sequence = next(number % 256 for number in count(self._sequence + 1)
-                                      if number % 256 not in waiting)
-                send(self._sequence, todo.popleft(), before)
-                before = b""
-            size = max(len(requests[index][1]) for index in waiting.values())
-            # the longest request may still be on its way out, and the longest reply comes back
-            patience = (self._silence + seconds + 20 * (encoded_bytes(size) + LONGEST)
-                        / getattr(self._line, "baudrate", BAUD))
-            raw = self._read(patience)
-            overdue = not raw or time.monotonic() - since >= patience
-            lost, answered = [], False
-            for frame in self._splitter.feed(raw):
-                if frame.sequence not in waiting:
-                    continue  # the second answer to what was sent twice
-                index = waiting[frame.sequence]
-                if frame.type == ERROR:
-                    raise LinkError(f"{self._name}: the board refuses a request "
-                                    f"(code {frame.payload.hex()}): it was configured anew, or "
-                                    "speaks another version of the protocol")
-                if frame.type != requests[index][0] + REPLY:
-                    continue
-                # answers come in the order of the requests: what was sent before it is lost
-                lost += takewhile(partial(ne, frame.sequence), waiting)
-                del waiting[frame.sequence]
-                answered = True
-                yield index, frame.payload
-            if answered:
-                since = time.monotonic()  # behind what was done with the answers
-            elif overdue:
-                lost, since = list(waiting), time.monotonic()
-            for sequence in dict.fromkeys(lost):
-                if sequence in waiting:
-                    self.resent += 1
-                    send(sequence, waiting[sequence], DELIMITER)
-
-    def _write(self, raw):
-        try:
-            self._line.write(raw)
-        except serial.SerialTimeoutException:
-            raise LinkError(f"{self._name}: the port takes no more bytes") from None
-        except OSError as error:
-            raise LinkError(self._gone(error)) from None
-
-    def _read(self, patience):
-        """The next bytes, as soon as there are any; none after so many seconds."""
-        try:
-            if self._line.timeout != patience:
-                self._line.timeout = patience  # pyserial asks the port, which may be gone
-            return self._line.read(max(1, self._line.in_waiting))
-        except OSError as error:
-            raise LinkError(self._gone(error)) from None
-
-    def _gone(self, error):
-        return f"{self._name}: the connection is gone: is the cable still in? ({words(error)})"

@@ -54,18 +54,20 @@ class ReplyBody(wiring.Component):
         The byte is taken.
     """
 
-    def __init__(self, hello, result):
+    sizes = {}  # bytes of the replies to requests that only some devices have
+
+    def __init__(self, hello, result, members=None):
         self.hello = hello
         super().__init__({
             "kind": In(KIND), "error": In(ERROR), "status": In(STATUS), "result": In(result),
             "address": Out(range(Outbox.FRAME)), "word": In(8),
             "valid": Out(1), "byte": Out(8), "last": Out(1), "next": In(1),
+            **(members or {}),
         })
 
     def elaborate(self, platform):
         m = Module()
         size = self.hello.score_bytes
-        beat = self.result.p
         score = Signal(8 * size)  # sign extended
         index = Signal(range(Outbox.NOTES))
         done = Signal()  # with this byte a score, or the whole payload, is complete
@@ -78,11 +80,7 @@ class ReplyBody(wiring.Component):
             status.eq((self.error == 0) & (self.kind == Request.STATUS)),
             infer.eq((self.error == 0) & (self.kind == Request.INFER)),
         ]
-        value, label, there, ready = (beat.score, [beat.label], self.result.valid,
-                                      self.next & done & infer)
-        end = C(1) if self.hello.brief else beat.last
-        if self.hello.brief:
-            value, label, there, ready = self._largest(m, infer)
+        value, label, there, ready, end = self._scores(m, infer, self.next & done & infer)
         m.d.comb += [
             score.eq(value),
             # what is not stored reads as zero
@@ -95,7 +93,8 @@ class ReplyBody(wiring.Component):
                        (infer & (index == size + k), byte) for k, byte in enumerate(label)),
                    *((status & (index[:2] == k), self.status.as_value().word_select(k, 8))
                      for k in range(4)),
-                   *((infer & (index == k), score.word_select(k, 8)) for k in range(size))]
+                   *((infer & (index == k), score.word_select(k, 8)) for k in range(size)),
+                   *self._others(m, index)]
         byte = self.word
         for k, (condition, value) in enumerate(sources):
             chosen = Signal(name=f"chosen_{k}")
@@ -105,12 +104,27 @@ class ReplyBody(wiring.Component):
         with m.If(infer):  # the label is known in the last beat, and goes behind its score
             m.d.sync += done.eq(index == Mux(end, size + len(label) - 1, size - 1))
         with m.Elif(stored & (self.kind == Request.HELLO)):
-            m.d.sync += done.eq(index == self.hello.FORMAT.size - 1)
+            m.d.sync += done.eq(index == len(self.hello.pack()) - 1)
+        for request, count in self.sizes.items():
+            with m.Elif((self.error == 0) & (self.kind == request)):
+                m.d.sync += done.eq(index == count - 1)
         with m.Else():
             m.d.sync += done.eq((index[:2] == 3) | ~(stored | status))
         with m.If(self.next):
             m.d.sync += index.eq(Mux(done, 0, index + 1))
         return m
+
+    def _others(self, m, index):
+        """(condition, byte) of what else may be the byte at an index."""
+        return []
+
+    def _scores(self, m, infer, taken):
+        """Of a beat of scores: its value, bytes of the label, whether it is there, whether it is
+        taken, and whether it is the last one. taken: its last byte is."""
+        beat = self.result.p
+        if self.hello.brief:
+            return *self._largest(m, infer), C(1)
+        return beat.score, [beat.label], self.result.valid, taken, beat.last
 
     def _largest(self, m, infer):
         """Takes all scores: the largest one, bytes of its label, whether all have come, and

@@ -26,9 +26,23 @@ type  name    payload                                     payload of the reply
               bytes, the lowest first; ``word_bytes`` of
               them, those beyond the word mean nothing
 0x05  CRC     memory u8                                   crc u32 over all bytes of all its words
+0x06  LOAD    offset u24, then 1 to 64 words of 32 bits   words u32: how many are in the device
+              of a program
+0x07  START   words u24, images of a batch u8             what runs, see
+                                                          :class:`qsnn.hw.link.programs.Running`
 0x00  ERROR   (a reply only: its type is 0x80)            code u8: 1 unknown type, 2 wrong length,
-                                                          3 no such memory
+                                                          3 no such memory, or no program
 ====  ======  ==========================================  =========================================
+
+**Engines** have LOAD and START, and neither WRITE nor CRC; their HELLO is a
+:class:`qsnn.hw.link.programs.EngineHello`. LOAD takes words if their offset is the number of words
+that are in, and does nothing else with others: so what is sent twice, or comes too late, does no
+harm. The offset 0 drops the program that runs and begins anew. START runs what was loaded if that
+are so many words, and its reply comes when the CRC over all of them was checked. INFER is an image
+of the program that runs, a byte a pixel; its reply has ``outputs`` scores of four bytes, or where
+those have no room the largest one, and the label u16. Of a batch the replies come when all its
+images are there, in the order in which those came. Every other request ends a batch: images that
+were not answered are lost.
 
 **Order and retries.** The device works on one request after the other and keeps nothing of the
 past, so replies come in the order of the requests, and a request that is sent again is computed
@@ -71,6 +85,8 @@ class Request(IntEnum):
     STATUS = 3
     WRITE = 4
     CRC = 5
+    LOAD = 6
+    START = 7
 
 
 class Code(IntEnum):
@@ -79,6 +95,7 @@ class Code(IntEnum):
     UNKNOWN_TYPE = 1
     WRONG_LENGTH = 2
     NO_MEMORY = 3
+    NO_PROGRAM = 3
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class ImageCheck(wiring.Component):
         Nothing comes while not :py:`good`.
     checked, good, bad : Out(1)
         Good or bad; either; never both.
+    crc : Out(32)
+        The last word of an image that was checked.
     """
 
     def __init__(self, *, magic, version, most, bits=32):
@@ -68,7 +70,7 @@ class ImageCheck(wiring.Component):
         super().__init__({
             "present": In(1), "length": Out(COUNT_BITS), "read": Out(1),
             "i": In(stream.Signature(32)), "go": In(1), "o": Out(stream.Signature(32)),
-            "checked": Out(1), "good": Out(1), "bad": Out(1),
+            "checked": Out(1), "good": Out(1), "bad": Out(1), "crc": Out(32),
         })
 
     def elaborate(self, platform):
@@ -123,6 +125,8 @@ class ImageCheck(wiring.Component):
                 m.next = "IMAGE"
             with m.State("IMAGE"):
                 m.d.sync += wrong.eq(word != crc.crc)
+                with m.If(new & last):
+                    m.d.sync += self.crc.eq(word)
                 with m.If(seen & final):
                     m.d.sync += checks.eq(0)
                     m.next = "END"
