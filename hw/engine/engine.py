@@ -154,7 +154,13 @@ class Engine(wiring.Component):
                      self.works.eq(window.valid)]
         with m.If(self.release):
             m.d.sync += released.eq(released + 1)
-        begin, clear = Signal(), Signal()
+        begin, clear, started = Signal(), Signal(), Signal()
+        with m.If(layer.merge & started):
+            m.d.sync += gather.reading.eq(window.image)
+        with m.If(window.begins):
+            m.d.sync += started.eq(1)
+        with m.If(begin | clear):
+            m.d.sync += [gather.reading.eq(0), started.eq(0)]
         m.d.sync += clear.eq(0)
         m.d.comb += gather.clear.eq(clear)
         m.d.comb += [writer.begin.eq(begin), scores.begin.eq(begin & layer.readout)]
@@ -162,7 +168,7 @@ class Engine(wiring.Component):
             with m.State("layer"):
                 m.d.comb += self.waits.eq(~loader.given & ~first_layer)
                 free = ~loader.layer.readout | ~scores.busy
-                with m.If(loader.given & free & (gather.ready | ~first_layer)):
+                with m.If(loader.given & free):
                     m.d.comb += loader.take.eq(1)
                     m.d.sync += [layer.eq(loader.layer), group.eq(0), released.eq(0)]
                     m.next = "begin"
@@ -193,7 +199,15 @@ class Engine(wiring.Component):
         longest = shape.interval(readout=True)
         left, hold = Signal(range(longest + 1)), Signal()
         m.d.comb += window.hold.eq(hold)
-        wiring.connect(m, positions.o, window.i)
+        # images are taken as they come
+        here = Signal()
+        m.d.sync += here.eq(~layer.merge
+                            | (positions.o.p.image < gather.there >> loader.network.share))
+        m.d.comb += [
+            window.i.payload.eq(positions.o.payload),
+            window.i.valid.eq(positions.o.valid & here),
+            positions.o.ready.eq(window.i.ready & here),
+        ]
         with m.If(hold):
             m.d.sync += [left.eq(left - 1), hold.eq(left != 1)]
         with m.If(window.begins):

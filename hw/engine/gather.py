@@ -26,8 +26,11 @@ class Gather(wiring.Component):
         Images of a batch, less 1.
     i : In(stream of 8)
         Their pixels.
-    ready : Out(1)
-        A batch is there; :py:`clear` when it is not wanted any more.
+    there : Out(5)
+        Images of the batch that are there; :py:`clear` when none of them is wanted any more.
+    reading : In(4)
+        The set of images, side by side in the lanes, that is being read; those before are not
+        wanted any more, and others may take their places.
     write, at, column, data : Out
         To the map memory; taken where :py:`free`.
     """
@@ -36,7 +39,7 @@ class Gather(wiring.Component):
         self.shape = shape
         super().__init__({
             "known": In(1), "network": In(shape.network), "images": In(4),
-            "i": In(stream.Signature(8)), "ready": Out(1), "clear": In(1),
+            "i": In(stream.Signature(8)), "there": Out(5), "clear": In(1), "reading": In(4),
             "write": Out(1), "at": Out(shape.address_bits),
             "column": Out(range(max(2, shape.columns))), "data": Out(shape.column_bits),
             "free": In(1),
@@ -84,7 +87,7 @@ class Gather(wiring.Component):
         # a column of each plane
         planes = -(-8 // steps)
         plane, offset = Signal(range(max(2, planes))), Signal(shape.address_bits)
-        word, count = Signal(shape.address_bits), Signal(5)
+        word, count = Signal(shape.address_bits), self.there
         values = [Cat(kept[8 * tap + number * steps + steps - 1 - lane]
                       if number * steps + steps - 1 - lane < 8 else Const(0)
                       for lane in range(steps) for tap in range(beat)) for number in range(planes)]
@@ -102,8 +105,10 @@ class Gather(wiring.Component):
         pixel = Signal(bits)
         base = Signal(shape.address_bits)
         m.d.comb += [writer.addr.eq(pixel), writer.data.eq(self.i.payload),
-                     writer.en.eq(self.i.valid & self.i.ready),
-                     self.ready.eq(count == self.images + 1)]
+                     writer.en.eq(self.i.valid & self.i.ready)]
+        room, slot = Signal(), Signal(4)
+        m.d.sync += room.eq((count <= self.images)
+                            & ((count >> c.share) <= self.reading + c.slots))
         idle = (~positions.o.valid & window.i.ready & ~window.valid & (filling == 0) & ~coming
                 & ~pending)
         with m.FSM():
@@ -113,11 +118,13 @@ class Gather(wiring.Component):
                     m.d.sync += pixel.eq(pixel + 1)
                     with m.If(pixel == c.image):
                         m.d.sync += pixel.eq(0)
-                        m.next = "room"
+                        m.next = "look"
+            with m.State("look"):  # room is of the count before
+                m.next = "room"
             with m.State("room"):
-                with m.If(~self.ready & ~self.clear):
+                with m.If(room & ~self.clear):
                     m.d.comb += positions.start.eq(1)
-                    m.d.sync += word.eq(Mux(count == 0, c.pixels, base))
+                    m.d.sync += word.eq(Mux(slot == 0, c.pixels, base))
                     m.next = "begin"
             with m.State("begin"):
                 m.next = "gather"
@@ -125,8 +132,8 @@ class Gather(wiring.Component):
                 with m.If(pending & self.free & last_plane):
                     m.d.sync += base.eq(word + 1 + offset)
                 with m.If(idle):
-                    m.d.sync += count.eq(count + 1)
+                    m.d.sync += [count.eq(count + 1), slot.eq(Mux(slot == c.ring, 0, slot + 1))]
                     m.next = "load"
         with m.If(self.clear):
-            m.d.sync += count.eq(0)
+            m.d.sync += [count.eq(0), slot.eq(0)]
         return m

@@ -30,6 +30,7 @@ class Program:
     words        uint32, the whole program with its header and CRC
     layers       a :class:`qsnn.hw.engine.timing.LayerTime` each
     batch        images at once, as its memory is laid out
+    slots        sets of images side by side whose pixels have a place at once
     """
 
     description: object
@@ -37,13 +38,14 @@ class Program:
     words: np.ndarray
     layers: tuple
     batch: int
+    slots: int
 
     def time(self, rate=1):
         """The :class:`qsnn.hw.engine.timing.BatchTime` where memory gives so many words a cycle."""
         shape, network, first = self.shape, self.description, self.description.layers[0]
         places = first.n_out // first.channels if first.kind == "convolution" else 1
         return batch_time(
-            self.layers, shape, self.batch, self.batch >> shape.share(network.time_steps),
+            self.layers, shape, self.batch, shape.share(network.time_steps), self.slots,
             head=HEADER + descriptor_words(shape.network), pixels=network.n_in, rate=rate,
             outputs=network.outputs,
             taps=places * -(-first.fan_in // shape.simd) * shape.simd,
@@ -83,22 +85,25 @@ def compile_program(description, shape, batch=1):
     if batch % (1 << share):
         raise EngineError(f"{1 << share} images lie side by side in the lanes of this engine: a "
                           f"batch is a multiple of that, not {batch}")
-    maps = _allocate(description, shape, planes * pixels.size * batch, batch >> share)
+    sets = batch >> share
+    # of a layer of one group, whose images are gone over once, two sets need a place
+    slots = min(2, sets) if first.channels <= shape.pe else sets
+    maps = _allocate(description, shape, planes * pixels.size * slots << share, sets)
     words = [_descriptor(shape.network, _network(description, shape, pixels, planes)
-                         | {"share": share})]
+                         | {"share": share, "slots": slots - 1, "ring": (slots << share) - 1})]
     times, source = [], pixels
     for index, layer in enumerate(layers):
         try:
             fields, parts, time = _layer(layer, source, maps, index, shape,
                                          description.time_steps, share,
-                                         planes if index == 0 else None)
+                                         planes if index == 0 else None, slots)
         except EngineError as error:
             raise EngineError(f"layer {index}: {error}") from None
         words += [_descriptor(shape.layer, fields), parts]
         times.append(time)
         source = maps.get(index)
     image = seal(np.concatenate(words).tolist(), magic=MAGIC, version=shape.version)
-    return Program(description, shape, np.array(image, "<u4"), tuple(times), batch)
+    return Program(description, shape, np.array(image, "<u4"), tuple(times), batch, slots)
 
 
 def _check(description, shape, batch):
@@ -191,11 +196,12 @@ def _network(description, shape, pixels, planes):
                      "window": _window(source, (rows, 1))}
 
 
-def _positions(source, stride, padding, pool, out, image=None, lanes=(1, 0)):
+def _positions(source, stride, padding, pool, out, image=None, lanes=(1, 0), slots=None):
     """Fields of :class:`qsnn.hw.engine.walk.PositionWalk`; out: pooled rows and columns.
 
     image: words from one set of images to the next, where there are several. lanes: images of a
-    set that are taken one by one, and words from one to the next.
+    set that are taken one by one, and words from one to the next. slots: sets that have a place,
+    where there are fewer than sets.
     """
     (down, right), (rows, columns) = stride, out
     line, pixel = source.width * source.words, source.words
@@ -212,10 +218,11 @@ def _positions(source, stride, padding, pool, out, image=None, lanes=(1, 0)):
             "pixel": right * pixel, "line": down * line - (pool[1] - 1) * right * pixel,
             "image": image - high * down * line - wide * right * pixel,
         }
+        address["back"] = address["image"] - image * (slots or 0)
         count, step = lanes
         address = {name: value - (count - 1) * step * (name != "start")
                    for name, value in address.items()} | {"lane": step}
-        fields |= {"address": address, "lanes": count - 1}
+        fields |= {"address": address, "lanes": count - 1, "ring": slots - 1 if slots else 15}
         fields |= {"pool_rows": pool[0] - 1, "pool_columns": pool[1] - 1,
                    "back_y": (pool[0] - 1) * down, "back_x": (pool[1] - 1) * right}
     return fields
@@ -228,7 +235,7 @@ def _window(source, kernel):
             "height": source.height, "width": source.width}
 
 
-def _layer(layer, source, maps, index, shape, time_steps, share, planes):
+def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     """Fields of a layer's descriptor, the words of its groups, and its
     :class:`qsnn.hw.engine.timing.LayerTime`. planes: of pixels, None of spikes."""
     pool, out, kernel, stride, padding = ((1, 1), (1, 1), (source.height, source.width),
@@ -261,7 +268,8 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes):
     scale = layer.frac - up
     fields = {"readout": readout, "final": readout, "merge": bool(planes), "doubled": doubled,
               "groups": groups - 1, "group_words": group_words,
-              "position": _positions(source, stride, padding, pool, out, image, lanes),
+              "position": _positions(source, stride, padding, pool, out, image, lanes,
+                                     slots if planes and slots == 2 else None),
               "window": _window(source, kernel) | {
                   # what fills the last word of pixels up are zeros
                   "mask": ~0 if planes else _mask(source, shape), "passes": len(passes) - 1,

@@ -153,6 +153,7 @@ class EngineShape:
         image            pixels of an image, less 1
         steps, outputs   time steps, class scores
         share            ``2**share`` images lie side by side in the lanes
+        slots, ring      sets of these whose pixels have a place, less 1; images, less 1
         planes, plane_stride   of pixels, less 1; words from one to the next
         pixels, position_words, fill   first word of the pixels; words of a position, less 1;
                          padding of the last one, in pixels
@@ -160,7 +161,8 @@ class EngineShape:
         """
         bits = ceil_log2(self.image_bytes)
         return data.StructLayout({
-            "image": bits, "steps": 4, "share": 2, "outputs": 16,
+            "image": bits, "steps": 4, "share": 2, "slots": 4, "ring": 4,
+            "outputs": 16,
             "planes": 3, "plane_stride": self.address_bits, "pixels": self.address_bits,
             "fill": ceil_log2(self.simd),
             "position": self.position(bits, pools=False),
@@ -172,12 +174,12 @@ class EngineShape:
         """Layout of the way from position to position, see
         :class:`qsnn.hw.engine.walk.PositionWalk`."""
         loops = [*(["lane", "pixel", "line"] if pools else []), "column", "row",
-                 *(["image"] if pools else [])]
+                 *(["image", "back"] if pools else [])]
         address = data.StructLayout(dict.fromkeys(["start", *loops], bits))
         return data.StructLayout({
             "address": address, "start_y": signed(COORDINATE), "start_x": signed(COORDINATE),
             "stride_y": 4, "stride_x": 4, "rows": 8, "columns": 8,
-            **({"skip": address, "lanes": 3, "pool_rows": 4, "pool_columns": 4,
+            **({"skip": address, "ring": 4, "lanes": 3, "pool_rows": 4, "pool_columns": 4,
                 "back_y": 8, "back_x": 8}
                if pools else {}),
         })

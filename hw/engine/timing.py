@@ -12,6 +12,8 @@ QUEUE = 3  # from one window to the next, at least
 FEED = 2  # from a sum to what its neuron is given
 DESCRIPTOR = 2  # from a descriptor that is taken to the first group
 GATHER = 8  # from an image's last byte to its words, beside a cycle for each
+SEEN = 2  # from its words to the first position
+READ = 1  # from a set's first window to what may take the place of the set before
 OUTPUT = 1  # cycles before the first of four that each score takes
 PASSES = 4  # of a program, after which they are all alike
 
@@ -61,19 +63,21 @@ class BatchTime:
     layers: tuple
 
 
-def batch_time(layers, shape, images, sets, *, head, pixels, taps, planes, outputs, rate=1):
+def batch_time(layers, shape, images, share, slots, *, head, pixels, taps, planes, outputs, rate=1):
     """The :class:`BatchTime` of a program: exact where memory gives a word every cycle.
 
-    But for one thing: a column of pixels waits while neurons write theirs. That costs nothing
-    unless a column of few channels has many planes.
+    But for one thing: a column of pixels waits while neurons write theirs. That costs a cycle or
+    two where pixels bind, and more where a column of few channels has many planes.
 
-    images, sets: of a batch; of those that lie side by side. head: memory words before the first
+    images, share, slots: of a batch; side by side, as a power of two; sets of these whose pixels
+    have a place. head: memory words before the first
     layer. pixels, taps, planes: bytes of an image; what is gathered of them; words for each of
     these. outputs: scores of an image. rate: words that memory gives in a cycle, on average.
     """
     word = 1 / rate
-    array, gather = Array(shape, sets), Gathered(images, pixels, taps, planes,
-                                                 shape.beat)
+    sets = images >> share
+    array = Array(shape, sets)
+    gather = Gathered(1 << share, slots, pixels, taps, planes, shape.beat)
     loader, slab, ends, marks = 0.0, deque(), [], []
     used, held = 0, deque()  # words in the slab; when groups that are there are released
     taken = told = 0.0  # when a descriptor was taken; when all scores have left
@@ -82,10 +86,9 @@ def batch_time(layers, shape, images, sets, *, head, pixels, taps, planes, outpu
         for index, layer in enumerate(layers):
             # its descriptor waits until the one before is taken
             loader = max(loader, taken + 1) + layer.descriptor * word
-            taken = begin = max(array.free, loader, 0 if index else gather.batch(),
-                                told if layer.kind == "readout" else 0)
+            taken = begin = max(array.free, loader, told if layer.kind == "readout" else 0)
             array.begin(begin)
-            for _group in range(layer.groups):
+            for group in range(layer.groups):
                 while len(held) >= 2:
                     loader = max(loader, held.popleft() + 1)
                 loader += 2 * shape.pe * word
@@ -99,7 +102,7 @@ def batch_time(layers, shape, images, sets, *, head, pixels, taps, planes, outpu
                     part = min(room, layer.group_words - fills)
                     loader += part * shape.slab_columns * word
                     fills, used = fills + part, used + part
-                release = array.group(layer, loader)
+                release = array.group(layer, loader, None if index or group else gather)
                 held.append(release)
                 slab.append((release, layer.group_words))
                 while slab and slab[0][0] < loader:
@@ -131,16 +134,24 @@ class Array:
     def begin(self, cycle):
         self.start = cycle + DESCRIPTOR
 
-    def group(self, layer, loaded):
-        """A group whose last word came in the cycle before ``loaded``; when it is released."""
-        each, count = max(layer.steps, layer.interval, QUEUE), self.sets * layer.positions
-        start = max(self.start, loaded)
-        queued = max(start + 2, self.begun + 1)
-        first = max(queued + 2, self.window)
-        self.begun = first + (count - 1) * each
-        # the last one waits in the queue while the one before is at work
-        self.start = (queued if count == 1 else self.begun - each + 1) + 1
-        self.window, last = self.begun + each, self.begun
+    def group(self, layer, loaded, pixels=None):
+        """A group whose last word came in the cycle before ``loaded``; when it is released.
+
+        pixels: :class:`Gathered`, where images are waited for.
+        """
+        each = max(layer.steps, layer.interval, QUEUE)
+        ready = max(self.start, loaded) + 2
+        for _ in range(self.sets):
+            queued = max(ready, self.begun + 1, pixels.set() if pixels else 0)
+            first = max(queued + 2, self.window)
+            if pixels:
+                pixels.begun(first)
+            self.begun = first + (layer.positions - 1) * each
+            self.window = self.begun + each
+            # the last one waits in the queue while the one before is at work
+            accepted = queued if layer.positions == 1 else self.begun - each + 1
+            ready = accepted + 2
+        self.start, last = accepted + 1, self.begun
         beats = layer.interval
         if layer.kind == "readout":  # its last beat waits for nobody
             beats -= max(self.shape.beat - self.shape.steps, 0)
@@ -151,21 +162,29 @@ class Array:
 
 
 class Gathered:
-    """When the pixels of a batch are there, a byte a cycle."""
+    """When pixels are there, which come a byte a cycle: images in sets that lie side by side."""
 
-    def __init__(self, images, pixels, taps, planes, beat):
-        self.images, self.pixels, self.planes = images, pixels, planes
+    def __init__(self, beside, slots, pixels, taps, planes, beat):
+        self.beside, self.slots, self.pixels, self.planes = beside, slots, pixels, planes
         # a column may wait until the one before is written
         self.taps = taps + (taps // beat - 1) * max(0, planes + 2 - beat)
         self.loaded = pixels - 1  # the cycle of an image's last byte
+        self.cleared, self.firsts = 0, []
 
-    def batch(self):
-        """The first cycle in which it is there."""
-        for _ in range(self.images):
-            ready = self.loaded + self.taps + self.planes + GATHER
+    def set(self):
+        """The first cycle in which the next set may be taken."""
+        number = len(self.firsts)
+        free = self.firsts[number - self.slots + 1] + READ if number >= self.slots else 0
+        for _ in range(self.beside):
+            start = max(self.loaded + 1, self.cleared, free)
+            ready = start + self.taps + self.planes + GATHER
             self.loaded = ready + self.pixels - 1
-        return ready
+        return ready + SEEN
+
+    def begun(self, cycle):
+        """Its first window begins."""
+        self.firsts.append(cycle)
 
     def clear(self, cycle):
-        """Its place is free; the next image may have come meanwhile."""
-        self.loaded = max(self.loaded, cycle)
+        """The batch is read; the next image may have come meanwhile."""
+        self.cleared, self.firsts = cycle, []

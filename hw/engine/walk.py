@@ -12,12 +12,12 @@ __all__ = ["PositionWalk", "WindowWalk", "place"]
 def place(bits):
     """Layout of where a window begins: an address, and coordinates that padding makes negative.
 
-    skip: address of what a skip takes. lane: which of the images side by side. first, last, final:
-    of the positions of a pool's rectangle; the last position of all.
+    skip: address of what a skip takes. image, lane: which set of images, and of those side by side.
+    first, last, final: of the positions of a pool's rectangle; the last position of all.
     """
     return data.StructLayout({"address": bits, "skip": bits,
                               "y": signed(COORDINATE), "x": signed(COORDINATE),
-                              "lane": 3, "first": 1, "last": 1, "final": 1})
+                              "image": 4, "lane": 3, "first": 1, "last": 1, "final": 1})
 
 
 class PositionWalk(wiring.Component):
@@ -58,6 +58,10 @@ class PositionWalk(wiring.Component):
             loops = [("lane", c.lanes), ("pixel", c.pool_columns), ("line", c.pool_rows), *loops,
                      ("image", self.images)]
         addresses = [(here.address, c.address), *([(here.skip, c.skip)] if self.pools else [])]
+        # behind the last place of a ring comes its first one
+        wraps = Signal()
+        if self.pools:
+            m.d.sync += wraps.eq((here.image & c.ring) == c.ring)
         # a cycle between two positions, in which it is seen which loops end
         active, settled = Signal(), Signal()
         m.d.sync += settled.eq(active & ~step & ~self.start)
@@ -71,8 +75,8 @@ class PositionWalk(wiring.Component):
                 m.d.sync += counter.eq(Mux(ends[name], 0, counter + 1))
             with m.If(self.start):
                 m.d.sync += counter.eq(0)
-            if name == "lane":
-                m.d.comb += here.lane.eq(counter)
+            if name in ("lane", "image"):
+                m.d.comb += getattr(here, name).eq(counter)
             inner = inner & ends[name]
         m.d.comb += [
             here.first.eq(begins["lane"] & begins["pixel"] & begins["line"] if self.pools else 1),
@@ -93,7 +97,9 @@ class PositionWalk(wiring.Component):
             for name, _ in loops:
                 after_x, after_y = following[name]
                 with (m.If(~ends[name]) if carried is None else m.Elif(~ends[name])):
-                    m.d.sync += [address.eq(address + steps[name]) for address, steps in addresses]
+                    m.d.sync += [address.eq(address + (
+                        Mux(wraps, steps.back, steps.image) if name == "image" else steps[name]))
+                        for address, steps in addresses]
                     m.d.sync += [x.eq(after_x), y.eq(after_y)]
                 carried = name
             with m.If(inner):
@@ -139,7 +145,7 @@ class WindowWalk(wiring.Component):
     mask : Out, own : Out(1), scale : Out(1), if there are passes
         Columns of the word that count; the step takes a word of the weights, as all but those do
         that only double; what the sums are so far counts twice.
-    lane, square_first, square_last, final : Out
+    image, lane, square_first, square_last, final : Out
         Of the window, see :func:`place`.
     """
 
@@ -150,7 +156,8 @@ class WindowWalk(wiring.Component):
             "stall": In(1),
             "begins": Out(1), "valid": Out(1), "first": Out(1), "last": Out(1),
             "address": Out(bits),
-            "lane": Out(3), "square_first": Out(1), "square_last": Out(1), "final": Out(1),
+            "image": Out(4), "lane": Out(3), "square_first": Out(1), "square_last": Out(1),
+            "final": Out(1),
             **({"mask": Out(config["mask"].shape), "own": Out(1), "scale": Out(1)} if passes
                else {"blank": Out(1)}),
         })
@@ -161,7 +168,7 @@ class WindowWalk(wiring.Component):
         active, begun, taken = Signal(), Signal(), Signal()
         at, y, x = Signal(place(self.bits)), Signal(signed(COORDINATE)), Signal(signed(COORDINATE))
         m.d.comb += [
-            self.lane.eq(at.lane), self.square_first.eq(at.first),
+            self.image.eq(at.image), self.lane.eq(at.lane), self.square_first.eq(at.first),
             self.square_last.eq(at.last), self.final.eq(at.final),
             self.valid.eq(active & ~self.stall), self.first.eq(~begun),
         ]
