@@ -17,6 +17,7 @@ class Gather(wiring.Component):
     So a first layer whose few channels would fill but a part of a word finds a whole window in
     one, or in a few, and goes over them as a 1 x 1 convolution does. A pixel takes a tap's place in
     all of its planes: of ``steps`` bits each, the highest one in lane 0, the lowest plane first.
+    Columns behind a window's last tap are not written, and nobody reads them.
 
     Members
     -------
@@ -56,33 +57,31 @@ class Gather(wiring.Component):
         m.submodules.memory = memory = Memory(shape=8, depth=shape.image_bytes, init=[])
         writer, reader = memory.write_port(), memory.read_port()
 
-        # taps: a byte of the image each, or 0; what fills up the last word comes behind them
-        filling = Signal(len(c.fill))
-        slot = Signal(range(beat))
-        pending = Signal()  # a column waits to be written
-        blocked, issue = Signal(), Signal()
+        # taps: a byte of the image each, or 0. A column that is whole, or a window's last one,
+        # waits to be written; until then no other one becomes whole
+        tap, whole = Signal(range(beat)), Signal()
+        coming, place, blank = Signal(), Signal(range(beat)), Signal()
+        column_ends, window_ends = Signal(), Signal()
+        pending, last_column = Signal(), Signal()
         m.d.comb += [
-            blocked.eq(pending & (slot == beat - 1)),
-            window.stall.eq(blocked | (filling != 0)),
-            issue.eq(window.valid | (filling != 0) & ~blocked),
+            whole.eq((tap == beat - 1) | window.last),
+            window.stall.eq(whole & (pending | column_ends)),
             reader.addr.eq(window.address), reader.en.eq(1),
         ]
-        with m.If(window.valid & window.last):
-            m.d.sync += filling.eq(c.fill)
-        with m.Elif((filling != 0) & ~blocked):
-            m.d.sync += filling.eq(filling - 1)
-        with m.If(issue):
-            m.d.sync += slot.eq(Mux(slot == beat - 1, 0, slot + 1))
-        coming, blank, ends = Signal(), Signal(), Signal()
-        m.d.sync += [coming.eq(issue), blank.eq(~window.valid | window.blank),
-                     ends.eq(issue & (slot == beat - 1))]
-
-        taps, kept = Signal(8 * beat), Signal(8 * beat)
-        shifted = Cat(taps[8:], Mux(blank, 0, reader.data))
-        with m.If(coming):
-            m.d.sync += taps.eq(shifted)
-            with m.If(ends):
-                m.d.sync += [kept.eq(shifted), pending.eq(1)]
+        with m.If(window.valid):
+            m.d.sync += tap.eq(Mux(whole, 0, tap + 1))
+        m.d.sync += [coming.eq(window.valid), place.eq(tap), blank.eq(window.blank),
+                     column_ends.eq(window.valid & whole), window_ends.eq(window.last)]
+        kept = Signal(8 * beat)
+        for index in range(beat):
+            byte = Signal(8, name=f"tap_{index}")
+            now = Mux(place == index, Mux(blank, 0, reader.data), Mux(place < index, 0, byte))
+            with m.If(coming & (place == index)):
+                m.d.sync += byte.eq(now)
+            with m.If(column_ends):
+                m.d.sync += kept.word_select(index, 8).eq(now)
+        with m.If(column_ends):
+            m.d.sync += [pending.eq(1), last_column.eq(window_ends)]
 
         # a column of each plane
         planes = -(-8 // steps)
@@ -99,18 +98,17 @@ class Gather(wiring.Component):
             with m.If(last_plane):
                 m.d.sync += [plane.eq(0), offset.eq(0), pending.eq(0),
                              self.column.eq(self.column + 1)]
-                with m.If(self.column == shape.columns - 1):
+                with m.If(last_column | (self.column == shape.columns - 1)):
                     m.d.sync += [self.column.eq(0), word.eq(word + 1)]
 
         pixel = Signal(bits)
         base = Signal(shape.address_bits)
         m.d.comb += [writer.addr.eq(pixel), writer.data.eq(self.i.payload),
                      writer.en.eq(self.i.valid & self.i.ready)]
-        room, slot = Signal(), Signal(4)
+        room, turn = Signal(), Signal(4)
         m.d.sync += room.eq((count <= self.images)
                             & ((count >> c.share) <= self.reading + c.slots))
-        idle = (~positions.o.valid & window.i.ready & ~window.valid & (filling == 0) & ~coming
-                & ~pending)
+        idle = ~positions.o.valid & window.i.ready & ~window.valid & ~coming & ~pending
         with m.FSM():
             with m.State("load"):
                 m.d.comb += self.i.ready.eq(self.known)
@@ -124,7 +122,7 @@ class Gather(wiring.Component):
             with m.State("room"):
                 with m.If(room & ~self.clear):
                     m.d.comb += positions.start.eq(1)
-                    m.d.sync += word.eq(Mux(slot == 0, c.pixels, base))
+                    m.d.sync += word.eq(Mux(turn == 0, c.pixels, base))
                     m.next = "begin"
             with m.State("begin"):
                 m.next = "gather"
@@ -132,8 +130,8 @@ class Gather(wiring.Component):
                 with m.If(pending & self.free & last_plane):
                     m.d.sync += base.eq(word + 1 + offset)
                 with m.If(idle):
-                    m.d.sync += [count.eq(count + 1), slot.eq(Mux(slot == c.ring, 0, slot + 1))]
+                    m.d.sync += [count.eq(count + 1), turn.eq(Mux(turn == c.ring, 0, turn + 1))]
                     m.next = "load"
         with m.If(self.clear):
-            m.d.sync += [count.eq(0), slot.eq(0)]
+            m.d.sync += [count.eq(0), turn.eq(0)]
         return m

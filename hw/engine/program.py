@@ -48,7 +48,7 @@ class Program:
             self.layers, shape, self.batch, shape.share(network.time_steps), self.slots,
             head=HEADER + descriptor_words(shape.network), pixels=network.n_in, rate=rate,
             outputs=network.outputs,
-            taps=places * -(-first.fan_in // shape.simd) * shape.simd,
+            windows=places, taps=first.fan_in,
             planes=-(-network.input_bits // shape.steps))
 
     def tobytes(self):
@@ -180,7 +180,7 @@ def _network(description, shape, pixels, planes):
     taps = first.fan_in
     fields = {"image": description.n_in - 1, "steps": description.time_steps,
               "outputs": description.outputs, "planes": planes - 1, "plane_stride": pixels.size,
-              "pixels": pixels.start, "fill": pixels.words * shape.simd - taps}
+              "pixels": pixels.start}
     if first.kind == "convolution":
         source = _Map(first.height, first.width, first.channels_in, first.channels_in)
         return fields | {
@@ -271,8 +271,7 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
               "position": _positions(source, stride, padding, pool, out, image, lanes,
                                      slots if planes and slots == 2 else None),
               "window": _window(source, kernel) | {
-                  # what fills the last word of pixels up are zeros
-                  "mask": ~0 if planes else _mask(source, shape), "passes": len(passes) - 1,
+                  "mask": _mask(source, shape), "passes": len(passes) - 1,
                   "planes": [plane * source.size for plane in range(planes or 1)],
                   "table": [{"skip": one.skip, "plane": one.plane, "doubles": gap}
                             for one, gap in zip(passes, doubles, strict=True)]}}

@@ -155,8 +155,7 @@ class EngineShape:
         share            ``2**share`` images lie side by side in the lanes
         slots, ring      sets of these whose pixels have a place, less 1; images, less 1
         planes, plane_stride   of pixels, less 1; words from one to the next
-        pixels, position_words, fill   first word of the pixels; words of a position, less 1;
-                         padding of the last one, in pixels
+        pixels           their first word
         position, window the way over an image, in bytes
         """
         bits = ceil_log2(self.image_bytes)
@@ -164,7 +163,6 @@ class EngineShape:
             "image": bits, "steps": 4, "share": 2, "slots": 4, "ring": 4,
             "outputs": 16,
             "planes": 3, "plane_stride": self.address_bits, "pixels": self.address_bits,
-            "fill": ceil_log2(self.simd),
             "position": self.position(bits, pools=False),
             "window": self.window(bits, passes=False),
         })

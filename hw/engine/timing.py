@@ -11,7 +11,7 @@ SLAB = 2  # cycles from the address of a word to the word
 QUEUE = 3  # from one window to the next, at least
 FEED = 2  # from a sum to what its neuron is given
 DESCRIPTOR = 2  # from a descriptor that is taken to the first group
-GATHER = 8  # from an image's last byte to its words, beside a cycle for each
+GATHER = 7  # from an image's last byte to its words, beside a cycle for each
 SEEN = 2  # from its words to the first position
 READ = 1  # from a set's first window to what may take the place of the set before
 OUTPUT = 1  # cycles before the first of four that each score takes
@@ -63,21 +63,22 @@ class BatchTime:
     layers: tuple
 
 
-def batch_time(layers, shape, images, share, slots, *, head, pixels, taps, planes, outputs, rate=1):
+def batch_time(layers, shape, images, share, slots, *, head, pixels, windows, taps, planes,
+               outputs, rate=1):
     """The :class:`BatchTime` of a program: exact where memory gives a word every cycle.
 
     But for one thing: a column of pixels waits while neurons write theirs. That costs a cycle or
     two where pixels bind, and more where a column of few channels has many planes.
 
     images, share, slots: of a batch; side by side, as a power of two; sets of these whose pixels
-    have a place. head: memory words before the first
-    layer. pixels, taps, planes: bytes of an image; what is gathered of them; words for each of
-    these. outputs: scores of an image. rate: words that memory gives in a cycle, on average.
+    have a place. head: memory words before the first layer. pixels, windows, taps, planes: bytes of
+    an image; positions for which they are gathered; bytes of each; words for each of these.
+    outputs: scores of an image. rate: words that memory gives in a cycle, on average.
     """
     word = 1 / rate
     sets = images >> share
     array = Array(shape, sets)
-    gather = Gathered(1 << share, slots, pixels, taps, planes, shape.beat)
+    gather = Gathered(1 << share, slots, pixels, gathering(windows, taps, planes, shape.beat))
     loader, slab, ends, marks = 0.0, deque(), [], []
     used, held = 0, deque()  # words in the slab; when groups that are there are released
     taken = told = 0.0  # when a descriptor was taken; when all scores have left
@@ -161,13 +162,24 @@ class Array:
         return release
 
 
+def gathering(windows, taps, planes, beat):
+    """Cycles from the first tap of an image to the last word that it becomes."""
+    sizes = [min(beat, taps - at) for at in range(0, taps, beat)]
+    begun, at, whole = -QUEUE, 0, -planes - 2  # a window's begin, the next tap, the last column
+    for _ in range(windows):
+        begun = max(begun + QUEUE, at - 1)
+        at = begun + 1
+        for size in sizes:
+            whole = max(at + size - 1, whole + planes + 2)
+            at = whole + 1
+    return at + planes
+
+
 class Gathered:
     """When pixels are there, which come a byte a cycle: images in sets that lie side by side."""
 
-    def __init__(self, beside, slots, pixels, taps, planes, beat):
-        self.beside, self.slots, self.pixels, self.planes = beside, slots, pixels, planes
-        # a column may wait until the one before is written
-        self.taps = taps + (taps // beat - 1) * max(0, planes + 2 - beat)
+    def __init__(self, beside, slots, pixels, cycles):
+        self.beside, self.slots, self.pixels, self.cycles = beside, slots, pixels, cycles
         self.loaded = pixels - 1  # the cycle of an image's last byte
         self.cleared, self.firsts = 0, []
 
@@ -177,7 +189,7 @@ class Gathered:
         free = self.firsts[number - self.slots + 1] + READ if number >= self.slots else 0
         for _ in range(self.beside):
             start = max(self.loaded + 1, self.cleared, free)
-            ready = start + self.taps + self.planes + GATHER
+            ready = start + self.cycles + GATHER
             self.loaded = ready + self.pixels - 1
         return ready + SEEN
 
