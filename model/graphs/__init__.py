@@ -10,6 +10,7 @@ nir         files of the Neuromorphic Intermediate Representation, as graphs
 blocks      a graph as layers that a description can have
 integers    weights, leaks and thresholds as integers
 quantizing  descriptions of graphs, without training
+trials      layers of integers on samples, against the float network
 start       checkpoints that a training begins with
 loading     what a command names as a graph
 report      what became of each layer
