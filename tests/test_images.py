@@ -46,6 +46,8 @@ def test_round_trip(seed):
         np.testing.assert_array_equal(found, weights)
 
         fields = [("biases", parameters.bias_shape, parameters.biases(layer, stage))]
+        if stage.leaky:
+            fields.append(("offsets", parameters.offset_shape, parameters.offsets(layer, stage)))
         if not stage.readout:
             fields.append(("thresholds", parameters.threshold_shape,
                            parameters.thresholds(layer, stage)))

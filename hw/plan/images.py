@@ -16,6 +16,7 @@ thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + l
 biases      the same; in a readout one class a word.
 biases_fired, biases_current  the same: of neurons that fire, where the reset subtracts; of their
             currents, where they have some.
+offsets     the same: what a time step adds to each total of a readout that leaks, beside its sum.
 
 Thresholds and biases are those of :mod:`qsnn.hw.plan.parameters`, with the constant of the XNOR
 folded in. A hex file has one word a line, most significant digit first, as ``$readmemh`` reads it.
