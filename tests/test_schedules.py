@@ -6,8 +6,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # where it must be known: what a folding is for, the plan, what goes into a board, what samples are
 STREAM = {"hw/plan/choice.py", "hw/plan/network.py", "hw/board/cores.py", "sim/workload.py",
+          "hw/engine/program.py",
           "scripts/build.py"}  # the last: whose activity counts
-SHOWN = {"scripts/api/network.py", "scripts/api/accelerator.py"}  # what the API says and takes
+SHOWN = {"scripts/api/network.py", "scripts/api/accelerator.py",  # what the API says and takes
+         "scripts/stream.py"}  # what can be watched
 
 
 def sources():
