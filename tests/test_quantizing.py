@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from qsnn.model.graphs import Bits, GraphError, quantize, quantizing, read
+from qsnn.model.graphs.floats import Floats
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool, Threshold
 from qsnn.model.graphs.integers import codes_of, is_binary, leaks, odd_numbers
 from qsnn.model.graphs.loading import measured
@@ -375,6 +376,7 @@ def inhibited(count):
 
 def test_ranges_and_thresholds_make_up_for_what_is_lost(monkeypatch):
     """Spikes of samples that nothing was chosen by: nearer to the floats' with what is tried."""
+    monkeypatch.setattr(Floats, "follow", lambda *inputs: False)
     graph, x = inhibited(200)
     exact = graph.run(x[100:]).spikes["lif"].sum(axis=1, dtype=int)
     off, clipped = {}, {}
@@ -392,6 +394,7 @@ def test_ranges_and_thresholds_make_up_for_what_is_lost(monkeypatch):
 
 def test_few_samples_do_not_tune(monkeypatch):
     """Thresholds that fit a few samples fit nothing else."""
+    monkeypatch.setattr(Floats, "follow", lambda *inputs: False)
     graph, x = inhibited(60)
     thresholds = []
     for count, raised in ((19, quantizing.RAISED), (19, ()), (60, quantizing.RAISED), (60, ())):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qsnn.model import layers
-from qsnn.model.graphs import Bits, integers, quantize, quantizing
+from qsnn.model.graphs import Bits, floats, integers, quantize, quantizing
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool
 from qsnn.model.inference import infer
 
@@ -22,11 +22,11 @@ def wide(monkeypatch):
     """Bits that only integers in memory have."""
     for module, name, value in (
             (layers, "MAX_MEMBRANE", BITS), (quantizing, "MAX_MEMBRANE", BITS),
-            (quantizing, "CURRENT_BITS", BITS), (layers, "MAX_FRAC", FRAC),
-            (integers, "MAX_FRAC", FRAC), (quantizing, "REACHES", (REACH,))):
+            (floats, "CURRENT_BITS", BITS), (layers, "MAX_FRAC", FRAC),
+            (integers, "MAX_FRAC", FRAC), (floats, "REACHES", (REACH,))):
         monkeypatch.setattr(module, name, value)
     # and ranges of many thresholds, so that nothing is cut off
-    monkeypatch.setattr(quantizing, "steps_of", lambda gain, threshold, *others: [
+    monkeypatch.setattr(floats, "steps_of", lambda gain, threshold, *others: [
         integers.steps_of(gain, REACH * threshold, *others)[0]])
 
 
@@ -92,9 +92,9 @@ def test_wide(leak, kind, stream, current):
     x = rng.integers(0, 2, (COUNT, STEPS * n_in if stream else n_in))
     found = quantize(graph, 0 if stream else STEPS, x, input_bits=1, scale=1.0, bits=Bits(
         4, membranes=BITS, signed=True, leak=leak))
-    floats = x.reshape(COUNT, -1, *np.roll(graph.inputs, -1) if places else graph.inputs)
-    floats = np.moveaxis(floats, -1, 2) if places else floats
-    exact = graph.run(floats if stream else floats[:, 0], None if stream else STEPS, np.float64)
+    taken = x.reshape(COUNT, -1, *np.roll(graph.inputs, -1) if places else graph.inputs)
+    taken = np.moveaxis(taken, -1, 2) if places else taken
+    exact = graph.run(taken if stream else taken[:, 0], None if stream else STEPS, np.float64)
     assert [layer.membrane_bits for layer in found.description.hidden] == [BITS] * 2
     assert all(report.error < 1e-6 and not report.clipped for report in found.report.layers)
     result = infer(found.description, x, trace=True)

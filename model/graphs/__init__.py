@@ -9,6 +9,8 @@ frameworks  neurons of snnTorch, SpikingJelly, Norse and Sinabs
 nir         files of the Neuromorphic Intermediate Representation, as graphs
 blocks      a graph as layers that a description can have
 integers    weights, leaks and thresholds as integers
+rounding    weights that are rounded by what their inputs are
+floats      the floats of a layer, and the layers of integers that they can be
 quantizing  descriptions of graphs, without training
 trials      layers of integers on samples, against the float network
 start       checkpoints that a training begins with

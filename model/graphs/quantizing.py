@@ -7,23 +7,19 @@ what gives most of the float network's spikes on some samples.
 Nothing is trained.
 """
 
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
 
-from qsnn.model.description import Convolution, Current, Description, FullyConnected, Readout
+from qsnn.model.description import Description, Readout
 from qsnn.model.golden import pooled
 from qsnn.model.graphs.blocks import blocks_of
+from qsnn.model.graphs.floats import Floats
 from qsnn.model.graphs.graph import GraphError, check
 from qsnn.model.graphs.integers import (
-    REACHES,
     codes_of,
-    current_step,
     leaks,
     numbers_of,
-    steps_of,
-    thresholds,
 )
 from qsnn.model.graphs.report import LayerReport, Report, kept_text, weights_text
 from qsnn.model.graphs.trials import Trial, sums_of
@@ -35,11 +31,10 @@ __all__ = ["Bits", "Quantized", "floats_of", "quantize"]
 
 READOUT_FRAC = 2  # fraction bits of the scores
 LEAKY_FRAC = 6  # of totals that leak, and are rounded at each step
-CURRENT_BITS = 8  # fewer lose spikes, and a current is small beside its synapses
 WORTH = 0.9  # a dearer choice costs at most this part of a simpler one, see Trial
 WIDER, MAX_WIDER = (0, 1, -1, 2), 6  # steps of a membrane that are tried: so many powers of two
 CLIPPED = 0.02  # of the membranes: where more are, wider ranges are tried too
-ENOUGH = 20  # samples to tune thresholds by: by fewer they would be those samples'
+ENOUGH = 20  # samples to choose much by: by fewer it would be those samples'
 RAISED = tuple(sign * part for part in (1 / 32, 1 / 16, 1 / 8, 1 / 4) for sign in (1, -1))
 
 
@@ -176,34 +171,43 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
     neuron = block.neuron
     check(neuron.recurrent is None or stream, f"{neuron.name}: spikes that return to their layer "
           "need a stream: time steps 0")
-    floats, best, sums = _Floats(block, scale, offset), None, {}
+    floats, best, sums = Floats(block, scale, offset), None, {}
 
     def trial(width, leak, choice, raised=0.0):
+        """width: bits, code, and whether weights are rounded by what the samples are."""
         layer = floats.layer(*width, leak, input_bits, bits.membranes, choice, raised)
         if width not in sums:
             sums[width] = sums_of(layer, x)
-        return Trial(layer, sums[width], wanted, steps, (width, leak, choice))
+        return Trial(layer, sums[width], wanted, steps, (width, leak, choice, raised))
 
-    def least(width, leak, wider):
+    def tried(width, leak, wider):
         choices = floats.choices(width, leak, bits.membranes, bits.signed, wider)
         return min((trial(width, leak, choice) for choice in choices), key=lambda one: one.cost)
 
+    def least(width, leak):
+        found = tried(width, leak, WIDER)
+        for wider in range(max(WIDER) + 1, MAX_WIDER):
+            other = tried(width, leak, [wider]) if found.clipped > CLIPPED else found
+            if other.cost >= found.cost:
+                break
+            found = other
+        return found
+
     for width in codes_of(floats.joined, weight_bits):
+        width = *width, False
         for leak in [bits.leak] if bits.leak else leaks(float(np.mean(floats.leak))):
-            found = least(width, leak, WIDER)
-            for wider in range(max(WIDER) + 1, MAX_WIDER):
-                if found.clipped <= CLIPPED:
-                    break
-                other = least(width, leak, [wider])
-                if other.cost >= found.cost:
-                    break
-                found = other
+            found = least(width, leak)
             best = found if best is None or found.cost < WORTH * best.cost else best
+    if best.cost and len(x) >= ENOUGH and floats.follow(best.layer, x):
+        (bits_, code, _), leak, *_ = best.how
+        found = least((bits_, code, True), leak)
+        best = found if found.cost < best.cost else best  # no circuit is dearer by it
     best = _tuned(best, trial)
+    floats.taken, floats.raised = best.how[0], best.how[3]
     layer, spikes = best.layer, best.spikes
     rates = spikes.mean(axis=(0, 1)).reshape(-1, layer.channels).mean(axis=0)
     outputs = pooled(layer, spikes.reshape(-1, layer.n_out)).reshape(*spikes.shape[:2], -1)
-    scales, error = floats.lost(layer.weight_bits, layer.weight_code)
+    scales, error = floats.lost(*best.how[0])
     return layer, LayerReport(
         name=neuron.name, leak=float(np.mean(floats.leak)), spread=float(np.ptp(floats.leak)),
         taken=layer.leak, reset=layer.reset, weight_bits=layer.weight_bits,
@@ -218,93 +222,6 @@ def _hidden(block, weight_bits, bits, x, wanted, *, steps, stream, scale, offset
         weight_code=layer.weight_code), outputs, floats
 
 
-class _Floats:
-    """The floats of a block, one a channel, and the layers of integers that they can be.
-
-    joined  weights [channels, synapses], those of the layer's own spikes behind the others
-    """
-
-    def __init__(self, block, scale, offset):
-        self.block, self.own = block, block.neuron.recurrent
-        self.joined = block.weight.reshape(len(block.weight), -1)
-        bias = block.bias + _constant(block, offset)
-        if self.own is not None:
-            self.joined = np.concatenate([self.joined, self.own.weight], axis=1)
-            bias = bias + self.own.bias
-        gain, self.leak, v_leak, v_reset, level = (
-            block.of_channels(name, getattr(block.neuron, name))
-            for name in ("gain", "leak", "v_leak", "v_reset", "threshold"))
-        self.leak_in = None
-        if block.neuron.leak_in is not None:
-            self.leak_in = block.of_channels("leak_in", block.neuron.leak_in)
-            gain = gain * block.of_channels("gain_in", block.neuron.gain_in)
-        self.added = gain * bias  # to a current, or at once to the membrane
-        drop = block.neuron.drop
-        self.drop = None if drop is None else block.of_channels("drop", drop)
-        self.gain, self.level = gain * scale, level - v_reset
-        self.constant = self.added + (1 - self.leak) * (v_leak - v_reset)
-        self.numbers = cache(lambda width, code: numbers_of(self.joined, width, code))
-
-    def lost(self, width, code):
-        """Scales of the weights, and what is lost of them, as a part of their norm."""
-        numbers, scales = self.numbers(width, code)
-        lost = ((self.joined - scales[:, None] * numbers) ** 2).sum()
-        return scales, float(np.sqrt(lost / max((self.joined ** 2).sum(), 1e-300)))
-
-    def choices(self, width, leak, membranes, signed, wider):
-        """(signed, shift, frac, current) for each step of the membranes, unsigned and signed if
-        that is free."""
-        gain = self._gain(width)
-        for below in (False, True) if signed is None else (signed,):
-            steps = steps_of(gain, self.level, membranes, below, leak, wider)
-            yield from ((below, *rest) for rest in self._currents(gain, steps))
-
-    def layer(self, width, code, leak, input_bits, membranes, choice, raised=0.0):
-        """A layer of integers. raised: by which part thresholds are higher, a number or one a
-        channel."""
-        block, numbers = self.block, self.numbers(width, code)[0]
-        split, kind = block.weight[0].size, FullyConnected
-        below, shift, frac, current = choice
-        shared = dict(weights=numbers[:, :split].reshape(block.weight.shape), leak=leak,
-                      input_bits=input_bits, membrane_bits=membranes, weight_bits=width,
-                      weight_code=code, reset="zero" if self.drop is None else "subtract",
-                      signed=below, shift=shift, frac=frac, current=current)
-        if self.own is not None:
-            shared["recurrent"] = numbers[:, split:]
-        if block.conv is not None:
-            kind = Convolution
-            shared |= _map_fields(block)
-        gain = self._gain((width, code))
-        theta, beta, fired = thresholds(gain, self.constant / gain, self.level * (1 + raised),
-                                        self.drop, block.neuron.inclusive, shift, frac)
-        never = np.where(self.constant > self.level, -np.inf, np.inf)
-        return _made(kind, block.neuron.name, (np.where(self._dead, never, theta), beta, fired),
-                     shared)
-
-    @property
-    def _dead(self):
-        """Channels without weights: their bias decides, and they fire at every step or never."""
-        return abs(self.joined).max(axis=1) == 0
-
-    def _gain(self, width):
-        """What a synapse adds to a membrane, [channels]."""
-        return np.where(self._dead, self.level, self.gain * self.numbers(*width)[1])
-
-    def _currents(self, gain, steps):
-        """(shift, frac, current) of each choice, for some (shift, frac) of the membranes."""
-        if self.leak_in is None:
-            yield from ((shift, frac, None) for shift, frac in steps)
-            return
-        leak = leaks(float(np.mean(self.leak_in)))[-1]
-        for shift, frac in steps:
-            for reach in REACHES:
-                wide, fine, place = current_step(gain, self.level, CURRENT_BITS, reach, leak[1],
-                                                 shift, frac)
-                beta = np.floor(2.0 ** fine * self.added / gain + 2.0 ** (place - 1))
-                yield wide, fine, Current(bits=CURRENT_BITS, leak=leak, shift=place,
-                                          bias=beta.astype(np.int64))
-
-
 def _tuned(best, trial):
     """The trial with thresholds that make up for what the channels lose on average.
 
@@ -315,46 +232,10 @@ def _tuned(best, trial):
         return best
     raised, costs = np.zeros(len(best.costs)), best.costs
     for part in RAISED:
-        found = trial(*best.how, part).costs
+        found = trial(*best.how[:3], part).costs
         raised, costs = np.where(found < costs, part, raised), np.minimum(found, costs)
-    other = trial(*best.how, raised)  # those of a recurrent layer do depend
+    other = trial(*best.how[:3], raised)  # those of a recurrent layer do depend
     return other if other.cost < WORTH * best.cost else best
-
-
-def _constant(block, offset):
-    """What an offset of all inputs adds to the sums of each channel."""
-    if not offset:
-        return 0.0
-    check(block.conv is None or block.conv.padding == (0, 0), f"{block.name}: zeros around a map "
-          "whose pixels have an offset: train without the offset, or without padding")
-    return offset * block.weight.reshape(len(block.weight), -1).sum(axis=1)
-
-
-def _map_fields(block):
-    conv, (kind, size) = block.conv, block.pool
-    return dict(height=block.inputs[1], width=block.inputs[2], stride=tuple(conv.stride),
-                padding=tuple(conv.padding), pool=kind, pool_size=tuple(size))
-
-
-def _made(kind, name, found, shared):
-    """The layer, its numbers within the ranges that its shape allows."""
-    zeros = np.zeros(len(shared["weights"]), np.int64)
-    names, current = ("threshold", "bias", "bias_fired"), shared.get("current")
-    try:
-        if current:
-            wide = kind(**shared | {"current": replace(current, bias=zeros)}, threshold=zeros,
-                        bias=zeros, bias_fired=None if found[2] is None else zeros)
-            shared = shared | {"current": replace(current, bias=np.clip(
-                current.bias, *wide.current_bias_range))}
-        ranges = kind(**shared, **{field: zeros for field, values in zip(names, found, strict=True)
-                                   if values is not None})
-        limits = ranges.threshold_range, ranges.bias_range, ranges.bias_range
-        return replace(ranges, **{
-            field: np.clip(values, *limit).astype(np.int64)
-            for field, values, limit in zip(names, found, limits, strict=True)
-            if values is not None})
-    except DescriptionError as error:
-        raise GraphError(f"{name}: {error}") from None
 
 
 def _count(block, stream, steps):

@@ -20,6 +20,7 @@ from qsnn.model.training import Training
 
 __all__ = ["config_of", "save_start", "training_command"]
 
+INSIDE = 0.9  # of the half of what lies between two odd numbers: so far a float may be off its own
 CENTRE = 0.5  # of a logit: a count of spikes, that its class has 1 and the others not
 
 
@@ -75,14 +76,17 @@ def save_start(quantized, samples, dataset, path):
         sums = torch.tensor(_sums(layer, x)).double()
         x = pooled(layer, traced.spikes[index].reshape(-1, layer.n_out)).reshape(
             *traced.spikes[index].shape[:2], -1)
-        _, scales = floats.numbers(layer.weight_bits, layer.weight_code)
-        weights = torch.tensor(floats.joined / scales[:, None]) * _unit(layer)
+        numbers, scales = floats.numbers(*floats.taken)
+        weights = floats.joined / scales[:, None]
+        if floats.taken[-1]:  # not the nearest ones: training shall begin with them all the same
+            weights = np.clip(weights, numbers - INSIDE, numbers + INSIDE)
+        weights = torch.tensor(weights) * _unit(layer)
         split = module.synapses.weight.shape[1]
         module.synapses.weight.copy_(weights[:, :split])
         if layer.recurrent is not None:
             module.own.weight.copy_(weights[:, split:])
         # a channel that nothing makes fire has no threshold that could be 1
-        level = torch.tensor(floats.level).clamp(min=1e-3)
+        level = torch.tensor(floats.level * (1 + floats.raised)).clamp(min=1e-3)
         gain = torch.tensor(floats.gain * scales) / level
         offset = torch.tensor(floats.constant) / level
         norm = module.norm
