@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Boards against amaranth-boards, PLLs against the vendors' calculators, reset."""
 
 import re
@@ -12,8 +13,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from qsnn.hw.board.boards import BOARDS, BoardError, find_board
-from qsnn.hw.board.pll import pll_settings
+from qsnn.hw.board.pll import Pll, pll_settings
 from qsnn.hw.board.top import RESET_CYCLES, BoardTop
+from qsnn.hw.emit.verilog import to_verilog
 
 # board -> module and class of amaranth-boards, names of its LED
 REFERENCES = {
@@ -34,7 +36,8 @@ def test_unknown_board():
 def test_constraints(board):
     spi = ["cs", "miso", "mosi", "sck"] if board.name == "icebreaker" else []
     assert sorted(board.pins) == sorted(["clk", "led", "rx", "tx", *spi])
-    assert len(set(board.pins.values())) == len(board.pins)
+    pins = [*board.pins.values(), *(pin for pins in board.sdram.values() for pin in pins)]
+    assert len(set(pins)) == len(pins)
     text = board.constraints.read_text()
     assert text.isascii() and text.endswith("\n")
     mhz = f"{board.clock_hz / 1e6:g}"
@@ -62,6 +65,23 @@ def test_amaranth_boards(name):
     assert (lines["rx"].dir, lines["tx"].dir) == ("i", "o")
     assert board.clock_hz == round(clock.clock.frequency)
     assert board.led_on == (0 if light.invert else 1)
+
+
+def test_sdram_of_amaranth_boards():
+    boards = pytest.importorskip("amaranth_boards.ulx3s")
+    theirs = next(resource for resource in boards.ULX3S_85F_Platform.resources
+                  if resource.name == "sdram")
+    names = {"clk_en": "cke", "cs": "cs_n", "we": "we_n", "ras": "ras_n", "cas": "cas_n"}
+    assert BOARDS["ulx3s-85f"].sdram == {
+        names.get(line.name, line.name): line.ios[0].names for line in theirs.ios}
+
+
+def test_sdram_of_colorlight():
+    """CKE, CS and DQM have no pins; numbers of the others, which fit the chip."""
+    sdram = BOARDS["colorlight-i5"].sdram
+    assert {name: len(pins) for name, pins in sdram.items()} == {
+        "clk": 1, "ras_n": 1, "cas_n": 1, "we_n": 1, "ba": 2, "a": 11, "dq": 32}
+    assert not BOARDS["icebreaker"].sdram
 
 
 def test_spi_is_at_pmod_1a():
@@ -97,6 +117,29 @@ def test_ecppll(mhz):
     their = [int(re.search(rf"{name}: (\d+)", said)[1])
              for name in ("Refclk divisor", "Feedback divisor", "clkout0 divisor")]
     assert their == [settings.reference, settings.feedback, settings.output]
+
+
+@pytest.mark.parametrize("mhz, degrees", [(75, 90), (60, 90), (60, 225), (100, 180), (50, 0)])
+def test_ecppll_phase(tmp_path, monkeypatch, mhz, degrees):
+    """How far the second clock is behind the first, in periods of the VCO and eighths."""
+    monkeypatch.chdir(tmp_path)
+    tool("yowasp-ecppll", "-i", "25", "-o", str(mhz), "--clkout1", str(mhz), "--phase1",
+         str(degrees), "-f", "pll.v")
+    text = (tmp_path / "pll.v").read_text()
+    board = BOARDS["ulx3s-85f"]
+    pll = to_verilog(Pll(board, pll_settings(board, mhz * 1e6), phase=degrees), "pll")
+
+    def behind(text, number):
+        found = {name: int(re.search(rf"{name}\({number}\)", text)[1])
+                 for name in ("CLKOP_CPHASE", "CLKOS_CPHASE", "CLKOS_FPHASE", "CLKOS_DIV")}
+        return (found["CLKOS_CPHASE"] - found["CLKOP_CPHASE"], found["CLKOS_FPHASE"],
+                found["CLKOS_DIV"])
+    assert behind(pll, r"32'd(\d+)") == behind(text, r"(\d+)")
+
+
+def test_phases_of_other_families():
+    with pytest.raises(BoardError, match="^the PLL of the iCEBreaker 1.0 has no second clock here"):
+        Pll(BOARDS["icebreaker"], None, phase=90)
 
 
 @pytest.mark.parametrize("mhz", [24, 30, 50, 54, 81, 351])

@@ -7,6 +7,8 @@ commands   the tools' command lines
 toolchain  where the tools are, and what is missing
 boards     what is on a board; its pins are in ``constraints/``
 cores      what goes into a board: a network with a host link, or with pins for a check
+engines    engines for boards: their recipes, and bitstreams that are kept
+sdram      the pads of a memory chip
 harness    a network between a few pins
 top        clock, reset and pins around it
 pll        settings of the clock

@@ -16,9 +16,12 @@ CONSTRAINTS = Path(constraints.__file__).parent
 SUFFIXES = {"ice40": "pcf", "ecp5": "lpf", "gowin": "cst"}
 PINS = {
     "pcf": r"^set_io\s.*?(?P<name>\w+)\s+(?P<pin>\w+)\s*(?:#.*)?$",
-    "lpf": r'^LOCATE COMP "(?P<name>\w+)" SITE "(?P<pin>\w+)";',
+    "lpf": r'^LOCATE COMP "(?P<name>[\w\[\]]+)" SITE "(?P<pin>\w+)";',
     "cst": r'^IO_LOC "(?P<name>\w+)" (?P<pin>\w+);',
 }
+
+
+SDRAM = "sdram_"  # what the names of its ports begin with
 
 
 class BoardError(ValueError):
@@ -78,6 +81,20 @@ class Board:
 
         Boards with a place for an SPI master have cs, sck, mosi and miso.
         """
+        return {name: pin for name, pin in self._sites.items() if not name.startswith(SDRAM)}
+
+    @cached_property
+    def sdram(self):
+        """Signal of an SDRAM -> its pins, as in :func:`qsnn.hw.memory.sdram.pins`, with ``clk``
+        and ``dq``; empty where there is none. What is missing has its level from the board."""
+        found = {}
+        for name, pin in self._sites.items():
+            if name.startswith(SDRAM):
+                found.setdefault(name.removeprefix(SDRAM).partition("[")[0], []).append(pin)
+        return found
+
+    @cached_property
+    def _sites(self):
         pattern = re.compile(PINS[SUFFIXES[self.family]], re.MULTILINE)
         return {match["name"]: match["pin"]
                 for match in pattern.finditer(self.constraints.read_text())}

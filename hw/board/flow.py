@@ -45,7 +45,7 @@ from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.verilog import module_name, port_names, to_verilog
 from qsnn.hw.plan.images import write_hex
 
-__all__ = ["implement", "write_sources"]
+__all__ = ["implement", "replace_folder", "run_tools", "write_sources"]
 
 MAX_SEEDS = 64
 COMPARED = ("ice40", "ecp5")  # families whose mapping is looked at, see qsnn.hw.board.mapping
@@ -77,23 +77,23 @@ def implement(folder, description, foldings, options, *, command="", say=print,
         images = memory_images(core)
         write_sources(work, core, BoardTop(board, core, options.clock_hz), images)
         filled = with_contents(images, spram_images(core)) if options.patchable else {}
-        result = _run_tools(work, options, hz, tools, module_name(folder.name), filled, say, show)
+        result = run_tools(work, options, hz, tools, module_name(folder.name), filled, say, show)
         result |= _facts(core, foldings, hz, options, folder.name, description, command,
                          tools)
         ordered = {key: result[key] for key in sorted(result)}
         (work / "result.json").write_text(json.dumps(ordered, indent=1) + "\n")
         (work / "report.txt").write_text(report(result))
-        _replace(work, folder / board.name)
+        replace_folder(work, folder / board.name)
         shutil.rmtree(failed, ignore_errors=True)
     except (FillError, FlowError, ToolError) as error:
-        _replace(work, failed)
+        replace_folder(work, failed)
         raise type(error)(f"{error}; logs are in {failed}/") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result
 
 
-def _replace(work, target):
+def replace_folder(work, target):
     """Put a whole folder in the place of another one."""
     work.chmod(0o755)
     old = None
@@ -132,7 +132,7 @@ def _gowin_pins(core):
                    for name, pin in zip(names, GOWIN_PINS, strict=False))
 
 
-def _run_tools(work, options, hz, tools, name, images, say, show):
+def run_tools(work, options, hz, tools, name, images, say, show):
     """All stages in a folder with the sources; what it leaves there is what is kept.
 
     ``images`` are those that come last, see :mod:`qsnn.hw.board.filling`; none unless patchable.

@@ -99,16 +99,16 @@ class Pll(wiring.Component):
         Clock of ``settings.hz``.
     lock : Out(1)
         The clock is good.
+    late : Out(1), if there is a phase
+        The same clock, so many degrees later.
     """
 
-    i: In(1)
-    o: Out(1)
-    lock: Out(1)
-
-    def __init__(self, board, settings):
-        self.board = board
-        self.settings = settings
-        super().__init__()
+    def __init__(self, board, settings, phase=None):
+        if phase is not None and board.family != "ecp5":
+            raise BoardError(f"the PLL of the {board.title} has no second clock here")
+        self.board, self.settings, self.phase = board, settings, phase
+        super().__init__({"i": In(1), "o": Out(1), "lock": Out(1),
+                          **({} if phase is None else {"late": Out(1)})})
 
     def elaborate(self, platform):
         m = Module()
@@ -132,7 +132,12 @@ class Pll(wiring.Component):
             **{"o_PLLOUTGLOBAL": self.o})
 
     def _ecp5(self):
-        s = self.settings
+        s, second = self.settings, {}
+        if self.phase is not None:
+            eighths = round(self.phase / 360 * s.output * 8)  # of a period of the VCO
+            second = dict(p_CLKOS_ENABLE="ENABLED", p_CLKOS_DIV=s.output,
+                          p_CLKOS_CPHASE=s.output // 2 + eighths // 8,
+                          p_CLKOS_FPHASE=eighths % 8, o_CLKOS=self.late)
         return Instance(
             "EHXPLLL",
             # charge pump and loop filter: the vendor's constants for this range
@@ -147,7 +152,7 @@ class Pll(wiring.Component):
             i_CLKI=self.i, i_CLKFB=self.o, o_CLKOP=self.o, o_LOCK=self.lock,
             i_RST=Const(0), i_STDBY=Const(0), i_PHASESEL0=Const(0), i_PHASESEL1=Const(0),
             i_PHASEDIR=Const(1), i_PHASESTEP=Const(1), i_PHASELOADREG=Const(1),
-            i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0))
+            i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), **second)
 
     def _gowin(self):
         s = self.settings

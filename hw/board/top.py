@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from qsnn.hw.board.boards import BoardError
 from qsnn.hw.board.pll import Pll, pll_settings
 
 __all__ = ["BoardTop"]
@@ -26,7 +27,9 @@ class BoardTop(wiring.Component):
     ----------
     board : :class:`qsnn.hw.board.boards.Board`
     core : component
-        With a member ``busy: Out(1)``, in domain ``sync``. Its other members are pins too.
+        With a member ``busy: Out(1)``, in domain ``sync``. Its other members are pins too, and so
+        are the ports of its ``inouts``, if it has those. If it has a ``phase``, there is a domain
+        ``late`` whose clock is so many degrees behind.
     clock_hz : int
         Clock of the core to ask the PLL for; :func:`qsnn.hw.board.pll.pll_settings` says what
         comes.
@@ -47,6 +50,10 @@ class BoardTop(wiring.Component):
         self.core = core
         self.settings = pll_settings(board, clock_hz)
         pins = {name: member for name, member in core.signature.members.items() if name != "busy"}
+        self.inouts = getattr(core, "inouts", {})
+        self.phase = getattr(core, "phase", None)
+        if self.phase is not None and self.settings is None:
+            raise BoardError(f"{clock_hz / 1e6:g} MHz come from no PLL, which {core.name} needs")
         super().__init__({"clk": In(1), "led": Out(1), **pins})
 
     def elaborate(self, platform):
@@ -57,7 +64,11 @@ class BoardTop(wiring.Component):
         if self.settings is None:
             m.d.comb += [sync.clk.eq(self.clk), start.clk.eq(self.clk), lock.eq(1)]
         else:
-            m.submodules.pll = pll = Pll(self.board, self.settings)
+            phase = {} if self.phase is None else {"phase": self.phase}
+            m.submodules.pll = pll = Pll(self.board, self.settings, **phase)
+            if phase:
+                m.domains.late = late = ClockDomain(reset_less=True)
+                m.d.comb += late.clk.eq(pll.late)
             locked = Signal()
             m.d.comb += [pll.i.eq(self.clk), sync.clk.eq(pll.o), start.clk.eq(pll.o),
                          locked.eq(pll.lock)]

@@ -82,6 +82,7 @@ def port_names(component):
 def to_verilog(component, top):
     """The Verilog of a component whose module is called ``top``."""
     ports = {name: (value, None) for name, value in port_names(component).items()}
+    ports |= {name: (port, None) for name, port in getattr(component, "inouts", {}).items()}
     text = verilog.convert(component, name=top, ports=ports, emit_src=False,
                            strip_internal_attrs=True)
     # Yosys has each always @* wait for a reg of its own, initialised where it is declared, so that
