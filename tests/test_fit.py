@@ -359,3 +359,19 @@ def test_larger_devices(monkeypatch):
     monkeypatch.setattr("qsnn.hw.board.fit.LARGER", devices[:1])
     with pytest.raises(FitError, match="fits the ULX3S 85F: take a smaller network$"):
         choose_for_board(description, board, hz=50_000_000)
+
+
+def test_what_the_engine_makes_of_it():
+    """A network that no chip here holds, and one that the engine does not hold either."""
+    vgg = load(ROOT / "benchmarks/unmeasured/cifar-10-vgg-11-b2/network.qsnn")
+    for board, other in (("icebreaker", "colorlight-i5"), ("ulx3s-85f", "ulx3s-85f")):
+        with pytest.raises(FitError) as caught:
+            choose_for_board(vgg, BOARDS[board], hz=24_000_000)
+        rate, name = re.search(r" and the engine, (\d+) images/s: qsnn run --board (\S+)$",
+                               str(caught.value)).groups()
+        assert name == other and 50 < int(rate) < 500
+    stream = load(find_network("ecg-32t24-32t4-b2"))
+    with pytest.raises(FitError) as caught:
+        choose_for_board(stream, replace(BOARDS["icebreaker"], logic=1, ram_blocks=1),
+                         hz=24_000_000)
+    assert "engine" not in str(caught.value)

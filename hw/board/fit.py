@@ -3,6 +3,9 @@
 from dataclasses import replace
 
 from qsnn.hw.board.boards import BOARDS
+from qsnn.hw.board.engines import ENGINES
+from qsnn.hw.engine.program import compile_program
+from qsnn.hw.engine.shape import EngineError
 from qsnn.hw.plan.choice import first_serial
 from qsnn.hw.plan.cost import MEASURED
 from qsnn.hw.plan.estimate import estimate
@@ -70,12 +73,14 @@ def choose_for_board(description, board, *, hz, fps=None, serial=None, **options
         if description.weight_bits > _memory_bits(board):
             raise FitError(f"the network has {description.weight_bits:,} bits of weights, the "
                            f"{board.title} remembers {_memory_bits(board):,} at most, in RAM and "
-                           f"LUTs: take a smaller network{_remembers(description)}")
+                           f"LUTs: take a smaller network{_remembers(description)}"
+                           f"{_with_engine(description, board)}")
         if best is None:
             other = _other_board(board, lambda other: _at(description, other, options, ANY))
             raise FitError(f"no folding of the network fits the {board.title}: " + (
                 f"the {other.title} would do" if other else
-                f"take a smaller network{_larger(description, options)}"))
+                f"take a smaller network{_larger(description, options)}"
+                f"{_with_engine(description, board)}"))
         return best
     cycles = int(hz / fps)
     found = _at(description, board, options, cycles)
@@ -193,6 +198,20 @@ def _larger(description, options):
                     f"block RAMs of 18 kbit and {found.estimate.logic:,} LUTs for "
                     f"{float(found.plan.cycles):,.0f} cycles {_a(found.plan.unit)}, but no tool "
                     "here makes its bitstreams")
+    return ""
+
+
+def _with_engine(description, board):
+    """What the engine of this board, or of another one, makes of a network that no chip holds."""
+    for recipe in sorted(ENGINES.values(), key=lambda recipe: recipe.board != board.name):
+        try:
+            batch = 1 << recipe.shape.share(description.time_steps)
+            program = compile_program(description, recipe.shape, batch)
+        except EngineError:
+            continue
+        rate = recipe.hz * batch / program.time(recipe.rate).cycles
+        return (f"; with its weights in the memory of the {recipe.target.title} and the engine, "
+                f"{rate:,.0f} images/s: qsnn run --board {recipe.board}")
     return ""
 
 
