@@ -28,6 +28,9 @@ COMMANDS = {  # module of qsnn.scripts -> its line of help
     "flash": "Load a bitstream into a board.",
     "infer": "Ask a board for the labels of pictures.",
     "stream": "Watch a network at a live recording, in a browser.",
+    "run": "Run a network on a board's engine, without synthesis.",
+    "engine": "Make the bitstream of a board's engine, once.",
+    "program": "Write what a board's engine runs for a network.",
     "patch": "Put new weights into a bitstream.",
     "doctor": "List the tools for bitstreams, and what is missing.",
 }

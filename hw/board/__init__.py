@@ -8,6 +8,7 @@ toolchain  where the tools are, and what is missing
 boards     what is on a board; its pins are in ``constraints/``
 cores      what goes into a board: a network with a host link, or with pins for a check
 engines    engines for boards: their recipes, and bitstreams that are kept
+running    a network on a board's engine: rates, and the way to the board
 sdram      the pads of a memory chip
 harness    a network between a few pins
 top        clock, reset and pins around it

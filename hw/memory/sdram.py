@@ -328,6 +328,7 @@ class SdramController(wiring.Component):
             pin = getattr(self.pins, name)
             # those that never change together with others may be far away: dq_oe has a cycle too
             attrs = {} if name in ("cke", "cs_n", "dqm", "dq_oe") else PAD
-            register = Signal.like(pin, name=f"{name}_pad", attrs=attrs)
+            # a pad has one reset for both ways, and what comes in has none
+            register = Signal.like(pin, name=f"{name}_pad", attrs=attrs, reset_less=name == "dq_o")
             m.d.sync += register.eq(value)
             m.d.comb += pin.eq(register)
