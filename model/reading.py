@@ -14,9 +14,11 @@ What samples are is said by their dimensions, and by a :class:`Reading` where th
 ==================  ===============================  =============================================
 ``[N, n]``          rows                             as ``image``: images; as ``stream``: n steps
 ``[N, H, W]``       grey images                      as ``stream``: H steps of W channels;
-                                                     as ``image`` 1 x H x W: windows of a sensor
+                                                     as ``image`` 1 x H x W, or 1 x W x H and
+                                                     turned: windows of a sensor
 ``[N, H, W, C]``    images, also ``[N, C, H, W]``    as ``stream``: steps of W * C channels
-                    of 1 or 3 channels
+                    of 1 or 3 channels, or of those
+                    that ``image`` says
 ==================  ===============================  =============================================
 """
 
@@ -251,6 +253,11 @@ def _laid_out(where, values, reading, said):
     # windows of a sensor, [N, W, C], are maps of one row
     if len(reading.image or ()) == 3 and reading.image in (shape[1:], (1, *shape[1:])):
         return values.reshape(len(values), *reading.image)
+    if len(reading.image or ()) == 3:
+        height, width, channels = reading.image
+        if shape[1:] in ((channels, height, width), (channels, width)[:2 * (height == 1)]):
+            said.append("channels first, as in PyTorch: turned")
+            return np.moveaxis(values.reshape(len(values), channels, height, width), 1, 3)
     if values.ndim == 3:
         if values.dtype != np.uint8:
             said.append(f"taken as grey images of {sides(shape[1:])}; for {shape[1]} steps of "

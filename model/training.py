@@ -306,9 +306,11 @@ class Training:
         remedy = "choose another --start"
         other = _other(path, remedy)
         if _network(other.config) != _network(self.config):
-            shape = other.config.inputs, *other.config.hidden, other.config.classes
-            raise TrainingError(f"{path} holds another network, {'-'.join(map(str, shape))}: "
-                                f"{remedy}")
+            its, mine = _shape(other.config), _shape(self.config)
+            if other.config.image != self.config.image and other.config.image:
+                remedy += f", or give --image {'x'.join(map(str, other.config.image))}"
+            raise TrainingError(f"{path} holds another network, {its}"
+                                + f", and this one is {mine}" * (its != mine) + f": {remedy}")
         state = other.net.state_dict()
         # weights of other bits have another size, the logits shall not
         state["log_scale"] += QSNN.first_log_scale(self.config) - QSNN.first_log_scale(other.config)
@@ -372,6 +374,12 @@ def _other(path, remedy):
 
 def _said(value):
     return "none" if value == "" else value
+
+
+def _shape(config):
+    """A network in words, its inputs as sides of a map where they are one."""
+    inputs = "x".join(map(str, config.image or (config.inputs,)))
+    return "-".join(map(str, (inputs, *config.hidden, config.classes)))
 
 
 def _network(config):

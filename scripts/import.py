@@ -30,8 +30,9 @@ from qsnn.model.data import DataError, find
 from qsnn.model.description import DescriptionError, save
 from qsnn.model.files import write_whole
 from qsnn.model.graphs import Bits, GraphError, quantize
-from qsnn.model.graphs.loading import calibration, graph_of, measured
+from qsnn.model.graphs.loading import calibration, graph_of, laid_out, measured
 from qsnn.model.leak import leak_of
+from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts._app import App
 
 REPORT = "import.json"
@@ -48,6 +49,17 @@ def main(
         min=1, max=64, help="T: how often an image is shown; streams have their own steps")] = None,
     dataset: Annotated[str, typer.Option(
         help="what the network was trained on: a name, or an own file, see qsnn train")] = "mnist",
+    label: Annotated[str, typer.Option(
+        help="of an own table: name or number of the column of labels")] = "",
+    image: Annotated[str, typer.Option(
+        help="of an own set: height x width, perhaps x channels, as qsnn train has it; of the "
+             "network's map where it is not given")] = "",
+    stream: Annotated[bool, typer.Option(
+        "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")] = False,
+    levels: Annotated[int, typer.Option(
+        help="of an own stream of numbers: spikes of a channel, by size")] = Reading.levels,
+    split: Annotated[int, typer.Option(
+        help="of an own set without a test part: seed of the fifth that is held out")] = 0,
     weights: Annotated[int, typer.Option(help="bits of hidden layers' weights: 1, 2, 4, 8")] = 4,
     first: Annotated[int | None, typer.Option(
         help="of the first layer's; as --weights, or 8 where those have 1 or 2")] = None,
@@ -82,7 +94,7 @@ def main(
         given = Bits(weights, first, last, bits, signed, leak_of(leak) if leak else None)
         if not 0 < std < float("inf"):
             raise GraphError(f"--std must be above 0, not {std}")
-        found = find(dataset, data_dir)
+        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split))
         print("\n".join(found.said), end="\n" * bool(found.said))
         if time_steps is None and not found.stream:
             raise GraphError("give --time-steps: how often an image is shown to this network")
@@ -91,6 +103,10 @@ def main(
             1 / ((1 << input_bits) - 1) / std, -mean / std)
         graph = graph_of(source, found, chosen[0], scale, offset, source=written_by, reset=reset,
                          compare=compare, dt=dt, gain=gain, input_bits=input_bits)
+        again = laid_out(found, graph)
+        if again is not found:
+            print("\n".join(again.said), end="\n" * bool(again.said))
+            found, chosen = again, calibration(again, samples)[0]
         x = chosen[0] if found.stream else chosen[0] >> (8 - input_bits)
         result = quantize(graph, 0 if found.stream else time_steps, x, chosen[1], bits=given,
                           input_bits=input_bits, scale=scale, offset=offset)
@@ -109,13 +125,13 @@ def main(
             {"source": source, "report": result.report.asdict(), "test": accuracy}, indent=1)
             + "\n").encode())
         print(f"{result.description.shape}, written to {out}")
-        _start(result, x, dataset, out)
+        _start(result, x, found, out)
     except (GraphError, DataError, DescriptionError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
-def _start(result, x, dataset, out):
+def _start(result, x, found, out):
     """Write the checkpoint, where there is PyTorch and training has such a network."""
     try:
         from qsnn.model.graphs.start import save_start, training_command
@@ -124,12 +140,14 @@ def _start(result, x, dataset, out):
         print("no checkpoint: it needs PyTorch, pip install 'qsnn-fpga[train]'")
         return
     try:
-        config = save_start(result, x.reshape(len(x), -1), dataset, out / CHECKPOINT)
+        config = save_start(result, x.reshape(len(x), -1), found.name, out / CHECKPOINT,
+                            found.reading)
     except ValueError as error:
         print(f"no checkpoint: {error}")
         return
     print("to train it further: "
-          + training_command(config, dataset, out, out.with_name(f"{out.name}-trained")))
+          + training_command(config, found.name, out, out.with_name(f"{out.name}-trained"),
+                             found.reading))
 
 
 if __name__ == "__main__":

@@ -160,6 +160,93 @@ def make():
     assert layer.leak == (3, 2) and layer.reset == "subtract"
 
 
+WINDOWS = """import numpy as np
+from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron
+def make(channels=2, width=6):
+    rng, one = np.random.default_rng(0), np.float64(1)
+    lif = dict(leak=one / 2, gain=one, threshold=one / 4)
+    return Graph((channels, 1, width), (
+        Conv(name="c", weight=rng.normal(size=(4, channels, 1, 3)), bias=np.zeros(4)),
+        Neuron(name="l", **lif), Flatten(name="f"),
+        Affine(name="fc", weight=rng.normal(size=(3, 4 * width - 8)), bias=np.zeros(3))))
+def square():
+    return make(6, 6)
+"""
+
+
+def windows(tmp_path, **arrays):
+    np.savez(tmp_path / "set.npz", y=np.arange(60) % 3, **arrays)
+    path = model(tmp_path, WINDOWS)
+    return lambda *options, of="make": call("import", f"{path}:{of}", "--dataset",
+                                            tmp_path / "set.npz", *options)
+
+
+def test_axes_of_a_set_are_turned(tmp_path):
+    """[N, L, C] and [N, C, L], with a row or without: one network, of one accuracy."""
+    x = np.random.default_rng(1).random((60, 6, 2))  # steps, channels
+    first, found = x.swapaxes(1, 2), []
+    for at, own in enumerate((x, x[:, None], first, first[:, :, None])):
+        done = windows(tmp_path, x=own)("--time-steps", 4, "--out", tmp_path / str(at))
+        assert done.exit_code == 0, done.output
+        assert ("channels first, as in PyTorch: turned" in done.output) == (at > 0)
+        found.append(load(tmp_path / str(at) / "network.qsnn"))
+        assert found[-1].input_map == found[-1].meaning.image == (1, 6, 2)
+        assert infer(found[-1], data.find(tmp_path / "set.npz", meaning=found[-1].meaning).load(
+            "test")[0]).labels.tolist() == (labels := infer(found[0], data.find(
+                tmp_path / "set.npz", meaning=found[0].meaning).load("test")[0]).labels.tolist())
+        assert len(set(labels)) > 1
+    assert all((one.layers[0].weights == found[0].layers[0].weights).all() for one in found)
+
+
+@pytest.mark.parametrize("shape, of, options, sentence", [
+    ((12,), "make", (), "samples of 12, and the network takes 1 x 6 x 2 (height x width x channels)"
+     ": say --image 1x6x2 if the channels of a pixel are side by side there"),
+    ((3, 4), "make", (), "samples of 3 x 4 x 1, and the network takes 1 x 6 x 2"),
+    ((2, 6, 1), "make", (), "samples of 2 x 6 x 1, and the network takes 1 x 6 x 2"),
+    ((6, 2), "make", ("--image", "6x2x1"), "samples of 6 x 2 x 1, and the network takes 1 x 6 x 2 "
+     "(height x width x channels): give --image 1x6x2"),
+    ((6, 6), "square", (), "which axis has the channels its shape does not say: give --image 1x6x6"
+     " if it is the last one, else save x.swapaxes(1, 2) and give it too"),
+])
+def test_as_many_numbers_are_no_reason(shape, of, options, sentence, tmp_path):
+    x = np.random.default_rng(1).random((60, *shape))
+    done = windows(tmp_path, x=x)("--time-steps", 4, *options, "--out", tmp_path / "out", of=of)
+    assert done.exit_code == 2 and done.output.count("error: ") == 1
+    assert sentence in done.output and not (tmp_path / "out").exists()
+
+
+def test_reading_and_its_command(tmp_path):
+    """Options of the reading go into the command, which works as it is printed."""
+    pytest.importorskip("torch")
+    x = np.random.default_rng(1).random((60, 2, 6))
+    done = windows(tmp_path, x=x)("--time-steps", 4, "--split", 3, "--out", tmp_path / "out")
+    assert done.exit_code == 0 and "--image 1x6x2 --split 3" in done.output, done.output
+    trained = call("train", *done.output.split("to train it further: qsnn train ")[1].split(),
+                   "--epochs", 1)
+    assert trained.exit_code == 0, trained.output
+    done = windows(tmp_path, x=x.reshape(60, -1))("--time-steps", 4, "--image", "1x6x2", "--out",
+                                                 tmp_path / "rows")
+    assert done.exit_code == 0, done.output
+
+
+def test_streams_of_an_own_set(tmp_path):
+    graph = """import numpy as np
+from qsnn.model.graphs.graph import Affine, Graph, Neuron
+def make():
+    rng, one = np.random.default_rng(0), np.float64(1)
+    return Graph((8,), (Affine(name="a", weight=rng.normal(size=(5, 8)), bias=np.zeros(5)),
+        Neuron(name="l", leak=one / 2, gain=one, threshold=one),
+        Affine(name="fc", weight=rng.normal(size=(3, 5)), bias=np.zeros(3))))
+"""
+    np.savez(tmp_path / "set.npz", y=np.arange(60) % 3,
+             x=np.random.default_rng(1).random((60, 9, 2)))
+    done = call("import", f"{model(tmp_path, graph)}:make", "--dataset", tmp_path / "set.npz",
+                "--stream", "--levels", 4, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert load(tmp_path / "out" / "network.qsnn").meaning.shape == (9, 2)
+    assert "no checkpoint" in done.output or "--stream --levels 4" in done.output
+
+
 @pytest.mark.parametrize("arguments, sentence", [
     (["{nir}", "--from", "norse", "--dataset", "digits"], "give --time-steps: how often an image"),
     (["{nir}", "--time-steps", "4", "--dataset", "digits"], "1: NIR does not say whether a neuron"),

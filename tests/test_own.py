@@ -396,13 +396,18 @@ def test_images_that_are_none(tmp_path, options, sentence):
 
 
 def test_windows_of_a_sensor(tmp_path):
-    """[N, W, C], or with a row, are maps of one row; other sides are none."""
+    """[N, W, C], or with a row, are maps of one row, turned from [N, C, W]; others are none."""
     x = np.random.default_rng(0).random((len(LABELS), 9, 2))
     for shape in ((len(x), 9, 2), (len(x), 1, 9, 2), (len(x), 18)):
         found = find(npz(tmp_path / "a.npz", x=x.reshape(shape), y=LABELS),
                      reading=Reading(image=(1, 9, 2)))
         assert found.image == (1, 9, 2) and found.inputs == 18
-    for shape in ((len(x), 9, 2), (len(x), 2, 9, 1)):
+    wanted = found.load("train")[0]
+    for turned in (x.swapaxes(1, 2), x.swapaxes(1, 2)[:, :, None]):
+        found = find(npz(tmp_path / "a.npz", x=turned, y=LABELS), reading=Reading(image=(1, 9, 2)))
+        assert found.image == (1, 9, 2) and (found.load("train")[0] == wanted).all()
+        assert "  channels first, as in PyTorch: turned" in found.said
+    for shape in ((len(x), 6, 3), (len(x), 2, 9, 1)):
         with pytest.raises(DataError, match="not of 1 x 2 x 9"):
             find(npz(tmp_path / "a.npz", x=x.reshape(shape), y=LABELS),
                  reading=Reading(image=(1, 2, 9)))

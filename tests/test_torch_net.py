@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qsnn.model.graphs import GraphError, from_torch, quantize
+from qsnn.model.graphs import Bits, GraphError, from_torch, quantize
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Neuron, Pool
 from tests.frameworks import framework
 
@@ -312,3 +312,51 @@ def test_wrong_in_one_dimension(options, pool, sentence):
             module.reset()
     with pytest.raises(GraphError, match=sentence):
         from_torch(net, torch.rand(4, 2, 24))
+
+
+@pytest.mark.parametrize("module", [True, False])
+def test_maps_that_become_rows_at_once(module):
+    """Channels come first in the net's row, and last in a data set's: weights are turned."""
+    framework("snntorch")
+    import snntorch as snn
+    lif = [snn.Leaky(beta=0.5, init_hidden=True) for _ in range(2)]
+    line = nn.Sequential(nn.Linear(24, 12), lif[0], nn.Linear(12, 3), lif[1])
+
+    class Rows(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.line = line
+
+        def forward(self, x):
+            return self.line(x.flatten(1))
+
+    pixels = torch.randint(0, 256, (30, 2, 3, 4))
+    graph = from_torch(nn.Sequential(nn.Flatten(), *line) if module else Rows(), pixels / 255)
+    assert graph.inputs == (2, 3, 4) and same(graph)[0] == Flatten
+    wanted = graph.run(pixels.numpy() / 255, 6).labels
+    found = quantize(graph, 6, pixels.numpy().transpose(0, 2, 3, 1).reshape(30, -1), wanted,
+                     bits=Bits(8, membranes=8))
+    assert found.report.correct[0] == 30
+    grey = from_torch(nn.Sequential(nn.Flatten(), *line), torch.rand(30, 1, 6, 4))
+    assert grey.inputs == (24,)
+
+
+def test_samples_of_one_dimension_are_found(tmp_path):
+    """Without a sample of its own a net of Conv1d is shown a set's windows, turned."""
+    framework("snntorch")
+    from qsnn.model import data
+    from qsnn.model.graphs.loading import graph_of, laid_out
+    (tmp_path / "net.py").write_text("""import snntorch as snn
+from torch import nn
+def make():
+    lif = dict(beta=0.5, init_hidden=True)
+    return nn.Sequential(nn.Conv1d(2, 4, 3), snn.Leaky(**lif), nn.Flatten(), nn.Linear(16, 3),
+                         snn.Leaky(**lif))
+""")
+    x = np.random.default_rng(0).random((60, 6, 2))
+    for own in (x, x.swapaxes(1, 2)):
+        np.savez(tmp_path / "set.npz", x=own, y=np.arange(60) % 3)
+        found = data.find(tmp_path / "set.npz")
+        graph = graph_of(f"{tmp_path}/net.py:make", found, found.load("train")[0], 1 / 255, 0.0,
+                         input_bits=8)
+        assert graph.inputs == (2, 1, 6) and laid_out(found, graph).image == (1, 6, 2)

@@ -182,8 +182,8 @@ def test_begins_with_other_weights(tmp_path):
     dict(hidden=(12, 8)), dict(hidden=(12, 9, 4)), dict(classes=4), dict(inputs=15)])
 def test_other_networks_cannot_begin(tmp_path, change):
     trained()[0].save(tmp_path / CHECKPOINT)
-    with pytest.raises(TrainingError, match=f"^{tmp_path} holds another network, 16-12-9-3: choose "
-                                            "another --start$"):
+    with pytest.raises(TrainingError, match=f"^{tmp_path} holds another network, 16-12-9-3, and "
+                                            r"this one is [\d-]+: choose another --start$"):
         Training.start(replace(CONFIG, **change), replace(RECIPE, start=str(tmp_path)),
                        tmp_path / "new")
 
@@ -202,8 +202,21 @@ def test_maps_that_begin(tmp_path, words, fits):
     if fits:
         assert Training.start(other, recipe, tmp_path / "new").config == other
     else:
-        with pytest.raises(TrainingError, match="holds another network, 64-c4k3-p2-c4k3-3: "):
+        with pytest.raises(TrainingError, match="holds another network, 8x8x1-c4k3-p2-c4k3-3, "
+                           f"and this one is 8x8x1-{words}-3: choose another --start$"):
             Training.start(other, recipe, tmp_path / "new")
+
+
+def test_other_sides_cannot_begin(tmp_path):
+    """As many pixels in another order: both are named, and the option that says so."""
+    config = Config(inputs=64, image=(1, 16, 4), hidden=("c4k1x3",), classes=3)
+    training = Training(config, replace(RECIPE, epochs=1))
+    list(training.epochs(np.random.default_rng(0).integers(0, 256, (8, 64)), np.arange(8) % 3))
+    training.save(tmp_path / CHECKPOINT)
+    with pytest.raises(TrainingError, match="another network, 1x16x4-c4k1x3-3, and this one is "
+                       "4x16x1-c4k1x3-3: choose another --start, or give --image 1x16x4$"):
+        Training.start(replace(config, image=(4, 16, 1)), replace(RECIPE, start=str(tmp_path)),
+                       tmp_path / "new")
 
 
 @pytest.mark.parametrize("damage, sentence", [

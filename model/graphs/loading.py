@@ -2,17 +2,20 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from qsnn.model.data import DataError, input_values
+from qsnn.model.data import DataError, find, input_values
 from qsnn.model.graphs.graph import Graph, GraphError, check
 from qsnn.model.graphs.nir import read
 from qsnn.model.graphs.quantizing import floats_of
 from qsnn.model.inference import infer
+from qsnn.model.reading import sides
+from qsnn.model.recordings import TASKS
 
-__all__ = ["calibration", "graph_of", "measured"]
+__all__ = ["calibration", "graph_of", "laid_out", "measured"]
 
 SEEN = 32  # samples that a model of PyTorch is run on
 
@@ -59,7 +62,55 @@ def _shapes(x, found):
     if found.image is None:
         return (x,)
     maps = np.moveaxis(x.reshape(-1, *found.image), -1, 1)
-    return (maps, *([maps[:, :, 0]] if found.image[0] == 1 else []), x)
+    grey = maps[:, 0]  # [N, L, C] or [N, C, L] where a set says no more
+    return (maps, *([maps[:, :, 0]] if found.image[0] == 1 else []),
+            *([grey, grey.swapaxes(1, 2)] if found.image[2] == 1 else []), x)
+
+
+def laid_out(found, graph):
+    """The data set as the map that a graph takes: an own one is read again, and its axes turned,
+    where only its file's axes lie in another order.
+
+    Raises :class:`~qsnn.model.graphs.graph.GraphError` with both shapes where that is not so: that
+    they have as many numbers is no reason.
+    """
+    if len(graph.inputs) == 1:
+        return found
+    channels, height, width = graph.inputs
+    wanted, own = (height, width, channels), found.meaning is not None
+    takes = f"the network takes {sides(wanted)} (height x width x channels)"
+    if found.stream:
+        return _steps(found, wanted, takes)
+    if found.image == wanted:
+        return found
+    of = f"{found.name}: samples of {sides(found.shape)}, and {takes}"
+    check(own and found.reading.image is None and not (
+        Path(found.name).is_dir() and found.image), f"{of}: "
+        + (f"give --image {'x'.join(map(str, wanted))}" if own else "choose its own --dataset"))
+    told = f"--image {'x'.join(map(str, wanted))}"
+    check(found.image or channels == 1 or height * width == 1, f"{of}: say {told} if the channels "
+          "of a pixel are side by side there, or save samples as [N, C, H, W]")
+    check((height, *found.shape) != (1, width, channels, 1) or width != channels, f"{of}: which "
+          f"axis has the channels its shape does not say: give {told} if it is the last one, else "
+          "save x.swapaxes(1, 2) and give it too")
+    try:
+        again = find(found.name, reading=replace(found.reading, image=wanted))
+    except DataError:
+        raise GraphError(f"{of}: save them as [N, H, W, C] or [N, C, H, W], rows of steps as "
+                         "[N, L, C] or [N, C, L], of the network's sides") from None
+    return replace(again, said=(f"  taken as maps of {sides(wanted)}, which the network takes",
+                                *(text for text in again.said if "turned" in text)))
+
+
+def _steps(found, wanted, takes):
+    """A stream: the sides of a named one are known; an own one has its channels last."""
+    task = TASKS.get(found.name)
+    if task is None:
+        said = f"  the numbers of a step are taken as maps of {sides(wanted)}, channels last"
+        return replace(found, said=(said,) if min(wanted[2], wanted[0] * wanted[1]) > 1 else ())
+    check(task.map in (None, wanted), f"{found.name}: steps of {sides(task.map or ())}, and "
+          f"{takes}: choose its own --dataset")
+    return found
 
 
 def _called(path, function):

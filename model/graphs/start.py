@@ -16,6 +16,7 @@ from qsnn.model.description import layer_words
 from qsnn.model.golden import layer_sums, pooled
 from qsnn.model.inference import infer, steps_of
 from qsnn.model.leak import leak_text
+from qsnn.model.reading import Reading
 from qsnn.model.training import Training
 
 __all__ = ["config_of", "save_start", "training_command"]
@@ -41,8 +42,8 @@ def config_of(description, steps):
                          for layer in layers))
 
 
-def training_command(config, dataset, start, out):
-    """The command that continues, for a shell."""
+def training_command(config, dataset, start, out, reading=None):
+    """The command that continues, for a shell; reading: that an own set was read with."""
     words = ["qsnn", "train", "--start", str(start), "--dataset", dataset,
              "--arch", "-".join(config.hidden), "--bits", str(config.membrane_bits),
              "--last-bits", str(config.last_bits), "--no-standardize"]
@@ -55,11 +56,12 @@ def training_command(config, dataset, start, out):
     words += ["--leak", config.leak] * (set(config.leak.split(",")) != {Config.leak})
     words += ["--reset", config.reset] * (config.reset != Config.reset)
     words += ["--current", config.current] * (set(config.current.split(",")) != {Config.current})
-    return shlex.join([*words, "--epochs", "4", "--out", str(out)])
+    words = shlex.join([*words, "--epochs", "4", "--out", str(out)])
+    return " ".join([words, *(reading.words if reading else [])])
 
 
 @torch.no_grad()
-def save_start(quantized, samples, dataset, path):
+def save_start(quantized, samples, dataset, path, reading=None):
     """Write the checkpoint; samples as :func:`~qsnn.model.graphs.quantizing.quantize` took them.
 
     Returns the :class:`~qsnn.model.config.Config` of its network. Raises ``ValueError`` where
@@ -68,7 +70,8 @@ def save_start(quantized, samples, dataset, path):
     description = quantized.description
     x = steps_of(description, samples) if description.stream else samples
     config = config_of(description, x.shape[1] if description.stream else description.time_steps)
-    training = Training(config, Recipe(dataset=dataset, shift=0))
+    training = Training(config, Recipe(dataset=dataset, shift=0,
+                                       reading=reading or Reading()))
     net = training.net
     traced = infer(description, samples, trace=True)
     for index, (module, layer, floats) in enumerate(zip(

@@ -74,7 +74,11 @@ def from_torch(net, sample):
             shape = (prod(shape),)
         nodes.append(node)
         shape = node.shape(shape) if not isinstance(node, Flatten) else shape
-    if nodes and isinstance(nodes[0], Flatten):
+    if nodes and len(inputs) == 1 and not isinstance(nodes[0], Flatten):
+        inputs = _flattened(sample, by_name[names[0]], inputs)
+        nodes = [Flatten(name="flatten"), *nodes][len(inputs) == 1:]
+    if nodes and isinstance(nodes[0], Flatten) and (
+            len(inputs) == 1 or 1 in (inputs[0], inputs[1] * inputs[2])):  # it has but one order
         nodes, inputs = nodes[1:], (prod(inputs),)
     graph = Graph(inputs, nodes)
     return replace(graph, notes=tuple(_compare(graph, names, modules, by_name, sample)))
@@ -179,6 +183,13 @@ def _first_shape(module, x):
         shape = tuple(x.shape[module.start_dim:])
         return shape if len(shape) in (1, 3) else (prod(shape),)
     return tuple(x.shape[-1:])
+
+
+def _flattened(sample, calls, shape):
+    """The map (C, H, W) whose numbers a function made the row of ``shape``, or the shape."""
+    mapped = tuple(sample.shape[-3:])
+    return mapped if sample.ndim > 3 and prod(mapped) == shape[0] and 1 not in (
+        mapped[0], mapped[1] * mapped[2]) and _is_sample(calls, sample) else shape
 
 
 def _node(name, module, nodes, shape, x):
