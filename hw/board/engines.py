@@ -90,7 +90,7 @@ ENGINES = {recipe.board: recipe for recipe in (
         pe=16, simd=32, steps=4, beat=8, map_words=3072, slab_words=512, sum_bits=17,
         given_bits=24), "EM638325", 60_000_000),
     Recipe("ulx3s-85f", EngineShape(
-        pe=64, simd=32, steps=4, beat=16, map_words=8192, slab_words=1024, sum_bits=17,
+        pe=64, simd=32, steps=4, beat=16, map_words=16384, slab_words=512, sum_bits=17,
         given_bits=24), "AS4C32M16SB", 60_000_000, baud=3_000_000),
 )}
 
