@@ -14,7 +14,7 @@ import numpy as np
 from qsnn.model.arrays import DataError
 from qsnn.model.audio import FRAME
 from qsnn.model.folders import class_folders
-from qsnn.model.wav import read_wav
+from qsnn.model.wav import ABOVE, read_wav
 
 __all__ = ["SOUNDS", "read_sound", "read_sounds_by_class"]
 
@@ -57,7 +57,10 @@ def read_sound(path):
     numbers, places = wav.numbers, wav.bits - BITS
     whole = wav.channels << max(0, places)  # what a unit of 16 bits is
     numbers = numbers << max(0, -places)
-    done = [f"{wav.bits} bits become {BITS}"] if places else []
+    done = [f"{'floats' if wav.floats else f'{wav.bits} bits'} become {BITS}"
+            + " bits" * wav.floats] if places else []
+    if wav.peak > ABOVE:
+        done.append("what is beyond -1 .. 1 is cut off, divide by the peak")
     if wav.channels > 1:
         done.append(f"mean of {wav.channels} channels")
     if wav.rate != RATE:

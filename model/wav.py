@@ -20,26 +20,31 @@ MAX_CHANNELS = 32
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 NO_SIZE = 0xFFFFFFFF  # of who wrote into a pipe, and did not know how long it would be
 FLOAT_BITS = 24  # that a float of -1 .. 1 becomes
+ABOVE = 1 + 2.0 ** -15  # a float that a sound of 16 bits cannot have
+LOUDEST = 16  # a float beyond is of another scale, such as that of 16-bit numbers
 NAMES = {2: "ADPCM", 6: "A-law", 7: "mu-law", 17: "ADPCM", 85: "MP3"}  # of what is compressed
 
 
 @dataclass(frozen=True)
 class Wav:
     """rate, samples a second; bits and channels; numbers: the sums of the channels, int64 [N], each
-    channel in -2**(bits-1) .. 2**(bits-1)-1 (of floats as well)."""
+    channel in -2**(bits-1) .. 2**(bits-1)-1 (of floats as well); floats: whether they were, and
+    their peak."""
 
     rate: int
     bits: int
     channels: int
     numbers: np.ndarray
+    floats: bool = False
+    peak: float = 0.0
 
 
 def read_wav(path):
     """The :class:`Wav` of a file.
 
-    Floats have 24 bits and are cut off at -1 and 1. Raises :class:`qsnn.model.arrays.DataError`
-    with one sentence: what is no WAV file, is compressed, ends too early, is empty or longer than
-    60 s, or has a rate out of 1,000 .. 384,000.
+    Floats have 24 bits and are cut off at -1 and 1. Raises
+    :class:`qsnn.model.arrays.DataError` with one sentence: what is no WAV file, is compressed, ends
+    too early, is empty or longer than 60 s, has a rate out of 1,000 .. 384,000 or floats beyond 16.
     """
     try:
         with open(path, "rb") as file:
@@ -57,9 +62,13 @@ def read_wav(path):
     if not 0 < count <= MAX_SECONDS * rate:
         raise DataError(f"{path}: {count / rate:g} seconds, more than 0 and at most {MAX_SECONDS} "
                         "are needed: cut it, or leave it out")
-    numbers = _numbers(path, raw[:count * width * channels], kind, width)
+    raw, peak = raw[:count * width * channels], 0.0
+    if kind == FLOAT:
+        numbers, peak = _floats(path, raw, width)
+    else:
+        numbers = _numbers(raw, width)
     return Wav(rate, FLOAT_BITS if kind == FLOAT else 8 * width, channels,
-               numbers.reshape(count, channels).sum(axis=1))
+               numbers.reshape(count, channels).sum(axis=1), kind == FLOAT, peak)
 
 
 def _header(path, file):
@@ -106,13 +115,20 @@ def _form(path, form):
     return kind, channels, rate, width
 
 
-def _numbers(path, raw, kind, width):
+def _floats(path, raw, width):
+    """int64 of all channels, one after the other, and the largest float."""
+    values = np.frombuffer(raw, f"<f{width}").astype(np.float64)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: NaN or infinity among its numbers: leave it out")
+    peak = float(np.abs(values).max())
+    if peak > LOUDEST:
+        raise DataError(f"{path}: floats up to {peak:,.6g}, those of a sound lie in -1 .. 1: "
+                        "divide them by what was their full scale, 16-bit numbers by 32768")
+    return np.rint(np.clip(values, -1, 1) * ((1 << (FLOAT_BITS - 1)) - 1)).astype(np.int64), peak
+
+
+def _numbers(raw, width):
     """int64 of all channels, one after the other."""
-    if kind == FLOAT:
-        values = np.frombuffer(raw, f"<f{width}").astype(np.float64)
-        if not np.isfinite(values).all():
-            raise DataError(f"{path}: NaN or infinity among its numbers: leave it out")
-        return np.rint(np.clip(values, -1, 1) * ((1 << (FLOAT_BITS - 1)) - 1)).astype(np.int64)
     if width == 1:  # the only ones without a sign
         return np.frombuffer(raw, np.uint8).astype(np.int64) - 128
     if width == 3:

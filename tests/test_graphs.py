@@ -88,6 +88,9 @@ def test_batches_are_one(monkeypatch):
      "^conv: a map of 1 x 1 x 1 is smaller than its kernel$"),
     ((2, 1, 1), (Conv(name="conv", weight=np.ones((1, 1, 1, 1)), bias=np.ones(1)),),
      "^conv: it takes a map of 1 channels, not 2 x 1 x 1$"),
+    ((2,), (neuron(threshold=np.float64(-3)),), "^lif: a threshold that is not above where"),
+    ((2,), (neuron(v_reset=np.float64(1)),), "^lif: a threshold that is not above where it resets"),
+    ((2,), (neuron(drop=np.array([1, 0])),), "^lif: a threshold that is not above 0, by which it "),
     ((2,), (neuron(recurrent=affine([[1.0, 1.0]])),), "^fc: it must give as many numbers as lif"),
 ])
 def test_wrong(inputs, nodes, sentence):

@@ -260,6 +260,8 @@ def make():
     (["{py}", "--time-steps", "4", "--dataset", "digits"], "name the function that makes the "),
     (["{py}:none", "--time-steps", "4", "--dataset", "digits"], "net.py has no function none"),
     (["{py}:broken", "--time-steps", "4", "--dataset", "digits"], "net.py: ZeroDivisionError: div"),
+    (["{py}:quits", "--time-steps", "4", "--dataset", "digits"],
+     "net.py: it ends with sys.exit(0): quits must return the model"),
     (["{py}:text", "--time-steps", "4", "--dataset", "digits"], "a torch.nn.Module is needed, not"),
     (["{py}:small", "--time-steps", "4", "--dataset", "digits"], "the net does not take this samp"),
     (["{py}:small", "--time-steps", "4", "--dataset", "digits", "--dt", "1"],
@@ -269,7 +271,8 @@ def make():
 def test_wrong(arguments, sentence, graph_file, tmp_path, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
-    path = model(tmp_path, "def broken():\n    return 1 / 0\n\ndef text():\n    return 'net'\n\n"
+    path = model(tmp_path, "def broken():\n    return 1 / 0\n\ndef quits():\n"
+                           "    raise SystemExit(0)\n\ndef text():\n    return 'net'\n\n"
                            "def small():\n    return nn.Linear(3, 3)\n")
     names = {"nir": graph_file, "py": path}
     done = call("import", *(argument.format(**names) for argument in arguments), "--out", "mine")

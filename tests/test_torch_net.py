@@ -360,3 +360,17 @@ def make():
         graph = graph_of(f"{tmp_path}/net.py:make", found, found.load("train")[0], 1 / 255, 0.0,
                          input_bits=8)
         assert graph.inputs == (2, 1, 6) and laid_out(found, graph).image == (1, 6, 2)
+
+
+def test_numbers_that_are_none():
+    framework("snntorch")
+    import snntorch as snn
+    def net():
+        return nn.Sequential(nn.Linear(4, 3), snn.Leaky(beta=0.5, init_hidden=True))
+    broken = net()
+    broken[0].weight.data[0, 0] = float("nan")
+    for made, sample, sentence in (
+            (broken, torch.rand(2, 4), "^0: weight has numbers that are none: its training has "),
+            (net(), torch.full((2, 4), torch.inf), "^the sample has numbers that are none$")):
+        with pytest.raises(GraphError, match=sentence):
+            from_torch(made, sample)

@@ -61,7 +61,9 @@ def test_floats(tmp_path, bits):
     values = [0, 0.5, -1, 1, 7, -7, 1e-4]
     samples, done = read_sound(file_of(tmp_path / "x.wav", values, bits, kind=3))
     assert samples.tolist() == [0, 16384, -32768, 32767, 32767, -32768, 3]
-    assert done == "24 bits become 16"
+    assert done == "floats become 16 bits, what is beyond -1 .. 1 is cut off, divide by the peak"
+    assert read_sound(file_of(tmp_path / "x.wav", [0, -1, 1], bits, kind=3))[1] == (
+        "floats become 16 bits")
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -137,5 +139,8 @@ def test_too_much(tmp_path, monkeypatch):
 def test_numbers_that_are_none(tmp_path):
     with pytest.raises(DataError, match="x.wav: NaN or infinity among its numbers: leave it out"):
         read_sound(file_of(tmp_path / "x.wav", [0, np.nan], 32, kind=3))
+    with pytest.raises(DataError, match=r"x.wav: floats up to 20,000, those of a sound lie in -1 "
+                       ".. 1: divide them by .* scale, 16-bit numbers by 32768$"):
+        read_sound(file_of(tmp_path / "x.wav", [0.5, -20_000], 32, kind=3))
     with pytest.raises(DataError, match="y.wav: No such file or directory"):
         read_sound(tmp_path / "y.wav")

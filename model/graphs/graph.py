@@ -162,6 +162,10 @@ class Neuron:
                      "gain_in"):
             if getattr(self, name) is not None:
                 _check_spread(self.name, name, getattr(self, name), inputs)
+        spent = self.threshold - self.v_reset if self.drop is None else self.drop
+        check(np.min(spent) > 0, f"{self.name}: a threshold that is not above "
+              + ("where it resets to" if self.drop is None else "0, by which it resets")
+              + ": it would fire without an input")
         if self.recurrent is not None:
             check(self.recurrent.shape(inputs) == inputs,
                   f"{self.recurrent.name}: it must give as many numbers as {self.name} has neurons")

@@ -126,6 +126,9 @@ def _called(path, function):
         return make()
     except GraphError:
         raise
+    except SystemExit as error:
+        raise GraphError(f"{path}: it ends with sys.exit({error}): {function} must return the "
+                         "model") from None
     except Exception as error:  # noqa: BLE001  of somebody's own file
         raise GraphError(f"{path}: {type(error).__name__}: {error}") from None
     finally:

@@ -52,6 +52,7 @@ def from_torch(net, sample):
     except (RuntimeError, TypeError) as error:
         raise GraphError(f"the net cannot be copied ({error}): reset its states first") from None
     modules = _found(net.eval(), "")
+    _check_numbers(modules, sample)
     calls = _record(net, modules, sample)
     check(calls, "no layer that is known was called: there is Linear, Conv2d and so on")
     names = list(dict.fromkeys(name for name, _, _ in calls))
@@ -104,6 +105,18 @@ def _found(module, prefix):
     for name, child in inside.items():
         found |= _found(child, f"{prefix}.{name}" if prefix else name)
     return found
+
+
+def _check_numbers(modules, sample):
+    """Of a net that training broke, no layer would give what the next one takes."""
+    check(not sample.is_floating_point() or sample.isfinite().all(),
+          "the sample has numbers that are none")
+    for name, module in modules.items():
+        if isinstance(_kind(module), str):
+            for field, tensor in module.state_dict().items():
+                check(not hasattr(tensor, "is_floating_point") or not tensor.is_floating_point()
+                      or tensor.isfinite().all(), f"{name}: {field} has numbers that are none: "
+                      "its training has failed, perhaps with too large a learning rate")
 
 
 def _record(net, modules, sample):
@@ -164,6 +177,7 @@ def _check_chain(names, by_name):
         if sum(y.numel() for y in given) != sum(x.numel() for x in taken):
             given, taken = given[:1], taken[:1]  # what is the same at every step comes but once
         given, taken = (torch.cat([part.reshape(-1) for part in parts]) for parts in (given, taken))
+        check(not given.isnan().any(), f"{before}: it gives numbers that are none")
         check(given.shape == taken.shape and torch.equal(given, taken.to(given.dtype)),
               f"{name} does not take what {before} gives: between them is something that no "
               "module does, such as a function or a second branch; use modules in a line")
