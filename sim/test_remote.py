@@ -102,6 +102,16 @@ def test_one_network_after_the_other(engine):
         assert device.status().bad == device.status().overruns == 0
 
 
+def test_a_chip_of_16_bits(tmp_path):
+    """A word is two of its own; data are taken a cycle late."""
+    engine = compile_remote(tmp_path, SHAPE, SDRAMS["AS4C32M16SB"], clock_hz=75_000_000, late=1)
+    with board(engine) as device:
+        for each, count in ((LARGE, 3), (MAPS, 5)):
+            device.load(each.words, each.batch)
+            check(device, each, count)
+        assert device.resent == 0
+
+
 def test_another_host_finds_what_runs(engine):
     with simulated_port(engine) as port:
         with open_remote(port) as first:

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Engines for boards: recipes, their tops, and bitstreams that are kept."""
 
+import json
 import re
 import stat
 import sys
@@ -68,6 +69,20 @@ def test_another_chip():
     Fragment.get(pads, None)
     with pytest.raises(BoardError, match="^25 MHz come from no PLL, which an SDRAM needs$"):
         BoardTop(pads.board, pads, 25_000_000)
+
+
+@pytest.mark.slow
+def test_pads(tmp_path):
+    """Registers of the data, both ways, of addresses and commands are in the pads."""
+    bitstream = build_engine(RECIPES[0], tmp_path, say=lambda text: None)
+    cells = json.loads((bitstream.parent / "routed.json").read_text())["modules"]["top"]["cells"]
+    modes = [cell["parameters"] for cell in cells.values() if cell["type"].endswith("IOLOGIC")]
+    both = [mode for mode in modes if mode.get("FF.INREGMODE") == "FF"
+            and mode.get("OUTREG.OUTREGMODE") == "FF"]
+    out = [mode for mode in modes if mode.get("OUTREG.OUTREGMODE") == "FF"]
+    assert len(both) == 32 and len(out) == 32 + 11 + 2 + 3
+    assert [mode["MODE"] for mode in modes if "ODDRX1" in mode["MODE"]] == ["IDDRX1_ODDRX1"]
+    assert len(modes) == len(out) + 1
 
 
 @pytest.fixture
