@@ -153,8 +153,8 @@ def layers_of(words, image):
                                         "input; there are no groups, leave out the g")
             raise ArchitectureError(
                 f"{str(word)[:MAX_WORD]!r} is not a layer: they look like c16k3 (convolution), p2 "
-                "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; see "
-                "model/architecture.py")
+                "(max pooling), a2 (sum pooling), r64 (residual block) or fc64; what follows the "
+                "number stands in this order, fc64w4it8r, c16k3s2p1w4i; see model/architecture.py")
         numbers = {name: _pair(value) if name in PAIRS else int(value)
                    for name, value in found.groupdict().items()
                    if value is not None and name not in TEXTS}

@@ -73,7 +73,9 @@ class Arrays:
         if member is None:
             raise ArrayError(f"no array {name} inside")
         if member.file_size > MAX_BYTES:
-            raise ArrayError(f"more than {MAX_BYTES} bytes inside")
+            raise ArrayError(f"{name} has {member.file_size:,} bytes, an array at most "
+                             f"{MAX_BYTES / (1 << 20):g} MiB: take fewer samples, or smaller "
+                             "numbers such as uint8")
         if member.compress_type not in PACKED:
             raise ArrayError(f"{name} is compressed in a way that NumPy does not write")
         with _sentences(".npz of arrays", f"{name}: "), self._file.open(member) as file:

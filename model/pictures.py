@@ -40,6 +40,7 @@ whose border is mostly bright is refused until ``invert`` says what it is: True 
 takes it as it is. ``[N, n]`` has no border, and colours have no rule.
 """
 
+import warnings
 from math import isqrt, prod
 from pathlib import Path
 
@@ -247,13 +248,19 @@ def _array(path):
 
 def open_picture(path, say):
     """A picture of Pillow's, upright, opaque and in mode RGB; ``say`` gets what was converted."""
+    large = f"more than {MAX_SIDE} pixels wide or high: make it smaller"
     try:
-        with Image.open(path) as picture:
-            if max(picture.size) > MAX_SIDE:
-                raise DataError(f"{path}: more than {MAX_SIDE} pixels wide or high")
-            return _flat(picture, path, say)
+        with warnings.catch_warnings():
+            # of many pixels Pillow warns before they can be counted here
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                if max(picture.size) > MAX_SIDE:
+                    raise DataError(f"{path}: {large}")
+                return _flat(picture, path, say)
     except DataError:
         raise
+    except Image.DecompressionBombError:
+        raise DataError(f"{path}: {large}") from None
     except Exception as error:  # a damaged file makes Pillow's readers raise anything
         raise DataError(f"{path}: not a picture ({error})") from None
 

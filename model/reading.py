@@ -199,8 +199,9 @@ def _npz(path):
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
-            raise DataError(f"{path}: {size:,} bytes, a set has at most {MAX_FILE:,}: take fewer "
-                            "samples, or smaller numbers such as uint8")
+            raise DataError(f"{path}: {size:,} bytes, a set has at most "
+                            f"{MAX_FILE / (1 << 20):g} MiB: take fewer samples, or smaller "
+                            "numbers such as uint8")
         arrays = Arrays(path.read_bytes(), texts=True)
         there = {name.lower(): name for name in arrays.names}
         pairs = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}

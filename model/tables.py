@@ -10,6 +10,7 @@ index that pandas writes: it is left out.
 import csv
 import os
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -24,6 +25,7 @@ SUFFIXES = (".csv", ".tsv", ".txt")
 MAX_FILE = 1 << 30  # bytes
 MAX_CELLS = 1 << 27
 MAX_CELL = 1 << 12  # characters
+END = "\x01end"  # a line behind the last one: a quote that is not closed swallows it
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,7 @@ def read_table(path, label="", columns=None):
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text: a table is a CSV in UTF-8") from None
     except csv.Error as error:
-        raise DataError(f"{path}: not a CSV ({error})") from None
+        raise DataError(f"{path}: not a CSV ({error}): is each quote, \", closed?") from None
     except OSError as error:
         raise DataError(said(error)) from None
 
@@ -62,9 +64,13 @@ def _rows(path, file):
     first = file.readline(1 << 20)
     file.seek(0)
     between = max(",;\t", key=first.count)
-    rows = csv.reader(file, delimiter=between) if between in first else (
-        line.split() for line in file)
+    rows = csv.reader(chain(file, [END]), delimiter=between) if between in first else (
+        line.split() for line in chain(file, [END]))
     for number, row in enumerate(rows, 1):
+        if row and row[-1].endswith(END):
+            if row == [END]:
+                return
+            raise DataError(f'{path}: line {number}: a quote, ", that is not closed: close it')
         if any(cell.strip() for cell in row):
             yield number, [cell.strip() for cell in row]
 

@@ -146,7 +146,7 @@ def main(
         help="bits of the output layer's weights: 1, 2, 4 or 8")] = 1,
     last_code: Annotated[Literal["odd", "integer"], typer.Option(
         help="which numbers these are; of hidden layers the words say so, fc64w4i is integers of "
-             "4 bits, -7 to 7")] = Config.last_code,
+             "4 bits, -7 to 7; imported ones may be -8 too")] = Config.last_code,
     threads: Annotated[int, typer.Option(
         min=1, max=1024, help="of PyTorch; another number gives other bits")] = 1,
     device: Annotated[Literal["cpu", "cuda"], typer.Option(

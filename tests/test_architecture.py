@@ -60,8 +60,10 @@ def test_rows_and_columns():
                "groups, leave out the g"),
     ("c4k3x", "'c4k3x' is not a layer: "),
     ("c4k3x3x3", "'c4k3x3x3' is not a layer: "),
+    ("fc32t4w4ir", "'fc32t4w4ir' is not a layer: "),
     ("c16k3-q2", "'q2' is not a layer: they look like c16k3 (convolution), p2 (max pooling), a2 "
-                 "(sum pooling), r64 (residual block) or fc64; see model/architecture.py"),
+                 "(sum pooling), r64 (residual block) or fc64; what follows the number "
+                 "stands in this order, fc64w4it8r, c16k3s2p1w4i; see model/architecture.py"),
     ("c16", "'c16' is not a layer: "),
     ("", "'' is not a layer: "),
     ("c0k3", "layer 0 (c0k3): 1 to 65536 neurons or channels, not 0"),

@@ -353,7 +353,10 @@ def test_bad_files(tmp_path, monkeypatch):
     refused(tmp_path / "a.mat", "a.mat: a set is an .npz, a .csv, or a folder of pictures")
     monkeypatch.setattr(reading, "MAX_FILE", 100)
     npz(tmp_path / "b.npz", x=ROWS, y=LABELS)
-    refused(tmp_path / "b.npz", "bytes, a set has at most 100: take fewer samples, or smaller")
+    refused(tmp_path / "b.npz", "bytes, a set has at most 9.53674e-05 MiB: take fewer samples")
+    for text, line in (('a,y\n1,2\n"3,4\n5,6\n', 3), ('a,y\n1,2\n3,"b', 3), ('a,"y\n1,2\n', 1)):
+        (tmp_path / "c.csv").write_text(text)
+        refused(tmp_path / "c.csv", f'c.csv: line {line}: a quote, ", that is not closed: close it')
     monkeypatch.setattr(tables, "MAX_FILE", 3)
     (tmp_path / "c.csv").write_text("a,y\n1,2\n")
     refused(tmp_path / "c.csv", "8 bytes, a table here has at most 3: take fewer rows")

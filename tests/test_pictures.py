@@ -8,7 +8,7 @@ from PIL import Image
 
 from qsnn.model.data import DataError
 from qsnn.model.meaning import Meaning
-from qsnn.model.pictures import as_pixels, read_pictures
+from qsnn.model.pictures import as_pixels, open_picture, read_pictures
 
 RNG = np.random.default_rng(0)
 TALL = RNG.integers(0, 120, (4, 6, 5, 3), np.uint8)  # N, height, width and channels
@@ -321,3 +321,10 @@ def test_a_picture_for_an_own_set(tmp_path):
     assert said == [f"{tmp_path / 'b.png'}: resized from 24 x 8 to 8 x 4"]
     np.save(tmp_path / "a.npy", SMALL.low[0] + picture / 255 * 4)
     assert (read_pictures(tmp_path / "a.npy", 32, meaning=SMALL) == found).all()
+
+
+@pytest.mark.parametrize("side", [9600, 14_000])  # Pillow warns of the first, refuses the second
+def test_pictures_of_too_many_pixels(tmp_path, side):
+    Image.new("1", (side, side)).save(tmp_path / "x.png")
+    with pytest.raises(DataError, match="x.png: more than 4096 pixels wide or high: make it sma"):
+        open_picture(tmp_path / "x.png", print)
