@@ -112,7 +112,7 @@ quantize_membrane = _Quantize.apply
 
 
 def quantize_weight(w, bits, code="odd"):
-    """Weights of several bits: :class:`_QuantizeWeight`."""
+    """Weights of several bits, by the code of their numbers."""
     return _QuantizeWeight.apply(w, bits, code)
 
 

@@ -159,7 +159,7 @@ def _word(seed, index):
 
 
 def compile_bench(place, name, bench, models=("sdram.v",)):
-    """A program of a bench and the models of its chips. Raises :class:`SimulationError`."""
+    """A program of a bench and the models of its chips. Raises :class:`qsnn.sim.tools.SimulationError`."""
     sources = {f"{name}.v": to_verilog(bench, name),
                **{file: (FOLDER / file).read_text() for file in (*models, "memory.cpp")}}
     return compiled(Path(place), name, sources, top=name)
@@ -168,7 +168,7 @@ def compile_bench(place, name, bench, models=("sdram.v",)):
 def run_bench(program, *commands, folder=None):
     """(words, cycles) of each read, run in a folder.
 
-    Raises :class:`SimulationError` with what a model says, or the program.
+    Raises :class:`qsnn.sim.tools.SimulationError` with what a model says, or the program.
     """
     done = subprocess.run([program.resolve()], input="\n".join(commands), text=True,
                           capture_output=True, cwd=folder)

@@ -127,15 +127,18 @@ class EngineShape:
     def layer(self):
         """Layout of a layer's descriptor.
 
-        merge, readout, final, doubled   inputs are pixels, whose bits lie in the lanes; scores;
-                         the last layer; each group begins with a word of weights +1, of which
-                         passes without inputs need one
-        scale            sums count ``2**scale`` units
-        low, high        ends of the membranes
-        groups, group_words   groups of channels, less 1; words of the slab of each
-        position         :attr:`position`, and ``window`` :attr:`window`
-        output, output_words, output_columns   the first word of its output, words of a position,
-                         columns of one
+        merge        inputs are pixels, whose bits lie in the lanes
+        readout      it gives scores
+        final        it is the last layer
+        doubled      each group begins with a word of weights +1, which steps without inputs take
+        scale        sums count ``2**scale`` units
+        low, high    ends of the membranes
+        groups       groups of channels, less 1
+        group_words  words of the slab of each
+        position     :meth:`position`
+        window       :meth:`window`
+        output       the first word of its output; output_words of a position, output_columns in
+                     all of them
         """
         return data.StructLayout({
             "merge": 1, "readout": 1, "final": 1, "doubled": 1, "scale": 5,
@@ -150,13 +153,17 @@ class EngineShape:
     def network(self):
         """Layout of a network's descriptor, which comes before those of the layers.
 
-        image            pixels of an image, less 1
-        steps, outputs   time steps, class scores
-        share            ``2**share`` images lie side by side in the lanes
-        slots, ring      sets of these whose pixels have a place, less 1; images, less 1
-        planes, plane_stride   of pixels, less 1; words from one to the next
-        pixels           their first word
-        position, window the way over an image, in bytes
+        image         pixels of an image, less 1
+        steps         time steps
+        outputs       class scores
+        share         ``2**share`` images lie side by side in the lanes
+        slots         sets of these whose pixels have a place, less 1
+        ring          images of these, less 1
+        planes        of pixels, less 1
+        plane_stride  words from one to the next
+        pixels        their first word
+        position      :meth:`position`, of the way over an image, in bytes
+        window        :meth:`window`
         """
         bits = ceil_log2(self.image_bytes)
         return data.StructLayout({

@@ -239,7 +239,7 @@ class Accelerator(Device):
         """Labels int64 [N] and scores int64 [N, classes] of images, uint8 [N, n_in].
 
         Where a reply has no room for all of them, the scores are the largest ones, [N, 1].
-        Pixels have the ``input_bits`` of :meth:`hello`: see
+        Pixels have the ``input_bits`` of :meth:`Device.hello`: see
         :func:`qsnn.model.data.quantize_pixels`. ``progress`` is called with the number of images
         done. Raises :class:`LinkError`, and ``ValueError`` if these are no images for this network.
         """

@@ -38,7 +38,8 @@ class EngineLink(RequestLink):
 
     Members
     -------
-    those of :class:`qsnn.hw.link.requests.RequestLink`, and
+    As those of :class:`qsnn.hw.link.requests.RequestLink`, and:
+
     write, rewind, written, present, images, good, bad, program, known, outputs :
         Of the :class:`qsnn.hw.engine.system.EngineSystem`.
     pixels : In

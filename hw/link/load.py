@@ -99,7 +99,8 @@ class EngineBody(ReplyBody):
 
     Members
     -------
-    those of :class:`qsnn.hw.link.payload.ReplyBody`, and
+    As those of :class:`qsnn.hw.link.payload.ReplyBody`, and:
+
     running : In
         As :class:`qsnn.hw.link.programs.Running` packs it.
     words : In

@@ -14,8 +14,8 @@ weights     word ``group * words + word``: bit ``pe * SIMD + synapse`` is the we
 thresholds  word ``beat``: element ``lane`` belongs to neuron ``beat * lanes + lane``, in two's
             complement of the width that the JSON states; padding neurons never fire.
 biases      the same; in a readout one class a word.
-biases_fired, biases_current  the same: of neurons that fire, where the reset subtracts; of their
-            currents, where they have some.
+biases_fired  the same: of neurons that fire, where the reset subtracts.
+biases_current  the same: of their currents, where they have some.
 offsets     the same: what a time step adds to each total of a readout that leaks, beside its sum.
 
 Thresholds and biases are those of :mod:`qsnn.hw.plan.parameters`, with the constant of the XNOR
