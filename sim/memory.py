@@ -159,7 +159,10 @@ def _word(seed, index):
 
 
 def compile_bench(place, name, bench, models=("sdram.v",)):
-    """A program of a bench and the models of its chips. Raises :class:`qsnn.sim.tools.SimulationError`."""
+    """A program of a bench and the models of its chips.
+
+    Raises :class:`qsnn.sim.tools.SimulationError`.
+    """
     sources = {f"{name}.v": to_verilog(bench, name),
                **{file: (FOLDER / file).read_text() for file in (*models, "memory.cpp")}}
     return compiled(Path(place), name, sources, top=name)

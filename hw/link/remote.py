@@ -54,7 +54,8 @@ class RemoteEngine(Device):
         :class:`qsnn.hw.engine.program.Program`, for batches of so many images.
 
         Returns the seconds that it took, 0 where it runs already. ``progress`` is called with the
-        number of words written. Raises :class:`qsnn.hw.link.ports.LinkError`; then nothing runs there.
+        number of words written. Raises :class:`qsnn.hw.link.ports.LinkError`; then nothing runs
+        there.
         """
         words = np.asarray(words, "<u4")
         self._require(words, batch)
@@ -75,8 +76,8 @@ class RemoteEngine(Device):
 
         Where a reply has no room for all of them, the scores are the largest ones, [N, 1].
         ``progress`` is called with the number of images done; ``seconds`` is what a batch may
-        take. Raises :class:`qsnn.hw.link.ports.LinkError`, and ``ValueError`` if these are no images for the program
-        that runs.
+        take. Raises :class:`qsnn.hw.link.ports.LinkError`, and ``ValueError`` if these are no
+        images for the program that runs.
         """
         running = self.running
         if not running.good:
