@@ -72,7 +72,8 @@ class HostLink(RequestLink):
 
     Members
     -------
-    those of :class:`qsnn.hw.link.requests.RequestLink`, and
+    As those of :class:`qsnn.hw.link.requests.RequestLink`, and:
+
     load : Out(LoadPort)
         Of the memories, if there are any. The network is idle while it is used: there is one
         request at a time.
