@@ -143,7 +143,7 @@ def test_noisy_line(engine):
     """Bytes are lost, changed and doubled; all that is answered is right."""
     with simulated_port(engine) as port:
         with closing(Noisy(port, exclusive=True)) as line:
-            device = RemoteEngine(line, name=port, silence=1.0)
+            device = RemoteEngine(line, name=port, silence=3.0)
             for each, count in ((LARGE, 20), (MAPS, 42), (ONE, 19)):
                 device.load(each.words, each.batch)
                 check(device, each, count)
