@@ -24,7 +24,7 @@ from qsnn.hw.plan.folding import Folding, FoldingError
 from qsnn.hw.plan.line import MAX_REPLY, most_classes, score_bytes, too_many_classes
 from qsnn.hw.plan.network import plan
 from qsnn.hw.plan.search import MARGIN, Search
-from qsnn.model.description import load, save
+from qsnn.model.description import Description, FullyConnected, Readout, load, save
 from tests.networks import random_description, random_maps
 
 ROOT = Path(__file__).parents[1]
@@ -374,4 +374,12 @@ def test_what_the_engine_makes_of_it():
     with pytest.raises(FitError) as caught:
         choose_for_board(stream, replace(BOARDS["icebreaker"], logic=1, ram_blocks=1),
                          hz=24_000_000)
+    assert "engine" not in str(caught.value)
+    hidden = FullyConnected(weights=np.ones((1500, 1000), np.int8), threshold=np.zeros(1500, int),
+                            bias=np.zeros(1500, int), input_bits=1, membrane_bits=2, signed=False,
+                            shift=1, frac=0)
+    readout = Readout(weights=np.ones((4, 1500), np.int8), bias=np.zeros(4, int), frac=0)
+    wide = Description(time_steps=0, layers=(hidden, readout))
+    with pytest.raises(FitError, match="bits of weights") as caught:
+        choose_for_board(wide, BOARDS["icebreaker"], hz=24_000_000)
     assert "engine" not in str(caught.value)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from qsnn.hw.board.boards import BOARDS
 from qsnn.hw.board.engines import ENGINES
-from qsnn.hw.engine.program import compile_program
+from qsnn.hw.board.running import program_for, rates
 from qsnn.hw.engine.shape import EngineError
 from qsnn.hw.plan.choice import first_serial
 from qsnn.hw.plan.cost import MEASURED
@@ -205,11 +205,9 @@ def _with_engine(description, board):
     """What the engine of this board, or of another one, makes of a network that no chip holds."""
     for recipe in sorted(ENGINES.values(), key=lambda recipe: recipe.board != board.name):
         try:
-            batch = 1 << recipe.shape.share(description.time_steps)
-            program = compile_program(description, recipe.shape, batch)
+            rate = rates(program_for(description, recipe), recipe).engine
         except EngineError:
             continue
-        rate = recipe.hz * batch / program.time(recipe.rate).cycles
         return (f"; with its weights in the memory of the {recipe.target.title} and the engine, "
                 f"{rate:,.0f} images/s: qsnn run --board {recipe.board}")
     return ""

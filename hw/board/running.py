@@ -51,7 +51,7 @@ def program_for(description, recipe, batch=0):
     :class:`qsnn.hw.engine.shape.EngineError`.
     """
     shape = recipe.shape
-    beside = 1 << shape.share(max(1, description.time_steps)) if not description.stream else 1
+    beside = 1 << shape.share(max(1, description.time_steps))  # a stream, of none, is refused
     return compile_program(description, shape, batch or beside)
 
 

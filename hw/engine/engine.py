@@ -135,13 +135,13 @@ class Engine(wiring.Component):
             positions.images.eq(self.images >> loader.network.share),
             window.config.eq(layer.window), window.stall.eq(0),
         ]
-        self._control(m, layer, loader, gather, positions, window, writer, scores, feeder)
+        self._control(m, layer, loader, gather, positions, window, writer, scores)
         synapses = self._array(m, layer, loader, slab, maps, window)
         self._finish(m, layer, loader.network, synapses, parameters, window, feeder, neurons,
                      writer, scores)
         return m
 
-    def _control(self, m, layer, loader, gather, positions, window, writer, scores, feeder):
+    def _control(self, m, layer, loader, gather, positions, window, writer, scores):
         """Layers and groups, one after the other."""
         shape = self.shape
         group, first_layer = Signal(len(layer.groups)), Signal(init=1)

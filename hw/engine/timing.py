@@ -46,10 +46,6 @@ class LayerTime:
         return self.descriptor + self.groups * (
             2 * shape.pe + self.group_words * shape.slab_columns)
 
-    def work(self, sets):
-        """Cycles of all groups, if nothing is waited for."""
-        return self.groups * sets * self.positions * max(self.steps, self.interval, QUEUE)
-
 
 @dataclass(frozen=True)
 class BatchTime:
