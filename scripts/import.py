@@ -34,6 +34,7 @@ from qsnn.model.graphs.loading import calibration, graph_of, laid_out, measured
 from qsnn.model.leak import leak_of
 from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts._app import App
+from qsnn.scripts._reading import Label, Levels, Split, Stream
 
 REPORT = "import.json"
 
@@ -49,17 +50,13 @@ def main(
         min=1, max=64, help="T: how often an image is shown; streams have their own steps")] = None,
     dataset: Annotated[str, typer.Option(
         help="what the network was trained on: a name, or an own file, see qsnn train")] = "mnist",
-    label: Annotated[str, typer.Option(
-        help="of an own table: name or number of the column of labels")] = "",
+    label: Label = "",
     image: Annotated[str, typer.Option(
         help="of an own set: height x width, perhaps x channels, as qsnn train has it; of the "
              "network's map where it is not given")] = "",
-    stream: Annotated[bool, typer.Option(
-        "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")] = False,
-    levels: Annotated[int, typer.Option(
-        help="of an own stream of numbers: spikes of a channel, by size")] = Reading.levels,
-    split: Annotated[int, typer.Option(
-        help="of an own set without a test part: seed of the fifth that is held out")] = 0,
+    stream: Stream = False,
+    levels: Levels = Reading.levels,
+    split: Split = 0,
     weights: Annotated[int, typer.Option(help="bits of hidden layers' weights: 1, 2, 4, 8")] = 4,
     first: Annotated[int | None, typer.Option(
         help="of the first layer's; as --weights, or 8 where those have 1 or 2")] = None,

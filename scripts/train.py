@@ -55,6 +55,7 @@ from qsnn.model.config import (
 from qsnn.model.data import DataError, find, follows_size
 from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts._app import App
+from qsnn.scripts._reading import Label, Levels, Split, Stream
 
 SHOWN = 20  # classes
 
@@ -66,17 +67,13 @@ def main(
     dataset: Annotated[str, typer.Option(
         help="mnist, fashion-mnist, cifar-10 or digits; as streams ecg, spoken-digits, pendigits "
              "or n-mnist; or an own .npz, .csv or folder of pictures by class")] = "mnist",
-    label: Annotated[str, typer.Option(
-        help="of an own table: name or number of the column of labels")] = "",
+    label: Label = "",
     image: Annotated[str, typer.Option(
         help="of an own set: height x width, perhaps x channels, of images that come as rows, "
              "28x28 or 24x32x3; pictures are resized to them")] = "",
-    stream: Annotated[bool, typer.Option(
-        "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")] = False,
-    levels: Annotated[int, typer.Option(
-        help="of an own stream of numbers: spikes of a channel, by size")] = Reading.levels,
-    split: Annotated[int, typer.Option(
-        help="of an own set without a test part: seed of the fifth that is held out")] = 0,
+    stream: Stream = False,
+    levels: Levels = Reading.levels,
+    split: Split = 0,
     hidden: Annotated[str, typer.Option(
         help="widths of fully connected hidden layers, first to last; 256,256 if neither this nor "
              "--arch is there")] = "",
