@@ -3,9 +3,8 @@
 
   python benchmarks/gpu.py pack .gpu             here: CIFAR-10's training images in two files
   python3 benchmarks/gpu.py probe .gpu RESULTS   there: seconds an epoch, and short trainings
-  python3 benchmarks/gpu.py train .gpu RESULTS   there: every network of PLAN, each for its seconds
-  python3 benchmarks/gpu.py grey .gpu RESULTS --only mnist   there: those of GREY for a data set,
-                                                 whose IDX files lie in .gpu/mnist
+  python3 benchmarks/gpu.py vgg-11 .gpu RESULTS  there: one of PLANS, each network for its seconds
+  python3 benchmarks/gpu.py mnist .gpu RESULTS   there: likewise; its IDX files lie in .gpu/mnist
   qsnn train --finish RESULTS/NAME               here: integers, measured on the test images
 
 What goes there is this repository and the files of the first command, 40 MiB each. Nothing is
@@ -31,15 +30,38 @@ if "qsnn" not in sys.modules:  # as the package would map its folders, see setup
 SHEET = 5  # images in a row and in a column of a sheet: sheets compress better than images
 PARTS = 2
 
-SHARED = dict(dataset="cifar-10", shift=4, flip=True, compiled=True)
 TEACHER = dict(rectified=True, arch="c64k3-c128k3-p2-r128-c256k3-p2-c512k3-p2-r512-p4")
 ON_CHIP = dict(arch="c64k3w8-p2-c128k3-p2-c256k3-c256k3-p2-c320k3-c320k3-p2", time_steps=2)
 VGG = dict(arch="vgg-11", last_bits=8, time_steps=4)
-#: Name: seconds, the network and how it is trained, see :mod:`qsnn.model.config`.
-PLAN = {
-    "teacher": (62, TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, erase=8, plain=0.05)),
-    "cifar-10-2.7M-b2": (148, ON_CHIP, dict(teacher="teacher", plain=0.05)),
-    "cifar-10-vgg-11-b2": (335, VGG, dict(teacher="teacher", erase=8, plain=0.05)),
+TAUGHT = dict(teacher="teacher", plain=0.05)
+GREY_TEACHER = dict(rectified=True, arch="c64k3-c64k3-p2-r64-c128k3-p2-r128-c256k3-p2")
+SMALL = dict(arch="c32k3w8-p2-c64k3-p2-c64k3-p2-fc64", last_bits=8)  # 99,584 bits
+SMALLEST = dict(arch="c32k3w8-p2-c64k3-p2-c64k3-p2-fc76", last_bits=8, time_steps=2)  # 107,456
+DEEP = dict(arch="c64k3w8-c64k3-p2-c128k3-c128k3-p2-c256k3-p2", last_bits=8)  # 742,272 bits
+GENTLE = dict(lr=2e-3, batch_size=512, smoothing=0.1)
+HELD_OUT = 5000
+#: Name: the data set, and networks in order: seconds, the network and how it is trained, see
+#: :mod:`qsnn.model.config`. Where images are held out, they chose among networks.
+PLANS = {
+    "on-chip": ("cifar-10", {
+        "teacher": (62, TEACHER, GENTLE | dict(erase=8, plain=0.05)),
+        "cifar-10-2.7M-b2": (148, ON_CHIP, TAUGHT)}),
+    "vgg-11": ("cifar-10", {
+        "teacher": (75, TEACHER, GENTLE | dict(erase=8, mix=0.5, plain=0.05)),
+        "t1": (185, VGG | dict(time_steps=1), TAUGHT | dict(erase=8, mix=0.5)),
+        "cifar-10-vgg-11-b2": (285, VGG, TAUGHT | dict(lr=2e-3, erase=8, mix=0.5, start="t1"))}),
+    "fashion-mnist": ("fashion-mnist", {
+        "teacher": (42, GREY_TEACHER, GENTLE | dict(shift=2, erase=6, validation=HELD_OUT)),
+        "fashion-mnist-deep-b2": (185, DEEP, dict(
+            teacher="teacher", shift=2, plain=0.1, validation=HELD_OUT))}),
+    "fashion-mnist-small": ("fashion-mnist", {
+        "teacher": (36, GREY_TEACHER, GENTLE | dict(shift=2, erase=6, plain=0.1)),
+        "fashion-mnist-taught-b2": (130, SMALLEST, dict(teacher="teacher", plain=0.1))}),
+    "mnist": ("mnist", {
+        "teacher": (42, GREY_TEACHER, GENTLE | dict(shift=2, warp=0.1, validation=HELD_OUT)),
+        **{name: (95, SMALL, dict(teacher="teacher", shift=shift, warp=warp, plain=0.1,
+                                  validation=HELD_OUT))
+           for name, shift, warp in (("t4-gentle", 1, 0.05), ("mnist-taught-b2", 2, 0.1))}}),
 }
 PROBES = {
     "vgg-11": (14, VGG, {}),
@@ -47,33 +69,6 @@ PROBES = {
     "taught": (16, ON_CHIP, dict(teacher="teacher")),
     "5e-3": (16, ON_CHIP, {}),
     "2e-3": (16, ON_CHIP, dict(lr=2e-3)),
-}
-HELD_OUT = 5000
-SMALL = dict(arch="c32k3w8-p2-c64k3-p2-c64k3-p2-fc64", last_bits=8)  # 99,584 bits
-WIDE = dict(arch="c64k3w8-c64k3-p2-c128k3-c128k3-p2-c256k3-p2", last_bits=8)  # 742,272 bits
-GREY_TEACHER = dict(rectified=True, arch="c64k3-c64k3-p2-r64-c128k3-p2-r128-c256k3-p2")
-#: As PLAN, of images of one channel; the last images are held out, and choose among networks.
-GREY = {
-    "fashion-mnist": {
-        "teacher": (50, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
-                                           erase=6)),
-        "small-t4": (95, SMALL | dict(time_steps=4), dict(teacher="teacher", plain=0.1)),
-        "small-t2": (70, SMALL | dict(time_steps=2), dict(teacher="teacher", plain=0.1)),
-        "wide-t2": (105, WIDE | dict(time_steps=2), dict(teacher="teacher", shift=2, plain=0.1)),
-        "wide-t4": (125, WIDE | dict(time_steps=4), dict(teacher="teacher", shift=2, plain=0.1)),
-    },
-    "mnist": {
-        "teacher": (50, GREY_TEACHER, dict(lr=2e-3, batch_size=512, smoothing=0.1, shift=2,
-                                           warp=0.1)),
-        "t4": (110, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=2, warp=0.1,
-                                                     plain=0.1)),
-        "t2": (80, SMALL | dict(time_steps=2), dict(teacher="teacher", shift=2, warp=0.1,
-                                                     plain=0.1)),
-        "t4-gentle": (100, SMALL | dict(time_steps=4), dict(teacher="teacher", shift=1, warp=0.05,
-                                                            plain=0.1)),
-        "t8": (90, SMALL | dict(time_steps=8), dict(teacher="teacher", shift=2, warp=0.1,
-                                                     plain=0.1)),
-    },
 }
 
 
@@ -130,12 +125,14 @@ class Log:
                  " ".join(f"{rate:.3f}" for rate in epoch.rates))
 
 
-def configured(network, way, results):
+def configured(dataset, network, way, results):
     from qsnn.model.config import Recipe, config_for
-    way = SHARED | dict(epochs=400) | way
-    if "teacher" in way:
-        way["teacher"] = str(results / way["teacher"])
-    return config_for("cifar-10", **network), Recipe(**way)
+    way = dict(dataset=dataset, epochs=400, compiled=True, flip=dataset != "mnist",
+               shift=4 if dataset == "cifar-10" else 1) | way
+    for other in ("teacher", "start"):
+        if other in way:
+            way[other] = str(results / way[other])
+    return config_for(dataset, **network), Recipe(**way)
 
 
 def probe(parts, results, device):
@@ -149,7 +146,7 @@ def probe(parts, results, device):
     log(len(images), "images, torch", torch.__version__, device)
     kept = len(images) - HELD_OUT
     for name, (seconds, network, way) in PROBES.items():
-        config, recipe = configured(network, way, results)
+        config, recipe = configured("cifar-10", network, way, results)
         log(name, network, way)
         try:
             training = Training.start(config, recipe, results / name / CHECKPOINT, device)
@@ -170,40 +167,24 @@ def probe(parts, results, device):
             log(name, "failed:", repr(error), traceback.format_exc())
 
 
-def train(parts, results, device):
-    """Train each network of PLAN as :func:`qsnn.model.experiment.run` does, measuring nothing."""
-    from qsnn.model.cifar import CIFAR_FILES
+def train(plan, folder, results, device):
+    """Train each network of one of PLANS as :func:`qsnn.model.experiment.run` does, measuring
+    nothing."""
     from qsnn.model.experiment import run
-    images, labels = unpack(parts)
-    data = results / "data"
-    data.mkdir(parents=True)
-    np.savez(data / CIFAR_FILES[1], x_train=images, y_train=labels)
+    dataset, networks = PLANS[plan]
+    if dataset == "cifar-10":
+        from qsnn.model.cifar import CIFAR_FILES
+        images, labels = unpack(folder)
+        folder = results / "data"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / CIFAR_FILES[1], x_train=images, y_train=labels)
     log = Log(results / "train.log")
-    for name, (seconds, network, way) in PLAN.items():
+    for name, (seconds, network, way) in networks.items():
         log(name, network, way)
         try:
-            config, recipe = configured(network, way, results)
-            result = run(config, recipe, results / name, data, log.epoch, device, seconds,
+            config, recipe = configured(dataset, network, way, results)
+            result = run(config, recipe, results / name, folder, log.epoch, device, seconds,
                          measured=False)
-            log(json.dumps(result))
-        except Exception as error:  # the others shall have their seconds
-            log(name, "failed:", repr(error))
-
-
-def grey(folder, results, device, dataset):
-    """Train each network of GREY for a data set, measuring nothing."""
-    from qsnn.model.config import Recipe, config_for
-    from qsnn.model.experiment import run
-    log = Log(results / "train.log")
-    for name, (seconds, network, way) in GREY[dataset].items():
-        log(name, network, way)
-        way = dict(dataset=dataset, validation=HELD_OUT, epochs=400, compiled=True,
-                   flip=dataset == "fashion-mnist") | way
-        if "teacher" in way:
-            way["teacher"] = str(results / way["teacher"])
-        try:
-            result = run(config_for(dataset, **network), Recipe(**way), results / name, folder,
-                         log.epoch, device, seconds, measured=False)
             log(json.dumps(result))
         except Exception as error:  # the others shall have their seconds
             log(name, "failed:", repr(error))
@@ -212,9 +193,8 @@ def grey(folder, results, device, dataset):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pack", "probe", "train", "grey"])
-    parser.add_argument("--only", choices=sorted(GREY), help="the data set, for grey")
-    parser.add_argument("parts", type=Path, help="folder of the two files")
+    parser.add_argument("what", choices=["pack", "probe", *PLANS])
+    parser.add_argument("parts", type=Path, help="folder of the two files, or of IDX files")
     parser.add_argument("results", type=Path, nargs="?", help="folder that gets networks and logs")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--data", type=Path, help="cifar10.npz, for pack",
@@ -226,10 +206,10 @@ def main():
     if options.results is None:
         parser.error("name a folder for the results")
     options.results.mkdir(parents=True, exist_ok=True)
-    if options.what == "grey":
-        grey(options.parts, options.results, options.device, options.only or "mnist")
-        return
-    (probe if options.what == "probe" else train)(options.parts, options.results, options.device)
+    if options.what == "probe":
+        probe(options.parts, options.results, options.device)
+    else:
+        train(options.what, options.parts, options.results, options.device)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from qsnn.model.recordings import TASKS
 
-__all__ = ["augment", "draw_balanced", "erase_squares", "flip_images", "shift_images",
+__all__ = ["augment", "draw_balanced", "erase_squares", "flip_images", "mix_images", "shift_images",
            "shift_steps", "warp_images"]
 
 
@@ -115,6 +115,29 @@ def erase_squares(pixels, side, generator, image=None):
         near = (near >= 0) & (near < side)
         inside = inside * near.view(count, *[length if a == axis else 1 for a in (1, 2, 3)])
     return _rows(maps * (1 - inside))
+
+
+def mix_images(pixels, targets, part, generator, image=None):
+    """Put a rectangle of another image of the batch into ``part`` of the images, by chance.
+
+    Yun et al.'s CutMix (arXiv 1905.04899): the rectangle has the sides of the image times one
+    factor, so that all areas are as likely, and its centre may be any pixel; a label has the share
+    of the pixels that are its own. pixels [B, n] and targets [B, classes], sums of 1 -> the same.
+    """
+    maps = _maps(pixels, image)
+    count, device = len(maps), maps.device
+    draw = torch.rand(4, count, 1, generator=generator, device=device)
+    factor = draw[0].sqrt() * (draw[1] < part)
+    inside = torch.ones((count, 1, 1), dtype=torch.bool, device=device)
+    for axis, length in ((1, maps.shape[2]), (2, maps.shape[3])):
+        start = (draw[1 + axis] * length).floor() - (factor * length / 2).floor()
+        places = torch.arange(length, device=device)
+        near = (places >= start) & (places < start + (factor * length).floor())
+        inside = inside & near.unsqueeze(3 - axis)
+    other = torch.randperm(count, generator=generator, device=device)
+    share = inside.float().mean((1, 2)).unsqueeze(1)
+    mixed = torch.where(inside.unsqueeze(1), maps[other], maps)
+    return _rows(mixed), targets * (1 - share) + targets[other] * share
 
 
 def warp_images(pixels, limit, generator, image=None):

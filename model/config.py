@@ -241,6 +241,7 @@ class Recipe:
     warp         images are also scaled, sheared and turned by up to this fraction
     flip         every second image is mirrored, left to right
     erase        side of a square that is erased from every image; 0: none
+    mix          part of the images that have a rectangle of another one, and so of its label
     drop         part of the spikes of a stream that are left out, at random
     smoothing    part of a label that is spread over all classes
     compiled     by torch.compile, see :meth:`qsnn.model.qsnn.QSNN.run_on`
@@ -271,6 +272,7 @@ class Recipe:
     warp: float = 0.0
     flip: bool = False
     erase: int = 0
+    mix: float = 0.0
     drop: float = 0.0
     smoothing: float = 0.0
     compiled: bool = False
@@ -297,9 +299,9 @@ class Recipe:
             _within(2, MAX_COUNT), "draws": count, "warmup": count, "seed": _within(0, MAX_SEED),
             "lr": (lambda value: 0 < value < 1, "between 0 and 1"), "balance": _within(0, 1),
             "shift": move, "erase": move, "warp": part, "smoothing": part, "drop": part,
-            "plain": _within(0, 1)})
-        if self.dataset in TASKS and (self.warp or self.flip or self.erase):
-            raise ValueError("warp, flip and erase change images, and "
+            "plain": _within(0, 1), "mix": _within(0, 1)})
+        if self.dataset in TASKS and (self.warp or self.flip or self.erase or self.mix):
+            raise ValueError("warp, flip, erase and mix change images, and "
                              f"{self.dataset} has streams of spikes")
         if self.dataset in IMAGES and self.drop:
             raise ValueError(f"drop leaves out spikes, and {self.dataset} has images")

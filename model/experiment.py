@@ -141,7 +141,7 @@ def _check_set(config, found):
 
 def _check_way(config, recipe, found):
     """Whether samples of an own set can be changed as the recipe says."""
-    changes = [name for name in ("shift", "warp", "flip", "erase") if getattr(recipe, name)]
+    changes = [name for name in ("shift", "warp", "flip", "erase", "mix") if getattr(recipe, name)]
     if config.stream:
         changes = [name for name in changes if name != "shift"]
     if changes and not found.image:
@@ -172,9 +172,9 @@ def command(config, recipe, device="cpu"):
     options = {"time_steps": config, "input_bits": config, "rate_weight": config,
                "validation": recipe, "batch_size": recipe, "lr": recipe, "warmup": recipe,
                "shift": recipe,
-               "warp": recipe, "smoothing": recipe, "erase": recipe, "last_bits": config,
-               "balance": recipe, "draws": recipe, "leak": config, "reset": config,
-               "current": config,
+               "warp": recipe, "smoothing": recipe, "erase": recipe, "mix": recipe,
+               "last_bits": config, "balance": recipe, "draws": recipe, "leak": config,
+               "reset": config, "current": config,
                "drop": recipe, "plain": recipe, "teacher": recipe, "start": recipe, "like": recipe,
                "lean": recipe}
     given = {"time_steps", "input_bits"} if config.stream else set()  # by the data set

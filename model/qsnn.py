@@ -559,6 +559,7 @@ class QSNN(nn.Module):
     def loss(self, pixels, labels, label_smoothing=0.0, taught=None):
         """Mean cross-entropy of the time steps + lambda * mean (firing rate - 1/2)^2.
 
+        labels: [B], or the part of each class, [B, classes].
         taught: logits of a teacher, [B, classes]. Most of the loss is then the cross-entropy with
         what it says, both softened (Hinton, Vinyals and Dean, arXiv 1503.02531).
         """

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
-from qsnn.model.augment import augment, draw_balanced
+from qsnn.model.augment import augment, draw_balanced, mix_images
 from qsnn.model.config import Config, Recipe, TrainingError
 from qsnn.model.files import write_whole
 from qsnn.model.qsnn import QSNN, paired
@@ -114,6 +115,8 @@ class Training:
         pixels = torch.tensor(pixels, dtype=torch.uint8).to(self.device)
         labels = torch.tensor(labels, dtype=torch.long).to(self.device)
         drawn = recipe.draws or len(pixels)
+        # labels, or what each class has of them
+        targets = F.one_hot(labels, self.config.labels).float() if recipe.mix else labels
         steps = drawn // recipe.batch_size
         if not steps:
             raise TrainingError(f"a batch of {recipe.batch_size} images, but only {drawn} to "
@@ -133,9 +136,11 @@ class Training:
             self._forget()
             for step in range(steps):
                 chosen = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
-                x, y = pixels[chosen].float(), labels[chosen]
+                x, y = pixels[chosen].float(), targets[chosen]
                 if part < 1 - recipe.plain:
                     x = augment(x, self.config, recipe, generator)
+                    if recipe.mix:
+                        x, y = mix_images(x, y, recipe.mix, generator, self.config.image)
                 self._set_lr(self.done * steps + step, self.total * steps)
                 self._learn(x, y)
             self.done += 1
@@ -204,7 +209,7 @@ class Training:
             loss.backward()
         self.optimizer.step()
         self._loss += loss.detach()
-        self._correct += (logits.argmax(1) == y).sum()
+        self._correct += (logits.argmax(1) == (y if y.ndim == 1 else y.argmax(1))).sum()
         self._rates += rates
 
     def _prepare(self, part):

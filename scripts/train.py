@@ -124,6 +124,9 @@ def main(
         "--flip", help="images are mirrored, left to right, by chance")] = False,
     erase: Annotated[int, typer.Option(
         help="side of a square that is erased from each image; 0: none")] = Recipe.erase,
+    mix: Annotated[float, typer.Option(
+        help="part of the images that get a rectangle of another one, and so much of its label"
+    )] = Recipe.mix,
     drop: Annotated[float, typer.Option(
         help="part of the spikes of a stream that are left out, at random")] = Recipe.drop,
     smoothing: Annotated[float, typer.Option(
@@ -196,9 +199,9 @@ def main(
                             one_output=one_output)
         recipe = recipe_for(
             found, validation=validation, epochs=epochs, batch_size=batch_size, lr=lr,
-            warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, smoothing=smoothing,
-            compiled=compiled, balance=balance, draws=draws, drop=drop, plain=plain,
-            whole_norms=whole_norms,
+            warmup=warmup, shift=shift, warp=warp, flip=flip, erase=erase, mix=mix,
+            smoothing=smoothing, compiled=compiled, balance=balance, draws=draws, drop=drop,
+            plain=plain, whole_norms=whole_norms,
             teacher=teacher and str(Path(teacher)), start=start and str(Path(start)),
             like=like and str(Path(like)), lean=lean, seed=seed)
         out = out or default_folder(dataset, config)

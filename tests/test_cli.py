@@ -66,7 +66,7 @@ def test_help_of_a_command(name, modules):
 def test_defaults_of_a_training_are_those_of_the_recipe():
     text = " ".join(run(*QSNN, "train", "--help").stdout.split())
     found = dict(re.findall(r" --([a-z-]+) <\w+> [^<]*?\[default: ([^]]+)\]", text))
-    for name in ("lr", "warp", "erase", "smoothing"):
+    for name in ("lr", "warp", "erase", "mix", "smoothing"):
         assert found[name.replace("_", "-")] == str(getattr(Recipe, name)), name
     for name in ("epochs", "batch-size", "warmup", "shift"):  # by the size of a small set
         assert re.search(rf" --{name} <int> [^-]*; {getattr(Recipe, name.replace('-', '_'))}, ",

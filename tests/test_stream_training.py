@@ -183,8 +183,8 @@ def test_other_networks(tmp_path, folder, config, recipe, sentence):
 
 @pytest.mark.parametrize("fields, sentence", [
     (dict(dataset="mnist", drop=0.1), "drop leaves out spikes, and mnist has images"),
-    (dict(dataset="ecg", flip=True), "warp, flip and erase change images, and ecg has streams of "
-                                     "spikes"),
+    (dict(dataset="ecg", mix=0.5), "warp, flip, erase and mix change images, and ecg has streams "
+                                   "of spikes"),
     (dict(balance=1.5), "balance must be 0 to 1, not 1.5"),
     (dict(lean="0,x"), "lean must be whole numbers with commas, one a class, not '0,x'"),
     (dict(draws=-1), "draws must be 0 to 100000000, not -1"),
@@ -205,7 +205,7 @@ def main(monkeypatch):
     (["--time-steps", "4"], "error: pendigits has streams of spikes: leave out --time-steps"),
     (["--input-bits", "8"], "error: pendigits has streams of spikes: leave out --input-bits"),
     (["--arch", "c4k3"], "error: layer 0 (c4k3): a convolution needs images with height, width "),
-    (["--warp", "0.1"], "error: warp, flip and erase change images, and pendigits has streams "),
+    (["--warp", "0.1"], "error: warp, flip, erase and mix change images, and pendigits has "),
     (["--dataset", "digits", "--arch", "fc8t4"], "error: layer 0 sees earlier steps: only a "),
     (["--draws", "8"], "error: a batch of 256 images, but only 8 to train on: choose a smaller ")])
 def test_refused(tmp_path, folder, monkeypatch, capsys, main, arguments, sentence):

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from qsnn.model import data, experiment, golden
 from qsnn.model.architecture import NAMED
-from qsnn.model.augment import erase_squares, flip_images, shift_images
+from qsnn.model.augment import erase_squares, flip_images, mix_images, shift_images
 from qsnn.model.config import RESULT
 from qsnn.model.description import load
 from qsnn.model.equality import compare
@@ -440,6 +440,48 @@ def test_erased_squares(side):
         assert gone.sum() == height * width and max(height, width) <= side
         areas.add((height, width))
     assert (side, side) in areas and len(areas) == (1 if side == 1 else 4)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+def test_mixed_images(part):
+    """One rectangle of one other image, and a label has what the pixels have."""
+    count = 400
+    images = torch.arange(1.0, count + 1)[:, None].expand(count, 72)
+    own = torch.eye(count)
+    mixed, shares = mix_images(images, own, part, torch.Generator().manual_seed(0), IMAGE)
+    changed, sides = 0, set()
+    for index, (image, share) in enumerate(zip(mixed.view(-1, *IMAGE), shares, strict=True)):
+        assert (image == image[:, :, :1]).all()
+        foreign = image[:, :, 0] != index + 1
+        rows, columns = torch.nonzero(foreign).T
+        expected = own[index]
+        if len(rows):
+            (other,) = set(image[:, :, 0][foreign].tolist())
+            part_of_it = foreign.float().mean()
+            expected = expected * (1 - part_of_it) + own[int(other) - 1] * part_of_it
+            sides.add(tuple(int(axis.max() - axis.min()) + 1 for axis in (rows, columns)))
+            assert len(rows) == math.prod(int(axis.max() - axis.min()) + 1
+                                          for axis in (rows, columns))
+            changed += 1
+        assert torch.allclose(share, expected)
+    assert changed == 0 if part == 0 else 0.5 * part < changed / count <= part + 0.08
+    assert part == 0 or {(1, 1), (3, 5), (1, 3)} <= sides
+
+
+def test_what_is_mixed_trains(tmp_path):
+    """With a teacher and without one, with one score for two classes, to the integers."""
+    pixels, labels = halves()
+    for classes in (1, 2):
+        config = Config(inputs=64, hidden=("c4k3", "fc16"), classes=classes, image=(8, 8, 1))
+        recipe = Recipe(epochs=12, batch_size=32, lr=1e-2, shift=0, mix=0.5, plain=0.5)
+        training = Training(config, recipe)
+        *_, last = training.epochs(pixels, labels)
+        assert last.accuracy > 0.9
+        training.save(tmp_path / CHECKPOINT)
+        taught = Training.start(config, replace(recipe, teacher=str(tmp_path), seed=1),
+                                tmp_path / "none", "cpu")
+        *_, last = taught.epochs(pixels, labels)
+        assert last.accuracy > 0.9
 
 
 def test_fast_products_are_exact_forward():
