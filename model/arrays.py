@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.lib import format as npy
 
+from qsnn.model.files import amount
+
 __all__ = ["ArrayError", "Arrays", "read_npy"]
 
 MAX_BYTES = 1 << 29  # of an array in an .npz: no data set has more
@@ -73,8 +75,8 @@ class Arrays:
         if member is None:
             raise ArrayError(f"no array {name} inside")
         if member.file_size > MAX_BYTES:
-            raise ArrayError(f"{name} has {member.file_size:,} bytes, an array at most "
-                             f"{MAX_BYTES / (1 << 20):g} MiB: take fewer samples, or smaller "
+            raise ArrayError(f"{name} has {amount(member.file_size)}, an array at most "
+                             f"{amount(MAX_BYTES)}: take fewer samples, or smaller "
                              "numbers such as uint8")
         if member.compress_type not in PACKED:
             raise ArrayError(f"{name} is compressed in a way that NumPy does not write")

@@ -8,6 +8,7 @@ import tarfile
 import numpy as np
 
 from qsnn.model.arrays import ArrayError, Arrays
+from qsnn.model.files import amount
 
 __all__ = ["CIFAR_FILES", "CifarError", "read_cifar"]
 
@@ -73,7 +74,7 @@ def _table(raw, split):
     with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
         contents = file.read(MAX_RELEASE + 1)
     if len(contents) > MAX_RELEASE:
-        raise ValueError(f"more than {MAX_RELEASE} bytes inside")
+        raise ValueError(f"more than {amount(MAX_RELEASE)} inside")
     batches = []
     with tarfile.open(fileobj=io.BytesIO(contents), mode="r:") as archive:
         for name in BATCHES[split]:

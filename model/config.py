@@ -20,10 +20,11 @@ from qsnn.model.leak import leak_of
 from qsnn.model.reading import Reading, is_own
 from qsnn.model.recordings import TASKS
 
-__all__ = ["NET", "NETWORK", "RESULT", "Config", "Recipe", "TrainingError", "config_for",
-           "default_folder", "recipe_for"]
+__all__ = ["CHECKPOINT", "NET", "NETWORK", "RESULT", "Config", "Recipe", "TrainingError",
+           "config_for", "default_folder", "recipe_for"]
 
 RESULT = "result.json"  # in the folder of a training
+CHECKPOINT = "checkpoint.safetensors"  # there too, see :mod:`qsnn.model.training`
 NETWORK = "network.qsnn"  # there too: the integers
 NET = "network.safetensors"  # there too, see :mod:`qsnn.model.weights`
 MAX_STEPS = 4096  # of a sample of a stream

@@ -46,7 +46,7 @@ import numpy as np
 
 from qsnn.model.arrays import Arrays, DataError
 from qsnn.model.cifar import CIFAR_FILES, CifarError, read_cifar
-from qsnn.model.files import said, write_whole
+from qsnn.model.files import amount, said, write_whole
 from qsnn.model.reading import Reading, Shaped, is_own
 from qsnn.model.recordings import (
     TASKS,
@@ -307,7 +307,7 @@ def _read(path):
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_FILE:
-            raise DataError(f"more than {MAX_FILE} bytes")
+            raise DataError(f"more than {amount(MAX_FILE)}")
         return file.read(size)  # a number takes its memory at once: not the largest one
 
 
@@ -355,7 +355,7 @@ def _decompress(raw):
     except zlib.error as error:
         raise DataError(f"not a readable .gz file ({error})") from None
     if not decoder.eof:
-        raise DataError(f"a .gz file that is cut off or has more than {MAX_FILE} bytes inside")
+        raise DataError(f"a .gz file that is cut off or has more than {amount(MAX_FILE)} inside")
     return contents
 
 

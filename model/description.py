@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
 from qsnn.model.codes import CODES
-from qsnn.model.files import write_whole
+from qsnn.model.files import amount, write_whole
 from qsnn.model.layers import (
     MAX_FRAC,
     MAX_KERNEL,
@@ -425,7 +425,7 @@ def load(path):
         check(not path.is_dir(), "a folder; name the .qsnn file in it")
         check(path.is_file(), "no such file")
         size = path.stat().st_size
-        check(size <= MAX_FILE, f"{size} bytes, a description has at most {MAX_FILE}")
+        check(size <= MAX_FILE, f"{amount(size)}, a description has at most {amount(MAX_FILE)}")
         with open(path, "rb") as file:
             _check_start(file.read(32))
         with safe_open(path, framework="numpy") as file:

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["NO_SPACE", "alone", "is_full", "said", "write_whole"]
+__all__ = ["NO_SPACE", "alone", "amount", "is_full", "said", "write_whole"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 NO_SPACE = "no space left on the disk: make room there, then do the same again"
@@ -54,6 +54,14 @@ def said(error):
     if error.errno in FULL:
         return where + NO_SPACE
     return where + error.strerror if error.strerror else str(error)
+
+
+def amount(size):
+    """A number of bytes as people say it: 713 bytes, 29.3 MiB."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.4g} {name}"
+    return f"{size} bytes"
 
 
 def is_full(folder):

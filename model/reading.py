@@ -31,6 +31,7 @@ import numpy as np
 from PIL import Image
 
 from qsnn.model.arrays import ArrayError, Arrays, DataError
+from qsnn.model.files import amount
 from qsnn.model.files import said as said_of
 from qsnn.model.folders import read_pictures_by_class
 from qsnn.model.sounds import SOUNDS, read_sounds_by_class
@@ -199,8 +200,8 @@ def _npz(path):
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
-            raise DataError(f"{path}: {size:,} bytes, a set has at most "
-                            f"{MAX_FILE / (1 << 20):g} MiB: take fewer samples, or smaller "
+            raise DataError(f"{path}: {amount(size)}, a set has at most "
+                            f"{amount(MAX_FILE)}: take fewer samples, or smaller "
                             "numbers such as uint8")
         arrays = Arrays(path.read_bytes(), texts=True)
         there = {name.lower(): name for name in arrays.names}

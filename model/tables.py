@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from qsnn.model.arrays import DataError
-from qsnn.model.files import said
+from qsnn.model.files import amount, said
 
 __all__ = ["LABELS", "MAX_FILE", "SUFFIXES", "Table", "read_table"]
 
@@ -46,8 +46,8 @@ def read_table(path, label="", columns=None):
     try:
         size = os.stat(path).st_size
         if size > MAX_FILE:
-            raise DataError(f"{path}: {size:,} bytes, a table here has at most {MAX_FILE:,}: take "
-                            "fewer rows, or an .npz of smaller numbers")
+            raise DataError(f"{path}: {amount(size)}, a table here has at most {amount(MAX_FILE)}: "
+                            "take fewer rows, or an .npz of smaller numbers")
         with open(path, encoding="utf-8-sig", newline="") as file:
             columns = (columns,) if type(columns) is int else columns
             return _table(path, _rows(path, file), label, columns)

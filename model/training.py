@@ -20,13 +20,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 
 from qsnn.model.augment import augment, draw_balanced, mix_images
-from qsnn.model.config import Config, Recipe, TrainingError
+from qsnn.model.config import CHECKPOINT, Config, Recipe, TrainingError
 from qsnn.model.files import write_whole
 from qsnn.model.qsnn import QSNN, paired
 
 __all__ = ["CHECKPOINT", "Epoch", "Recipe", "Training", "TrainingError", "fast_products"]
 
-CHECKPOINT = "checkpoint.safetensors"
 SHARPNESS = (0.1, 10.0)  # t of the gradient of sign in the first and in the last epoch
 FREEZE_STEPS = 0.4  # part of the epochs after which the membrane steps stay
 FREEZE_NORMS = 0.75  # ... after which batch norms use their statistics, as the integers will

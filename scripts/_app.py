@@ -2,6 +2,7 @@
 """
 
 import sys
+import warnings
 from contextlib import contextmanager
 
 import typer
@@ -23,6 +24,7 @@ def interruptible():
     try:
         yield
     except KeyboardInterrupt as error:
+        warnings.simplefilter("ignore")  # about circuits that were not finished
         print(error if error.args else "stopped", file=sys.stderr)
         raise SystemExit(STOPPED) from None
     except BrokenPipeError:  # who reads has gone, which is his business

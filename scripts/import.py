@@ -92,7 +92,6 @@ def main(
         if not 0 < std < float("inf"):
             raise GraphError(f"--std must be above 0, not {std}")
         found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split))
-        print("\n".join(found.said), end="\n" * bool(found.said))
         if time_steps is None and not found.stream:
             raise GraphError("give --time-steps: how often an image is shown to this network")
         chosen, what = calibration(found, samples)
@@ -101,9 +100,11 @@ def main(
         graph = graph_of(source, found, chosen[0], scale, offset, source=written_by, reset=reset,
                          compare=compare, dt=dt, gain=gain, input_bits=input_bits)
         again = laid_out(found, graph)
-        if again is not found:
-            print("\n".join(again.said), end="\n" * bool(again.said))
+        told = found.said
+        if again is not found:  # how the file's axes were taken first is not so
+            told = [*(text for text in told if "taken as" not in text), *again.said]
             found, chosen = again, calibration(again, samples)[0]
+        print("\n".join(told), end="\n" * bool(told))
         x = chosen[0] if found.stream else chosen[0] >> (8 - input_bits)
         result = quantize(graph, 0 if found.stream else time_steps, x, chosen[1], bits=given,
                           input_bits=input_bits, scale=scale, offset=offset)

@@ -45,6 +45,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from qsnn.model.config import (
+    CHECKPOINT,
     Config,
     Recipe,
     TrainingError,
@@ -228,7 +229,9 @@ def main(
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            "stopped; the same command continues after the last whole epoch") from None
+            "stopped; the same command continues after the last whole epoch"
+            if out and (out / CHECKPOINT).exists() else
+            "stopped before the first epoch was whole; the same command begins anew") from None
 
 
 def _end(result, out):

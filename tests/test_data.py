@@ -223,7 +223,7 @@ def test_malformed_gz(places, monkeypatch, raw, sentence):
 def test_a_bomb_is_not_unpacked(places):
     bomb = gzip.compress(bytes(data.MAX_FILE + 1))
     (places / "given" / IMAGES).write_bytes(bomb)
-    with pytest.raises(DataError, match="cut off or has more than 268435456 bytes inside"):
+    with pytest.raises(DataError, match="cut off or has more than 256 MiB inside"):
         load("mnist", "test", places / "given")
 
 

@@ -644,6 +644,20 @@ def test_commands_before(tmp_path):
     assert result["commands_before"] == ["unknown"]
 
 
+def test_interrupted_before_an_epoch(tmp_path):
+    """What is not there is not promised."""
+    command = [sys.executable, ROOT / "scripts/train.py", "--dataset", "digits", "--hidden",
+               "2048,2048", "--time-steps", "64", "--out", "out"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, preexec_fn=lambda: signal.signal(
+                              signal.SIGINT, signal.default_int_handler)) as process:
+        assert "epochs, batches of" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert errors == "stopped before the first epoch was whole; the same command begins anew\n"
+
+
 def test_interrupted_command(tmp_path):
     """Ctrl-C, the same command again, and the files are those of a training in one go."""
     arguments = [*COMMAND, "--epochs", "60", "--validation", "100"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qsnn.model.files import amount
 from qsnn.model.graphs.graph import GraphError, check
 
 __all__ = ["contents"]
@@ -36,7 +37,7 @@ def contents(path):
     path = Path(path)
     check(not path.is_dir(), "a folder; name the .nir file in it")
     check(path.is_file(), "no such file")
-    check(path.stat().st_size <= MAX_FILE, f"more than {MAX_FILE} bytes")
+    check(path.stat().st_size <= MAX_FILE, f"more than {amount(MAX_FILE)}")
     try:
         done = subprocess.run([sys.executable, "-m", __name__, str(path.resolve())],
                               capture_output=True, timeout=SECONDS)
