@@ -16,7 +16,6 @@ import numpy as np
 
 from qsnn.hw.board.engines import find_engine
 from qsnn.hw.engine.program import compile_program
-from qsnn.hw.memory.sdram import SdramController
 from qsnn.model import data
 from qsnn.model.description import load
 from qsnn.sim.engine import compile_engine, run_engine
@@ -29,10 +28,9 @@ def measure(description, pixels, recipe, batch, *, trace=True, say=lambda text: 
     """What :mod:`benchmarks.engine` prints of images [N, n_in], N a multiple of the batch."""
     program = compile_program(description, recipe.shape, batch)
     said = program.time(recipe.rate)
-    controller = SdramController(recipe.chip, clock_hz=recipe.hz, late=recipe.late)
     mismatches, paces, outcome = {}, [], None
     with tempfile.TemporaryDirectory() as place:
-        engine = compile_engine(recipe.shape, Path(place), controller)
+        engine = compile_engine(recipe.shape, Path(place), recipe.controller, recipe.hz)
         chunk = max(batch, CHUNK // batch * batch)
         for first in range(0, len(pixels), chunk):
             begun = time.monotonic()

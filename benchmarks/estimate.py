@@ -29,6 +29,7 @@ from qsnn.hw.plan.choice import choose_folding
 from qsnn.hw.plan.estimate import estimate
 from qsnn.hw.plan.network import plan
 from qsnn.model.description import load
+from qsnn.model.leak import leak_of
 from tests.networks import random_description, random_maps
 from tests.streams import random_map_stream
 
@@ -89,6 +90,16 @@ STREAMS = [
 ]
 ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, False)
          for board in ("icebreaker", "colorlight-i5") for name, folding, core in STREAMS}
+# the same networks with weights that are odd numbers and integers, with and without a leak of the
+# readout
+CODED = [
+    *((f"16x16x1-c8k3{code}-p2-c16k3{code}-p2-fc32{code}-10 T2 b2 p8", "8,4,2,1 1,8,8,2", "bare")
+      for code in ("w2", "w2i", "w4", "w4i")),
+    *((f"49-20-6 T6 b5 p2{leak}", "5,3 7,4", "bare") for leak in ("", " 1/2", " 15/16")),
+]
+ROWS |= {f"{name}, {folding}, {core}, {board}": (name, folding, core, board, False)
+         for board in ("icebreaker", "colorlight-i5") for name, folding, core in CODED
+         if f"{name}, {folding}, {core}, {board}" not in ROWS}
 TEXT = """# Estimate and measurement
 
 What `hw/plan/estimate.py` says before synthesis and what the tools find: `python -m
@@ -98,6 +109,8 @@ DP16KD. PE and SIMD are those of the layers, and pixels where there is a third l
 first layer's weights in single-port RAM, "serial=1" has layers from 1 on serial, "encoder" says
 what stands before a stream. Networks given as widths, T, bits of membranes and of
 pixels are random, and so are those given as words of `model/architecture.py`; "stream" is of steps.
+Words of layers that end in w4 have weights that are odd numbers, in w4i integers of 4 bits; a leak
+at the end is that of the readout.
 Rows with a star were
 used to fit the numbers in `hw/plan/estimate.py`.
 
@@ -116,6 +129,10 @@ def network(name):
         inputs, *words, classes = shape.split("-")
         return random_map_stream(np.random.default_rng(1), words, tuple(
             map(int, inputs.split("x"))), int(classes))
+    if "/" in numbers[-1]:
+        whole = network(name.rpartition(" ")[0])
+        return replace(whole, layers=[*whole.layers[:-1], replace(
+            whole.layers[-1], leak=leak_of(numbers[-1]))])
     steps, membrane_bits, input_bits = (int(number[1:]) for number in numbers)
     widths = shape.split("-")
     if "x" in widths[0]:

@@ -110,7 +110,8 @@ def _simulated(stack, recipe, cache):
     print(f"compiling the engine of the {recipe.target.title}, if it is not there yet ...",
           flush=True)
     simulated = compile_remote(cache / "simulation", recipe.shape, recipe.chip,
-                               clock_hz=recipe.hz, late=recipe.late)
+                               clock_hz=recipe.clocks[0],
+                               late=recipe.late, memory_hz=recipe.clocks[1])
     return open_remote(stack.enter_context(simulated_port(simulated)))
 
 

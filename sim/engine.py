@@ -29,12 +29,14 @@ HERE = Path(__file__).parent
 class EngineBench(wiring.Component):
     """An engine with an SDRAM's controller and the model of its chip, as ``engine.cpp`` drives it.
 
+    The chip has the clock turned over; where the controller takes data ``late``, as it is.
     bits: of the words that the model keeps, as a power of two.
     """
 
     def __init__(self, shape, controller, bits=20):
         self.system = EngineSystem(shape, controller, most=1 << bits)
         self.clock = "memory" if isinstance(controller, MemoryClock) else "sync"
+        self.late = controller.late
         self.parameters = sdram_parameters(controller.chip, controller.clock_hz,
                                            SIMULATED_BITS=bits + 32 // controller.chip.width - 1)
         members = self.system.signature.members
@@ -47,9 +49,10 @@ class EngineBench(wiring.Component):
         m = Module()
         m.submodules.system = system = self.system
         pins, data = system.pins, Signal(self.system.source.chip.width)
+        clock = ClockSignal(self.clock)
         m.submodules.chip = Instance(
             "sdram", *(("p", name, value) for name, value in self.parameters.items()),
-            i_clk=~ClockSignal(self.clock), i_dq_i=pins.dq_o, o_dq_o=data,
+            i_clk=clock if self.late else ~clock, i_dq_i=pins.dq_o, o_dq_o=data,
             **{f"i_{name}": getattr(pins, name) for name in PINS})
         m.d.comb += pins.dq_i.eq(data)
         for name, member in self.signature.members.items():

@@ -34,9 +34,12 @@ class EngineBench(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.core = core = self.core
+        if core.memory_hz:
+            m.domains.memory = memory = ClockDomain()
+            m.d.comb += [memory.clk.eq(ClockSignal()), memory.rst.eq(ResetSignal())]
         pins = core.memory
         places = core.chip.row_bits + core.chip.BANK_BITS + core.chip.column_bits
-        parameters = sdram_parameters(core.chip, core.clock_hz,
+        parameters = sdram_parameters(core.chip, core.memory_hz or core.clock_hz,
                                       SIMULATED_BITS=min(SIMULATED_BITS, places), POSTPONED=2)
         m.submodules.chip = Instance(
             "sdram", *(("p", name, value) for name, value in parameters.items()),
@@ -47,12 +50,15 @@ class EngineBench(wiring.Component):
         return m
 
 
-def compile_remote(place, shape, chip, *, clock_hz, late=0):
+def compile_remote(place, shape, chip, *, clock_hz, late=0, memory_hz=None):
     """The engine of a shape as :class:`qsnn.sim.link.Simulated`, in the folder ``place``.
 
-    Its line has five cycles a bit. Raises :class:`qsnn.sim.tools.SimulationError`.
+    Its line has five cycles a bit. Where the chip has a clock of its own, it is as fast as the
+    other one here, and its times are of ``memory_hz``: what crosses needs no ratio, and
+    :mod:`qsnn.sim.engine` has others. Raises :class:`qsnn.sim.tools.SimulationError`.
     """
-    core = EngineCore(shape, chip, clock_hz=clock_hz, baud=clock_hz // CYCLES["uart"], late=late)
+    core = EngineCore(shape, chip, clock_hz=clock_hz, baud=clock_hz // CYCLES["uart"], late=late,
+                      memory_hz=memory_hz)
     sources = {"remote.v": to_verilog(EngineBench(core), "remote"),
                **{name: (SOURCE.parent / name).read_text() for name in ("sdram.v", SOURCE.name)},
                "line.h": (SOURCE.parent / "uart.h").read_text()}

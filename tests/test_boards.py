@@ -137,7 +137,27 @@ def test_ecppll_phase(tmp_path, monkeypatch, mhz, degrees):
     assert behind(pll, r"32'd(\d+)") == behind(text, r"(\d+)")
 
 
+@pytest.mark.parametrize("mhz, second, vco", [(75, 125, 750), (60, 120, 600), (50, 133, 650)])
+def test_two_clocks(mhz, second, vco):
+    """The second one never above what a chip takes; its phase counts in periods of its own."""
+    board = BOARDS["ulx3s-85f"]
+    settings = pll_settings(board, mhz * 1e6, second * 1e6)
+    assert (settings.hz, settings.vco_hz) == (mhz * 1e6, vco * 1e6)
+    assert settings.second_hz == vco * 1e6 / settings.second
+    assert 0.97 * second * 1e6 < settings.second_hz <= second * 1e6
+    text = to_verilog(Pll(board, settings, phase=180), "pll")
+    found = {name: int(number) for name, number in re.findall(r"\.(CLKO\w+)\(32'd(\d+)\)", text)}
+    assert (found["CLKOP_DIV"], found["CLKOS_DIV"], found["CLKOS2_DIV"]) == (
+        settings.output, settings.second, settings.second)
+    eighths = 8 * found["CLKOS2_CPHASE"] + found["CLKOS2_FPHASE"] - 8 * found["CLKOS_CPHASE"]
+    assert eighths == 4 * settings.second
+    with pytest.raises(BoardError, match="cannot make 400 and 320 MHz"):
+        pll_settings(board, 400e6, 320e6)
+
+
 def test_phases_of_other_families():
+    with pytest.raises(BoardError, match="^the PLL of the iCEBreaker 1.0 has no second clock here"):
+        pll_settings(BOARDS["icebreaker"], 24e6, 48e6)
     with pytest.raises(BoardError, match="^the PLL of the iCEBreaker 1.0 has no second clock here"):
         Pll(BOARDS["icebreaker"], None, phase=90)
 

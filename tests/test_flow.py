@@ -161,7 +161,8 @@ elif name.startswith("nextpnr"):
     Path(option["--write"]).write_text(json.dumps(
         {{"modules": {{"top": {{"cells": {{}}, "netnames": {{}}}}}}}}))
     Path(option["--report"]).write_text(json.dumps(
-        {{"fmax": {{"clk": {{"achieved": mhz}}}}, "utilization": {{}}, "critical_paths": []}}))
+        {{"fmax": {{"clk": {{"achieved": mhz, "constraint": float(option["--freq"])}}}},
+         "utilization": {{}}, "critical_paths": []}}))
 else:
     source, target = (word for word in arguments if not word.startswith("-"))
     Path(target).write_text(Path(source).read_text())

@@ -24,7 +24,14 @@ def test_path_between_clock_edges():
 
 
 def test_slowest_clock():
-    assert fmax_mhz({"fmax": {"a": {"achieved": 80.126}, "b": {"achieved": 70.5}}}) == 70.5
+    def found(**clocks):
+        return {"fmax": {name: {"achieved": achieved, "constraint": constraint}
+                         for name, (achieved, constraint) in clocks.items()}}
+    assert fmax_mhz(found(a=(80.126, 60), b=(70.5, 60)), 60.0) == 70.5
+    assert fmax_mhz(found(a=(80.126, 59.99)), 60.0) == 80.13
+    # a memory of twice the clock, which is what binds, and which does not
+    assert fmax_mhz(found(core=(80.0, 60), memory=(132.0, 120)), 60) == 66
+    assert fmax_mhz(found(core=(63.0, 60), memory=(132.0, 120)), 60) == 63
 
 
 def test_parts():

@@ -42,30 +42,47 @@ class Recipe:
     board     its name
     shape     :class:`qsnn.hw.engine.shape.EngineShape`
     memory    name of the chip, see :mod:`qsnn.hw.memory.chips`
-    clock_hz  of the engine and of the chip
-    phase     degrees that the chip's clock is behind
+    clock_hz  of the engine
+    memory_hz of the chip; 0: the same
+    phase     degrees that the chip's clock is behind that of its controller
     late      of :class:`qsnn.hw.memory.sdram.SdramController`
     baud      of the serial port
+    known     how many ways to map it are known to fail, see
+              :func:`qsnn.hw.board.commands.remedies`
     """
 
     board: str
     shape: EngineShape
     memory: str
     clock_hz: int
+    memory_hz: int = 0
     phase: int = 90
     late: int = 0
     baud: int = 1_000_000
+    known: int = 0
 
     @cached_property
     def target(self):
         """The :class:`qsnn.hw.board.boards.Board`."""
         return find_board(self.board)
 
+    @cached_property
+    def clocks(self):
+        """What the PLL makes of the clocks: that of the engine, and of the chip or None."""
+        settings = pll_settings(self.target, self.clock_hz, self.memory_hz or None)
+        if settings is None:
+            return self.target.clock_hz, None
+        return round(settings.hz), round(settings.second_hz) if self.memory_hz else None
+
     @property
     def hz(self):
-        """What the PLL makes of the clock."""
-        settings = pll_settings(self.target, self.clock_hz)
-        return round(settings.hz) if settings else self.target.clock_hz
+        """What the PLL makes of the engine's clock."""
+        return self.clocks[0]
+
+    @property
+    def controller(self):
+        """What gives words of the chip, see :mod:`qsnn.hw.memory`."""
+        return self.core().system.source
 
     @property
     def chip(self):
@@ -74,10 +91,13 @@ class Recipe:
     @property
     def rate(self):
         """Words that the memory gives in a cycle, on average."""
-        return RATE * self.chip.width / 32
+        hz, memory_hz = self.clocks
+        return min(1, RATE * self.chip.width / 32 * (memory_hz or hz) / hz)
 
     def core(self):
-        return EngineCore(self.shape, self.chip, clock_hz=self.hz, baud=self.baud, late=self.late)
+        hz, memory_hz = self.clocks
+        return EngineCore(self.shape, self.chip, clock_hz=hz, baud=self.baud, late=self.late,
+                          memory_hz=memory_hz)
 
     def top(self):
         pads = SdramPads(self.target, self.core(), self.phase)
@@ -88,10 +108,11 @@ class Recipe:
 ENGINES = {recipe.board: recipe for recipe in (
     Recipe("colorlight-i5", EngineShape(
         pe=16, simd=32, steps=4, beat=8, map_words=3072, slab_words=512, sum_bits=17,
-        given_bits=24), "EM638325", 60_000_000),
+        given_bits=24), "EM638325", 75_000_000),
     Recipe("ulx3s-85f", EngineShape(
         pe=64, simd=32, steps=4, beat=16, map_words=16384, slab_words=512, sum_bits=17,
-        given_bits=24), "AS4C32M16SB", 60_000_000, baud=3_000_000),
+        given_bits=24), "AS4C32M16SB", 75_000_000, memory_hz=125_000_000, phase=180, late=1,
+           baud=3_000_000, known=2),
 )}
 
 
@@ -143,7 +164,8 @@ def build_engine(recipe, cache=CACHE, *, seeds=1, say=print, show=lambda text: N
         top = recipe.top()
         write_sources(work, top.core, top, {})
         options = Options(board, recipe.clock_hz, recipe.baud, seeds)
-        result = run_tools(work, options, recipe.hz, tools, NAME, {}, say, show)
+        result = run_tools(work, options, recipe.hz, tools, NAME, {}, say, show,
+                           known=recipe.known)
         result |= {"board": recipe.board, "clock_mhz": recipe.hz / 1e6, "tools": versions,
                    "shape": asdict(recipe.shape), "version": recipe.shape.version,
                    "memory": recipe.memory, "phase": recipe.phase, "baud": recipe.baud}

@@ -132,9 +132,10 @@ def _gowin_pins(core):
                    for name, pin in zip(names, GOWIN_PINS, strict=False))
 
 
-def run_tools(work, options, hz, tools, name, images, say, show):
+def run_tools(work, options, hz, tools, name, images, say, show, *, known=0):
     """All stages in a folder with the sources; what it leaves there is what is kept.
 
+    ``known``: so many ways to map it, of those that are tried in turn, are known to fail.
     ``images`` are those that come last, see :mod:`qsnn.hw.board.filling`; none unless patchable.
     """
     board = options.board
@@ -168,6 +169,8 @@ def run_tools(work, options, hz, tools, name, images, say, show):
 
     _write_images(work, placeholders(images))
     mapper, left = None, remedies(command)
+    for _ in range(known):
+        _, command, mapper = left.pop(0)
     while True:
         try:
             synthesize(command, mapper)
@@ -189,7 +192,7 @@ def run_tools(work, options, hz, tools, name, images, say, show):
             f"seed{seed}.log") for seed in seeds])
 
     reports = {seed: json.loads((work / f"seed{seed}.report").read_text()) for seed in seeds}
-    reached = {seed: fmax_mhz(reports[seed]) for seed in seeds}
+    reached = {seed: fmax_mhz(reports[seed], hz / 1e6) for seed in seeds}
     best = max(seeds, key=lambda seed: (reached[seed], -seed))
     if reached[best] * 1e6 < hz and not options.bare:
         raise FlowError(f"the core runs at {reached[best]:g} MHz at most on the {board.title}, "

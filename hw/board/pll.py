@@ -1,6 +1,7 @@
 """Phase-locked loops: settings of the vendors' primitives, computed as their tools do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 from amaranth import *
 from amaranth.lib import wiring
@@ -18,6 +19,7 @@ class PllSettings:
     """Dividers of a PLL: ``hz = clock_hz / reference * feedback [/ output]``.
 
     In SB_PLL40, ``hz = vco_hz / output``; the others take the feedback behind the output divider.
+    A second clock has ``vco_hz / second``; 0: there is none.
     """
 
     reference: int
@@ -25,18 +27,40 @@ class PllSettings:
     output: int
     vco_hz: float
     hz: float
+    second: int = 0
+
+    @property
+    def second_hz(self):
+        """Frequency of the second clock."""
+        return self.vco_hz / self.second
 
 
-def pll_settings(board, hz):
+def pll_settings(board, hz, second_hz=None):
     """Settings whose clock is nearest to ``hz``; ``None`` where that is the oscillator.
 
-    Raises :class:`qsnn.hw.board.boards.BoardError` if the PLL cannot come within 3 %.
+    second_hz: of a second clock, which comes as near to it as the first one allows, and never
+    above it. Raises :class:`qsnn.hw.board.boards.BoardError` if the PLL cannot come within 3 %.
     """
+    if second_hz is not None:
+        return _pair(board, hz, second_hz)
     if hz == board.clock_hz:
         return None
     best = min(SEARCHES[board.family](board.clock_hz, hz), default=None)
     if best is None or best[0] > 0.03 * hz:
         raise BoardError(f"the PLL of the {board.title} cannot make {hz / MHZ:g} MHz")
+    return best[-1]
+
+
+def _pair(board, hz, second_hz):
+    if board.family != "ecp5":
+        raise BoardError(f"the PLL of the {board.title} has no second clock here")
+    pairs = ((error, second_hz - settings.vco_hz / second, rank, replace(settings, second=second))
+             for error, *rank, settings in SEARCHES["ecp5"](board.clock_hz, hz)
+             for second in [ceil(settings.vco_hz / second_hz)])
+    best = min(pairs, default=None)
+    if best is None or best[0] > 0.03 * hz or best[1] > 0.03 * second_hz:
+        raise BoardError(f"the PLL of the {board.title} cannot make {hz / MHZ:g} and "
+                         f"{second_hz / MHZ:g} MHz")
     return best[-1]
 
 
@@ -99,8 +123,10 @@ class Pll(wiring.Component):
         Clock of ``settings.hz``.
     lock : Out(1)
         The clock is good.
+    second : Out(1), if the settings have one
+        The second clock.
     late : Out(1), if there is a phase
-        The same clock, so many degrees later.
+        The second clock, or the only one, so many degrees later.
     """
 
     def __init__(self, board, settings, phase=None):
@@ -108,6 +134,7 @@ class Pll(wiring.Component):
             raise BoardError(f"the PLL of the {board.title} has no second clock here")
         self.board, self.settings, self.phase = board, settings, phase
         super().__init__({"i": In(1), "o": Out(1), "lock": Out(1),
+                          **({"second": Out(1)} if settings and settings.second else {}),
                           **({} if phase is None else {"late": Out(1)})})
 
     def elaborate(self, platform):
@@ -132,12 +159,16 @@ class Pll(wiring.Component):
             **{"o_PLLOUTGLOBAL": self.o})
 
     def _ecp5(self):
-        s, second = self.settings, {}
+        s, others, outputs = self.settings, {}, ["CLKOS", "CLKOS2"]
+        clocks = [(self.second, s.second, 0)] if s.second else []
         if self.phase is not None:
-            eighths = round(self.phase / 360 * s.output * 8)  # of a period of the VCO
-            second = dict(p_CLKOS_ENABLE="ENABLED", p_CLKOS_DIV=s.output,
-                          p_CLKOS_CPHASE=s.output // 2 + eighths // 8,
-                          p_CLKOS_FPHASE=eighths % 8, o_CLKOS=self.late)
+            divider = s.second or s.output
+            eighths = round(self.phase / 360 * divider * 8)  # of a period of the VCO
+            clocks.append((self.late, divider, eighths))
+        for name, (clock, divider, eighths) in zip(outputs, clocks, strict=False):
+            others |= {f"p_{name}_ENABLE": "ENABLED", f"p_{name}_DIV": divider,
+                       f"p_{name}_CPHASE": divider // 2 + eighths // 8,
+                       f"p_{name}_FPHASE": eighths % 8, f"o_{name}": clock}
         return Instance(
             "EHXPLLL",
             # charge pump and loop filter: the vendor's constants for this range
@@ -152,7 +183,7 @@ class Pll(wiring.Component):
             i_CLKI=self.i, i_CLKFB=self.o, o_CLKOP=self.o, o_LOCK=self.lock,
             i_RST=Const(0), i_STDBY=Const(0), i_PHASESEL0=Const(0), i_PHASESEL1=Const(0),
             i_PHASEDIR=Const(1), i_PHASESTEP=Const(1), i_PHASELOADREG=Const(1),
-            i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), **second)
+            i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), **others)
 
     def _gowin(self):
         s = self.settings

@@ -6,6 +6,7 @@ __all__ = ["critical_path", "fmax_mhz", "parts", "path_text", "short_name", "uti
 
 REST = "clock and reset"
 LINK = "input and link"
+SAME = 0.01
 FEW = 4  # pins: a net of the two ends of a carry, not a constant or a clock
 
 # what a cell of the routed design counts as
@@ -14,9 +15,18 @@ RAM = {"ICESTORM_RAM", "DP16KD", "BSRAM", "pROM", "pROMX9", "SP", "SPX9", "SDPB"
        "DPX9B"}
 
 
-def fmax_mhz(report):
-    """Frequency that all clocks of a report can have, in MHz."""
-    return round(min(clock["achieved"] for clock in report["fmax"].values()), 2)
+def fmax_mhz(report, mhz):
+    """Frequency that the core's clock can have, in MHz, where ``mhz`` was asked for it.
+
+    Other clocks are those of a memory, which keep their ratio to it.
+    """
+    return round(min(clock["achieved"] * _ratio(mhz, clock["constraint"])
+                     for clock in report["fmax"].values()), 2)
+
+
+def _ratio(mhz, constraint):
+    """Of the core's clock to another one; its own constraint is rounded."""
+    return 1 if abs(constraint - mhz) < SAME * mhz else mhz / constraint
 
 
 def utilisation(report):

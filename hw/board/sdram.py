@@ -15,13 +15,14 @@ class SdramPads(wiring.Component):
 
     All registers of the chip's signals are those of its controller, which asks for places in the
     pads. The chip's clock comes from a register of both edges, ``phase`` degrees behind that of the
-    core. Signals that the board itself ties to a level are left out.
+    controller. Signals that the board itself ties to a level are left out.
 
     Parameters
     ----------
     board : :class:`qsnn.hw.board.boards.Board`
     core : component
-        With a member ``memory: Out(qsnn.hw.memory.sdram.pins(chip))`` and a member ``busy``.
+        With a member ``memory: Out(qsnn.hw.memory.sdram.pins(chip))``, a member ``busy``, and
+        ``memory_hz``, the clock of the domain ``memory``, or None where it has no such domain.
     phase : int
         Degrees.
 
@@ -42,6 +43,7 @@ class SdramPads(wiring.Component):
         if board.family != "ecp5" or not board.sdram:
             raise BoardError(f"there is no SDRAM at an ECP5 on the {board.title}")
         self.board, self.core, self.phase, self.name = board, core, phase, "an SDRAM"
+        self.memory_hz = core.memory_hz
         pins = core.signature.members["memory"].signature.members
         for name, sites in board.sdram.items():
             width = {"clk": 1, "dq": len(core.memory.dq_o)}.get(name) or len(

@@ -28,8 +28,9 @@ class BoardTop(wiring.Component):
     board : :class:`qsnn.hw.board.boards.Board`
     core : component
         With a member ``busy: Out(1)``, in domain ``sync``. Its other members are pins too, and so
-        are the ports of its ``inouts``, if it has those. If it has a ``phase``, there is a domain
-        ``late`` whose clock is so many degrees behind.
+        are the ports of its ``inouts``, if it has those. If it has a ``memory_hz``, there is a
+        domain ``memory`` with this clock. If it has a ``phase``, there is a domain ``late`` whose
+        clock is so many degrees behind that of ``memory``, or of ``sync``.
     clock_hz : int
         Clock of the core to ask the PLL for; :func:`qsnn.hw.board.pll.pll_settings` says what
         comes.
@@ -48,7 +49,7 @@ class BoardTop(wiring.Component):
     def __init__(self, board, core, clock_hz):
         self.board = board
         self.core = core
-        self.settings = pll_settings(board, clock_hz)
+        self.settings = pll_settings(board, clock_hz, getattr(core, "memory_hz", None))
         pins = {name: member for name, member in core.signature.members.items() if name != "busy"}
         self.inouts = getattr(core, "inouts", {})
         self.phase = getattr(core, "phase", None)
@@ -73,6 +74,12 @@ class BoardTop(wiring.Component):
             m.d.comb += [pll.i.eq(self.clk), sync.clk.eq(pll.o), start.clk.eq(pll.o),
                          locked.eq(pll.lock)]
             m.submodules.lock = FFSynchronizer(locked, lock, o_domain="start")
+
+            if self.settings.second:
+                m.domains.memory = memory = ClockDomain()
+                m.d.comb += memory.clk.eq(pll.second)
+                m.submodules.memory_rst = FFSynchronizer(sync.rst, memory.rst, o_domain="memory",
+                                                         init=1)
 
         waited = Signal(range(RESET_CYCLES + 1))
         running = Signal()

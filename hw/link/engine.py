@@ -15,6 +15,7 @@ from qsnn.hw.link.programs import BLOCK_BYTES, OFFSET_BYTES, EngineHello, Runnin
 from qsnn.hw.link.protocol import Code, Request, encoded_bytes
 from qsnn.hw.link.requests import RequestLink
 from qsnn.hw.link.uart import Uart, divisor
+from qsnn.hw.memory.crossing import MemoryClock
 from qsnn.hw.memory.sdram import COUNT_BITS, SdramController
 
 __all__ = ["EngineCore", "EngineLink"]
@@ -165,6 +166,8 @@ class EngineCore(wiring.Component):
         be made from the other, or is too fast for the chip.
     late : int
         Of :class:`qsnn.hw.memory.sdram.SdramController`.
+    memory_hz : int
+        Frequency of the domain ``memory``, which the chip then has; None: it has the other one.
 
     Attributes
     ----------
@@ -179,11 +182,14 @@ class EngineCore(wiring.Component):
         Something is on its way in, at work, or on its way out: for an LED.
     """
 
-    def __init__(self, shape, chip, *, clock_hz, baud=1_000_000, late=0):
+    def __init__(self, shape, chip, *, clock_hz, baud=1_000_000, late=0, memory_hz=None):
         self.shape, self.chip, self.clock_hz, self.late = shape, chip, clock_hz, late
+        self.memory_hz = memory_hz
         self.uart = Uart(divisor(clock_hz, baud))
         most = min(chip.words, (1 << COUNT_BITS) - 1)
-        source = SdramController(chip, clock_hz=clock_hz, late=late)
+        source = SdramController(chip, clock_hz=memory_hz or clock_hz, late=late)
+        if memory_hz:
+            source = MemoryClock(source)
         self.system = EngineSystem(shape, source, most=most)
         longest = max(shape.image_bytes, BLOCK_BYTES)
         self.hello = EngineHello(

@@ -36,7 +36,7 @@ class MemoryClock(wiring.Component):
 
     def __init__(self, source, *, depth=32):
         self.source, self.depth = source, depth
-        self.chip, self.clock_hz = source.chip, source.clock_hz
+        self.chip, self.clock_hz, self.late = source.chip, source.clock_hz, source.late
         super().__init__(dict(source.signature.members))
 
     def elaborate(self, platform):

@@ -108,6 +108,7 @@ class SdramController(wiring.Component):
         if depth < 16:
             raise ValueError(f"the depth is 16 words at least, not {depth!r}")
         self.chip, self.clock_hz, self.cas, self.depth = chip, clock_hz, cas, depth
+        self.late = late
         self.beats = 32 // chip.width  # of a word
         self.latency = 1 + cas + late
         super().__init__({
