@@ -38,9 +38,9 @@ leak is a table, beyond them sums; there is no multiplier. A reset by subtractio
 integer a neuron in a memory.
 
 What is around it, by rows of [Estimate and measurement](estimate.md) that differ in nothing else:
-weights that are integers (`w4i`) in place of odd numbers (`w4`) take 7 to 9 % more logic of a network
-on an iCE40 or ECP5, since the sum of the inputs is counted once more; a readout of 6 classes whose
-totals leak, by 1/2 or 15/16, takes 123 to 277 LUTs more.
+weights that are integers (`w4i`) in place of odd numbers (`w4`) take 7 to 9 % more logic of a
+network on an iCE40 or ECP5, since the sum of the inputs is counted once more; a readout of 6
+classes whose totals leak, by 1/2 or 15/16, takes 123 to 277 LUTs more.
 """
 
 
