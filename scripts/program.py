@@ -33,8 +33,8 @@ def main(
     network: Annotated[str, typer.Argument(help="a .qsnn file, or a network that comes along")],
     board: Annotated[str, typer.Option(help="colorlight-i5 or ulx3s-85f")],
     out: Annotated[Path, typer.Option(help="the file to write")],
-    batch: Annotated[int, typer.Option(min=0, max=16, help="images at once; 0: as few as "
-                                                           "possible")] = 0,
+    batch: Annotated[int, typer.Option(min=0, max=16, help="images at once; 0: those "
+                                                           "that share its lanes")] = 0,
 ):
     try:
         recipe = find_engine(board)

@@ -58,8 +58,8 @@ def main(
     sim: Annotated[bool, typer.Option("--sim", help="simulate the engine; the first time it is "
                                                     "compiled, some minutes")] = False,
     images: Annotated[int, typer.Option(min=0, help="test images; 0: all")] = 20,
-    batch: Annotated[int, typer.Option(min=0, max=16, help="images at once; 0: as few as "
-                                                           "possible")] = 0,
+    batch: Annotated[int, typer.Option(min=0, max=16, help="images at once; 0: those "
+                                                           "that share its lanes")] = 0,
     dataset: Annotated[str, typer.Option(help="if not given, the one it was trained for")] = "",
     data_dir: Annotated[Path | None, typer.Option(help="the only folder of the data")] = None,
     clock: Annotated[float, typer.Option(help="of the engine, MHz, if another one was made")] = 0,

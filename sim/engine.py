@@ -164,7 +164,7 @@ def _beats(program, spikes, membranes, count):
     membranes = _fields(membranes, beat * bits, bits).reshape(-1, steps, beat)
     membranes = membranes - (membranes >> bits - 1 << bits)
     batches = count // program.batch
-    share = shape.share(description.time_steps)
+    share = program.share
     whole = [_order(shape, layer, program.batch >> share, 1 << share, index == 0)
              for index, layer in enumerate(description.hidden)]
     sizes = [len(order) for order in whole]

@@ -78,7 +78,6 @@ def test_program(ask, network, tmp_path):
     (["no", "--board", BOARD], "no: neither a file nor one of .*"),
     (["digits.qsnn", "--board", BOARD, "--port", "x", "--sim"],
      "either --port or --sim, not both"),
-    (["digits.qsnn", "--board", BOARD, "--batch", "3"], "2 images lie side by side .*"),
     (["digits.qsnn", "--board", BOARD, "--port", "/dev/no"], "/dev/no: no such port; there is .*"),
     (["digits.qsnn", "--board", BOARD, "--sim", "--dataset", "mnist"],
      r"mnist: .* is not of images \[N, 8, 8, 1\]"),

@@ -67,8 +67,6 @@ def test_refused_networks():
     leaky, _ = leaky_network(rng, "leaky")
     with pytest.raises(EngineError, match="^layer 1 has totals that leak: those of the engine add"):
         compile_program(leaky, SHAPE)
-    with pytest.raises(EngineError, match="side by side"):
-        compile_program(network("mnist-conv-b2"), SHAPE, 1)
     with pytest.raises(EngineError, match="1 to 16 images"):
         compile_program(network("mnist-128-b2"), SHAPE, 17)
     wide = random_description(rng, widths=(20, 9, 3), time_steps=4, membrane_bits=8)

@@ -35,7 +35,7 @@ def test_rates():
     """Cycles are those of the program, at the rate of the chip; bytes those of the line."""
     program = program_for(network("mnist-128-b2"), RECIPE)
     found = rates(program, RECIPE)
-    assert found.engine == 60e6 / program.time(0.965).cycles
+    assert found.engine == 75e6 / program.time(0.965).cycles
     assert found.line == pytest.approx(100_000 / encoded_bytes(784))
     assert 4 * len(program.words) / 100_000 < found.load < 5 * len(program.words) / 100_000
     assert found.memory > 0.9 > 0.2 > found.array
@@ -61,6 +61,13 @@ def test_batches():
         assert program_for(made, RECIPE).batch == batch
         assert program_for(made, RECIPE, 8).tobytes() == compile_program(
             made, RECIPE.shape, 8).tobytes()
+        for batch, share in ((1, 0), (2, 1), (3, 0), (4, 2), (6, 1), (16, 2)):
+            assert program_for(made, RECIPE, batch).share == min(
+                share, RECIPE.shape.share(steps))
+    # two images side by side need more than this engine has for maps
+    assert program_for(network("mnist-conv-b2"), RECIPE).batch == 1
+    with pytest.raises(EngineError, match="^the maps of a batch need 3332 words of 128 bits at"):
+        program_for(network("mnist-conv-b2"), RECIPE, 2)
     with pytest.raises(EngineError, match="a stream has no images"):
         program_for(network("ecg-32t24-32t4-b2"), RECIPE)
 

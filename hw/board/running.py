@@ -6,6 +6,7 @@ from qsnn.hw.board.engines import CACHE, find_kept
 from qsnn.hw.board.loader import LoaderError, load, load_command
 from qsnn.hw.board.toolchain import find
 from qsnn.hw.engine.program import compile_program
+from qsnn.hw.engine.shape import EngineError
 from qsnn.hw.link.driver import BAUD, LinkError
 from qsnn.hw.link.ports import open_port
 from qsnn.hw.link.protocol import encoded_bytes
@@ -47,12 +48,19 @@ class Rates:
 def program_for(description, recipe, batch=0):
     """A network's :class:`qsnn.hw.engine.program.Program` for an engine.
 
-    batch: images at once; 0: one, or as many as lie side by side in the lanes. Raises
-    :class:`qsnn.hw.engine.shape.EngineError`.
+    batch: images at once; 0: as many as lie side by side in the lanes and have a place in the
+    maps, one at least. Raises :class:`qsnn.hw.engine.shape.EngineError`.
     """
     shape = recipe.shape
-    beside = 1 << shape.share(max(1, description.time_steps))  # a stream, of none, is refused
-    return compile_program(description, shape, batch or beside)
+    # a stream, of no steps, is refused
+    beside = batch or 1 << shape.share(max(1, description.time_steps))
+    while True:
+        try:
+            return compile_program(description, shape, beside)
+        except EngineError:
+            if batch or beside == 1:
+                raise
+            beside //= 2
 
 
 def rates(program, recipe):

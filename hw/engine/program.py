@@ -30,7 +30,8 @@ class Program:
     words        uint32, the whole program with its header and CRC
     layers       a :class:`qsnn.hw.engine.timing.LayerTime` each
     batch        images at once, as its memory is laid out
-    slots        sets of images side by side whose pixels have a place at once
+    share        ``2**share`` of them lie side by side in the lanes
+    slots        sets of these whose pixels have a place at once
     """
 
     description: object
@@ -38,6 +39,7 @@ class Program:
     words: np.ndarray
     layers: tuple
     batch: int
+    share: int
     slots: int
 
     def time(self, rate=1):
@@ -45,7 +47,7 @@ class Program:
         shape, network, first = self.shape, self.description, self.description.layers[0]
         places = first.n_out // first.channels if first.kind == "convolution" else 1
         return batch_time(
-            self.layers, shape, self.batch, shape.share(network.time_steps), self.slots,
+            self.layers, shape, self.batch, self.share, self.slots,
             head=HEADER + descriptor_words(shape.network), pixels=network.n_in, rate=rate,
             outputs=network.outputs,
             windows=places, taps=first.fan_in,
@@ -73,8 +75,9 @@ class _Map:
 def compile_program(description, shape, batch=1):
     """The :class:`Program` of a network for images.
 
-    Raises :class:`qsnn.hw.engine.shape.EngineError` with a sentence where the engine cannot hold
-    it.
+    As many images of a batch lie side by side in the lanes as there is room for, and as the batch
+    has whole sets of. Raises :class:`qsnn.hw.engine.shape.EngineError` with a sentence where the
+    engine cannot hold it.
     """
     _check(description, shape, batch)
     layers, first = description.layers, description.layers[0]
@@ -82,9 +85,8 @@ def compile_program(description, shape, batch=1):
     height, width = ((first.out_height, first.out_width) if first.kind == "convolution" else (1, 1))
     pixels = _Map(height, width, -(-first.fan_in // shape.simd), first.fan_in)
     share = shape.share(description.time_steps)
-    if batch % (1 << share):
-        raise EngineError(f"{1 << share} images lie side by side in the lanes of this engine: a "
-                          f"batch is a multiple of that, not {batch}")
+    while batch % (1 << share):
+        share -= 1
     sets = batch >> share
     # of a layer of one group, whose images are gone over once, two sets need a place
     slots = min(2, sets) if first.channels <= shape.pe else sets
@@ -103,7 +105,7 @@ def compile_program(description, shape, batch=1):
         times.append(time)
         source = maps.get(index)
     image = seal(np.concatenate(words).tolist(), magic=MAGIC, version=shape.version)
-    return Program(description, shape, np.array(image, "<u4"), tuple(times), batch, slots)
+    return Program(description, shape, np.array(image, "<u4"), tuple(times), batch, share, slots)
 
 
 def _check(description, shape, batch):
