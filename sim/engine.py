@@ -183,7 +183,7 @@ def _order(shape, layer, sets, beside, pixels):
     channels. Those of pixels are of a single image, others of all ``beside`` each other."""
     groups = -(-layer.channels // shape.pe)
     if layer.kind == "convolution":
-        rows, columns = layer.pool_size
+        rows, columns = (1, 1) if layer.pool == "sum" else layer.pool_size
         positions = [(y + dy) * layer.out_width + x + dx
                      for y in range(0, layer.out_height, rows)
                      for x in range(0, layer.out_width, columns)

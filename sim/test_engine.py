@@ -1,6 +1,7 @@
 """Programs on the emitted engine: every spike, membrane and score is the golden model's."""
 
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,45 @@ def test_cycles(shape, engines):
         outcome = run_engine(engines(shape), program, pixels, trace=False)
         assert outcome.ok
         assert outcome.last_pace == program.time().cycles, program.description.shape
+
+
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("words", ["c8k3-c8k3-c8k3+0", "c8k3-r12-p5", "c40k3-c8k3-c40k1+0",
+                                   "c9k3-r70s2"])
+def test_skips(words, shift, engines):
+    """A skip before the pass over the window and behind it, whose counts differ."""
+    shape, rng = SHAPES[0], np.random.default_rng(shift)
+    program = None
+    while program is None:
+        description = random_maps(rng, words=words.split("-"), image=(6, 5, 2), classes=3,
+                                  time_steps=int(rng.integers(1, 5)), input_bits=4)
+        if shift in (layer.skip.shift for layer in description.hidden if layer.skip):
+            with suppress(EngineError):  # of a membrane's step, which is drawn
+                program = compile_program(description, shape)
+    outcome = run_engine(engines(shape), program, random_pixels(rng, description, 4))
+    assert outcome.ok, (description.time_steps, outcome.mismatches)
+
+
+@pytest.mark.parametrize("words, classes", [
+    ("c40k3-c40k3-a6", 5), ("c9k3w2-c40k3-c40k3-a6-fc12", 3), ("c40k3-p2-c70k3-a3-fc50w4i-fc7", 4),
+    ("c8k3-r8-a6-fc9w8", 2)])
+def test_counts_over_a_map(words, classes, engines):
+    """A sum pool of a whole map: its positions share the weights of the layer behind it."""
+    shape, rng = SHAPES[0], np.random.default_rng(classes)
+    for steps in range(1, shape.steps + 1):
+        program = None
+        while program is None:
+            description = random_maps(rng, words=words.split("-"), image=(6, 6, 2),
+                                      time_steps=steps, classes=classes, input_bits=4)
+            with suppress(EngineError):  # of a membrane's step, which is drawn
+                program = compile_program(description, shape)
+        pixels = random_pixels(rng, description, 12)
+        outcome = run_engine(engines(shape), program, pixels)
+        assert outcome.ok, outcome.mismatches
+        assert outcome.last_pace == program.time().cycles
+        program = compile_program(description, shape, 4)
+        outcome = run_engine(engines(shape), program, pixels, stalls=int(rng.choice([0, 128])))
+        assert outcome.ok, outcome.mismatches
 
 
 def test_wrong_weights_are_seen(engines):

@@ -64,6 +64,7 @@ def test_refused_networks():
     counted = random_maps(rng, words=["c4k3", "a2"], image=(8, 8, 1), time_steps=2)
     with pytest.raises(EngineError, match="count spikes"):
         compile_program(counted, SHAPE, 2)
+    compile_program(random_maps(rng, words=["c4k3", "a8"], image=(8, 8, 1), time_steps=2), SHAPE)
     leaky, _ = leaky_network(rng, "leaky")
     with pytest.raises(EngineError, match="^layer 1 has totals that leak: those of the engine add"):
         compile_program(leaky, SHAPE)

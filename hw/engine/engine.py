@@ -224,10 +224,16 @@ class Engine(wiring.Component):
         base = Signal.like(slab.address)  # of the window that comes
         with m.If(window.i.valid & window.i.ready):
             m.d.sync += base.eq(self.base)
+        again = Signal.like(slab.address)  # the first word of a pass
         with m.If(window.valid & window.own):
             m.d.sync += weight.eq(weight + 1)
+        with m.If(window.pass_ends):
+            m.d.sync += again.eq(weight + 1)
+        with m.Elif(window.pixel_ends & layer.repeat):
+            m.d.sync += weight.eq(again)
         with m.If(window.begins):
-            m.d.sync += [weight.eq(base + layer.doubled), ones.eq(base)]
+            first = base + layer.doubled
+            m.d.sync += [weight.eq(first), again.eq(first), ones.eq(base)]
         mask = Signal(shape.columns, reset_less=True)
         m.d.comb += [maps.address.eq(window.address), maps.mask.eq(mask),
                      slab.address.eq(Mux(window.own, weight, ones))]

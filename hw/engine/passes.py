@@ -20,37 +20,40 @@ __all__ = ["Pass", "gaps", "layer_passes", "parameters", "slabs"]
 @dataclass(frozen=True, eq=False)
 class Pass:
     """exponent, and whether it is a skip's; plane of the inputs; bits [channels, taps, each] of the
-    weights, 1 is +1; ``inputs``, the most that a spike, or the lanes of a pixel, count."""
+    weights, 1 is +1; ``inputs``, the most that a spike, or the lanes of a pixel, count; ``repeat``,
+    how many positions have these weights."""
 
     exponent: int
     skip: bool
     plane: int
     bits: np.ndarray
     inputs: int = 1
+    repeat: int = 1
 
     @property
     def most(self):
         """Of a lane."""
-        return self.bits[0].size << self.exponent
+        return self.bits[0].size * self.repeat << self.exponent
 
     @property
     def minus(self):
         """What its sums are too large by, of each channel: synapses add ``x XNOR w``."""
-        return (~self.bits).sum(axis=(1, 2), dtype=np.int64) * self.inputs << self.exponent
+        minus = (~self.bits).sum(axis=(1, 2), dtype=np.int64)
+        return minus * self.inputs * self.repeat << self.exponent
 
 
-def layer_passes(layer, taps, shape, planes=None):
+def layer_passes(layer, taps, shape, planes=None, repeat=1):
     """(passes of a layer in their order, how often all sums are doubled by them).
 
-    taps: positions of a window. planes: of pixels, whose bits lie in the lanes; None where inputs
-    are spikes.
+    taps: positions of a window with weights of their own, ``repeat`` times as many in all. planes:
+    of pixels, whose bits lie in the lanes; None where inputs are spikes.
     """
     bits, up = layer.planes.reshape(layer.weight_bits, layer.channels, taps, -1), 0
     inputs = (1 << shape.steps) - 1 if planes else 1
-    found = [Pass(bit + shape.steps * plane, False, plane, bits[bit], inputs)
+    found = [Pass(bit + shape.steps * plane, False, plane, bits[bit], inputs, repeat)
              for bit in range(layer.weight_bits) for plane in range(planes or 1)]
     if layer.weight_code == "integer":
-        found += [Pass(shape.steps * plane, False, plane, np.zeros_like(bits[0]), inputs)
+        found += [Pass(shape.steps * plane, False, plane, np.zeros_like(bits[0]), inputs, repeat)
                   for plane in range(planes or 1)]
         up = 1
     if layer.skip:

@@ -140,8 +140,11 @@ def _check(description, shape, batch):
             refuse(index, f"has a membrane step of 2**{layer.shift}, this engine up to "
                    f"2**{shape.place + 1}")
         if layer.kind == "convolution":
-            if layer.pool == "sum":
-                refuse(index, "has pools that count spikes: the engine takes those of the maximum")
+            if layer.pool == "sum" and not (
+                    layer.output_map[:2] == (1, 1)
+                    and description.layers[index + 1].kind != "convolution"):
+                refuse(index, "has pools that count spikes: the engine takes those of the "
+                       "maximum, and counts over a whole map before a fully connected layer")
             if max(layer.height, layer.width, layer.out_height, layer.out_width) > 256:
                 refuse(index, f"has a map of {layer.height} x {layer.width}, the engine takes up "
                        "to 256 x 256")
@@ -160,8 +163,7 @@ def _allocate(description, shape, pixels, sets):
             last[layer.skip.source] = max(last[layer.skip.source], index)
     maps, taken = {}, [(0, pixels, len(layers))]
     for index, layer in enumerate(description.hidden):
-        rows, columns, channels = (layer.output_map if layer.kind == "convolution"
-                                   else (1, 1, layer.n_out))
+        rows, columns, channels = _written(layer)
         words = -(-channels // shape.simd)
         size, at = rows * columns * words * sets, 0
         for start, end in sorted((start, end) for start, end, until in taken if until >= index):
@@ -175,6 +177,16 @@ def _allocate(description, shape, pixels, sets):
         maps[index] = _Map(rows, columns, words, channels, at)
         taken.append((at, at + size, last[index]))
     return maps
+
+
+def _written(layer):
+    """Rows, columns and channels that a layer writes: who takes spikes that are counted over a
+    map takes the map, and counts."""
+    if layer.kind != "convolution":
+        return 1, 1, layer.n_out
+    if layer.pool == "sum":
+        return layer.out_height, layer.out_width, layer.channels
+    return layer.output_map
 
 
 def _network(description, shape, pixels, planes):
@@ -242,8 +254,11 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     :class:`qsnn.hw.engine.timing.LayerTime`. planes: of pixels, None of spikes."""
     pool, out, kernel, stride, padding = ((1, 1), (1, 1), (source.height, source.width),
                                           (1, 1), (0, 0))
+    # spikes that are counted over a map: each of its positions has the weights of all
+    repeat = planes is None and layer.input_bits > 1
     if layer.kind == "convolution":
-        pool, out = layer.pool_size, layer.output_map[:2]
+        out = _written(layer)[:2]
+        pool = (1, 1) if layer.pool == "sum" else layer.pool_size
         if planes:
             kernel = (1, 1)
         else:
@@ -251,7 +266,10 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     if max(kernel) > 256 or source.words > 1024:
         raise EngineError(f"it goes over {kernel[0]} x {kernel[1]} positions of {source.words} "
                           "words, the engine over 256 x 256 of 1,024")
-    passes, up = layer_passes(layer, kernel[0] * kernel[1], shape, planes)
+    taps, repeats = kernel[0] * kernel[1], 1
+    if repeat:
+        taps, repeats = 1, taps
+    passes, up = layer_passes(layer, taps, shape, planes, repeats)
     doubles, groups = gaps(passes), -(-layer.channels // shape.pe)
     doubled = max(doubles) > 1
     weights = slabs(passes, doubled, groups, shape)
@@ -268,7 +286,8 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     elif readout:
         lanes = 1 << share, 0
     scale = layer.frac - up
-    fields = {"readout": readout, "final": readout, "merge": bool(planes), "doubled": doubled,
+    fields = {"readout": readout, "final": readout, "merge": bool(planes), "repeat": repeat,
+              "doubled": doubled,
               "groups": groups - 1, "group_words": group_words,
               "position": _positions(source, stride, padding, pool, out, image, lanes,
                                      slots if planes and slots == 2 else None),
@@ -295,10 +314,10 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     positions = out[0] * out[1] * pool[0] * pool[1] * lanes[0]
     time = LayerTime(
         kind=layer.kind, groups=groups, positions=positions, group_words=group_words,
-        steps=group_words - doubled + sum(max(0, gap - 1) for gap in doubles),
+        steps=(group_words - doubled) * repeats + sum(max(0, gap - 1) for gap in doubles),
         interval=shape.interval(readout), descriptor=descriptor_words(shape.layer),
         late=readout or bool(planes),
-        useful=sum(one.bits.size for one in passes) * positions)
+        useful=sum(one.bits.size * one.repeat for one in passes) * positions)
     return fields | {"scale": scale}, np.concatenate([values, weights], axis=1).ravel(), time
 
 

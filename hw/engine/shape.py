@@ -130,6 +130,7 @@ class EngineShape:
         merge        inputs are pixels, whose bits lie in the lanes
         readout      it gives scores
         final        it is the last layer
+        repeat       all positions of a window have the same weights
         doubled      each group begins with a word of weights +1, which steps without inputs take
         scale        sums count ``2**scale`` units
         low, high    ends of the membranes
@@ -141,7 +142,7 @@ class EngineShape:
                      all of them
         """
         return data.StructLayout({
-            "merge": 1, "readout": 1, "final": 1, "doubled": 1, "scale": 5,
+            "merge": 1, "readout": 1, "final": 1, "repeat": 1, "doubled": 1, "scale": 5,
             "low": signed(self.membrane_bits + 1), "high": signed(self.membrane_bits + 1),
             "groups": 12, "group_words": ceil_log2(self.slab_words) + 1,
             "position": self.position(self.address_bits, pools=True),

@@ -145,6 +145,8 @@ class WindowWalk(wiring.Component):
     mask : Out, own : Out(1), scale : Out(1), if there are passes
         Columns of the word that count; the step takes a word of the weights, as all but those do
         that only double; what the sums are so far counts twice.
+    pixel_ends, pass_ends : Out(1), if there are passes
+        It is the last step of a position; of a pass.
     image, lane, square_first, square_last, final : Out
         Of the window, see :func:`place`.
     """
@@ -158,8 +160,8 @@ class WindowWalk(wiring.Component):
             "address": Out(bits),
             "image": Out(4), "lane": Out(3), "square_first": Out(1), "square_last": Out(1),
             "final": Out(1),
-            **({"mask": Out(config["mask"].shape), "own": Out(1), "scale": Out(1)} if passes
-               else {"blank": Out(1)}),
+            **({"mask": Out(config["mask"].shape), "own": Out(1), "scale": Out(1),
+                "pixel_ends": Out(1), "pass_ends": Out(1)} if passes else {"blank": Out(1)}),
         })
 
     def elaborate(self, platform):
@@ -185,27 +187,31 @@ class WindowWalk(wiring.Component):
 
         outside = (y < 0) | (y >= c.height) | (x < 0) | (x >= c.width)
         if self.passes:
-            again, limits, following, own, more = self._passes(m, at, queue, opening, taken, begun,
-                                                               outside)
+            again, limits, own, more = self._passes(m, at, queue, opening, taken, begun, outside)
         else:
             again, own, more = at.address, Const(1), Const(0)
-            limits = following = (c.words, c.columns, c.rows)
+            limits = [(c.words, c.columns, c.rows)] * 3
             m.d.sync += opening.eq(queue.address)
             m.d.comb += self.blank.eq(outside)
 
         # loops count down, and whether they end is in a register
         going = self.valid & own
         inner, ends = going, []
-        for name, first, after in zip(("word", "column", "row"), limits, following, strict=True):
-            left, last = Signal(len(first), name=name), Signal(name=f"last_{name}")
+        names = "word", "column", "row"
+        lasts = [Signal(name=f"last_{name}") for name in names]
+        for index, (name, first, now, then) in enumerate(zip(names, *limits, strict=True)):
+            left, last = Signal(len(first), name=name), lasts[index]
             ends.append((inner & last, last))
-            self._count(m, left, last, inner, after)
+            # what ends with its pass begins with the next one's count
+            outer = Cat(lasts[index + 1:]).all() if index < 2 else Const(1)
+            self._count(m, left, last, inner, Mux(outer, then, now))
             with m.If(taken):
                 m.d.sync += [left.eq(first), last.eq(first == 0)]
             inner = inner & last
         (word_end, _), (row_end, _), (window_end, _) = ends
         if self.passes:
-            m.d.comb += [self._word_last.eq(ends[0][1]), self._pass_ends.eq(window_end)]
+            m.d.comb += [self._word_last.eq(ends[0][1]), self.pixel_ends.eq(word_end),
+                         self.pass_ends.eq(window_end)]
         m.d.comb += self.last.eq(own & ~more & ends[0][1] & ends[1][1] & ends[2][1])
         with m.If(self.valid):
             m.d.sync += begun.eq(1)
@@ -232,9 +238,9 @@ class WindowWalk(wiring.Component):
 
     def _passes(self, m, at, queue, opening, taken, begun, outside):
         """What goes over a window more than once: (where the next pass begins, counts of the first
-        pass, counts of the next one, a step that is not for doubling alone, more passes)."""
+        pass, of this one and of the next, a step that is not for doubling alone, more passes)."""
         c = self.config
-        self._word_last, self._pass_ends = Signal(), Signal()
+        self._word_last = Signal()
         table, width = Signal(c.table.shape()), len(c.table[0].as_value())
         now, then, later = table[0], table[1], table[2]
 
@@ -257,7 +263,7 @@ class WindowWalk(wiring.Component):
             m.d.sync += fresh.eq(0)
         with m.If(self.valid & ~own):
             m.d.sync += [doubles.eq(doubles - 1), own.eq(doubles == 1)]
-        with m.If(self._pass_ends):
+        with m.If(self.pass_ends):
             m.d.sync += [
                 left.eq(left - 1), final.eq(left == 1), fresh.eq(1),
                 doubles.eq(then.doubles - 1), own.eq(then.doubles <= 1),
@@ -265,4 +271,5 @@ class WindowWalk(wiring.Component):
         with m.If(taken):
             m.d.sync += [left.eq(c.passes), final.eq(c.passes == 0), fresh.eq(1), own.eq(1),
                          table.eq(c.table), again.eq(second)]
-        return again, counts(c.table[0]), counts(then), own, ~final
+        limits = counts(c.table[0]), counts(now), counts(then)
+        return again, limits, own, ~final
