@@ -135,7 +135,7 @@ def test_counts_over_a_map(words, classes, engines):
         outcome = run_engine(engines(shape), program, pixels)
         assert outcome.ok, outcome.mismatches
         assert outcome.last_pace == program.time().cycles
-        program = compile_program(description, shape, 4)
+        program = compile_program(description, shape, 2)
         outcome = run_engine(engines(shape), program, pixels, stalls=int(rng.choice([0, 128])))
         assert outcome.ok, outcome.mismatches
 
