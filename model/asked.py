@@ -21,9 +21,9 @@ from qsnn.model.files import said
 from qsnn.model.own import labels_of
 from qsnn.model.pictures import BEYOND
 from qsnn.model.sounds import SOUNDS, read_sound
-from qsnn.model.tables import SUFFIXES, read_table
+from qsnn.model.tables import SUFFIXES, ordered, read_table
 
-__all__ = ["read_recordings"]
+__all__ = ["of_shape", "read_recordings"]
 
 
 def read_recordings(path, n_in, meaning=None, say=print):
@@ -57,6 +57,23 @@ def read_recordings(path, n_in, meaning=None, say=print):
     return spikes.reshape(len(values), -1, n_in), labels, values
 
 
+def of_shape(recordings, shape):
+    """An array [N, T, n] of recordings, or of one; shape: (T, n). Raises
+    :class:`qsnn.model.data.DataError`.
+    """
+    try:
+        found = np.asarray(recordings)
+    except ValueError:
+        raise DataError("recordings of different lengths: cut or pad their steps") from None
+    found = found[None] if found.ndim == 2 else found
+    if found.ndim != 3 or found.shape[1:] != shape or found.dtype.kind not in "biuf" or \
+            not np.isfinite(found).all():
+        raise DataError(f"{list(np.shape(found))} of {found.dtype}: finite numbers [N, {shape[0]}, "
+                        f"{shape[1]}] are needed, recordings of {shape[0]} steps with {shape[1]} "
+                        "channels")
+    return found
+
+
 def _sound(path, meaning, say):
     if meaning is None or not meaning.encoder or path.suffix.lower() not in SOUNDS:
         raise DataError(f"{path}: " + ("the network takes sounds: give a .wav" if meaning
@@ -79,6 +96,7 @@ def _table(path, n_in, meaning):
     table = read_table(path, meaning.label if meaning else "", columns=columns)
     values = table.values
     if values.shape[1] == steps * channels:
+        values = ordered(path, table, meaning.columns if meaning else ()).values
         labels = labels_of(path, table, meaning) if table.labels is not None else None
         return values.reshape(-1, steps, channels), labels
     return _laid_out(path, values, n_in, meaning), None

@@ -111,6 +111,7 @@ class Dataset(Shaped):
     reading  :class:`qsnn.model.reading.Reading` that it was read with
     raw      ``train`` or ``test`` -> the values that samples are made of, of an own set
     said     how it was taken, in lines for people
+    doubt    why its test part may be none, for a network that was trained with another set; or ""
     """
 
     name: str
@@ -122,6 +123,7 @@ class Dataset(Shaped):
     reading: Reading = Reading()
     raw: Callable | None = None
     said: tuple = ()
+    doubt: str = ""
 
     @property
     def inputs(self):
@@ -151,7 +153,8 @@ def find(dataset, data_dir=None, reading=None, meaning=None):
     means = own.meaning
     shape = (means.shape[0], means.inputs) if means.stream else means.shape
     return Dataset(name, shape, means.classes, own.load, len(own.parts["train"][1]), means,
-                   reading or Reading(), lambda split: own.parts[split][0], tuple(own.said))
+                   reading or Reading(), lambda split: own.parts[split][0], tuple(own.said),
+                   own.doubt)
 
 
 def follows_size(dataset):

@@ -5,6 +5,7 @@ import json
 import platform
 import shlex
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         raise TrainingError(f"only {len(images)} images to train on, {recipe.validation} of them "
                             "cannot be held out: choose a smaller --validation")
     out = Path(out)
+    new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         with alone(out, TrainingError(f"another training writes into {out}: wait for it, or choose "
@@ -70,6 +72,10 @@ def run(config, recipe, out, data_dir=None, report=lambda epoch: None, device="c
         raise TrainingError(f"{out / RESULT} is damaged: delete it") from None
     except OSError as error:
         raise TrainingError(f"{out}: {error.strerror}; choose another --out") from None
+    finally:
+        if new:
+            with suppress(OSError):  # there is something in it
+                out.rmdir()
 
 
 def _run(training, out, found, images, labels, test, report, limit):

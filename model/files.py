@@ -30,10 +30,14 @@ def alone(folder, refusal):
 
 
 def write_whole(path, raw, mode=0o644):
-    """Write bytes to a file of an existing folder. An ``OSError`` names the file."""
+    """Write bytes to a file of an existing folder. An ``OSError`` names the file, or what is there
+    and is none: a device is not replaced.
+    """
     path = Path(path)
     temporary = None
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EEXIST, "this is no file that could be replaced: name another one")
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(raw)

@@ -9,7 +9,7 @@ from qsnn.model.arrays import DataError
 from qsnn.model.files import said
 from qsnn.model.pictures import open_picture, resized
 
-__all__ = ["class_folders", "read_pictures_by_class"]
+__all__ = ["PICTURES", "class_folders", "read_pictures_by_class"]
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 MAX_PIXELS = 1 << 29  # of all pictures

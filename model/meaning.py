@@ -62,6 +62,9 @@ class Meaning(Shaped, BaseModel):
     encoder    of sounds; else empty
     label      the column of a table that has the labels
     split      seed of the test part, of a set that has none of its own
+    columns    names of the columns of a table, where it has them
+    samples_sha256  of the samples and labels of the training part, before any was held out; empty:
+               not known
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -76,6 +79,8 @@ class Meaning(Shaped, BaseModel):
     encoder: Literal["", "spoken-digits"] = ""
     label: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_printable)] = ""
     split: Annotated[int, Field(ge=0, le=1 << 40)] = 0
+    columns: Annotated[tuple[_Name, ...], Field(max_length=MAX_SCALES)] = ()
+    samples_sha256: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""
 
     @model_validator(mode="after")
     def _whole(self):
@@ -83,6 +88,9 @@ class Meaning(Shaped, BaseModel):
             raise ValueError("two classes have one name")
         if len(self.low) != len(self.high) or len(self.low) not in (0, 1, self.shape[-1]):
             raise ValueError("low and high must be none, one, or one a column")
+        if self.columns and (len(self.columns) != prod(self.shape)
+                             or len(set(self.columns)) < len(self.columns)):
+            raise ValueError("columns need a name each, of their own")
         if any(low > high for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError("low must not be above high")
         if self.levels and (not self.stream or any(

@@ -34,11 +34,12 @@ WHOLE = re.compile(r"[+-]?\d+(\.0*)?([eE][+-]?\d+)?")
 @dataclass(frozen=True, eq=False)
 class Own:
     """values ``[N, *shape]`` and labels int64 [N] of ``train`` and ``test``, what they mean, and
-    what is to be said of how they were taken."""
+    what is to be said of how they were taken; doubt: why its test part may be none, or empty."""
 
     parts: dict
     meaning: Meaning
     said: list = field(default_factory=list)
+    doubt: str = ""
 
     def load(self, split):
         """Samples and labels as :func:`qsnn.model.data.load` gives them."""
@@ -56,25 +57,33 @@ def read_own(path, reading=None, meaning=None):
         reading = Reading(meaning.label, meaning.image, meaning.stream, split=meaning.split)
     path = Path(path)
     sounds = is_sounds(path)
-    parts, column, said = read_parts(path, reading,
-                                     meaning.shape[0] if meaning and meaning.encoder else None)
+    parts, table, said = read_parts(path, reading,
+                                    meaning.shape[0] if meaning and meaning.encoder else None,
+                                    meaning.columns if meaning else ())
+    seen = _hash(*parts["train"])
     names = {split: _texts(path, labels) for split, (_, labels) in parts.items()}
     for split, (values, _) in parts.items():
         _check(path, split, values, names[split])
-    classes = list(meaning.classes) if meaning else _classes(path, names["train"])
+    classes = list(meaning.classes) if meaning else _classes(path, names["train"],
+                                                             reading.classes)
     parts = {split: (values, _indices(path, split, names[split], classes))
              for split, (values, _) in parts.items()}
+    doubt = ""
+    if meaning and "test" not in parts and meaning.samples_sha256 not in ("", seen):
+        doubt = f"{path} is not what the network was trained with, and has no test part: some of " \
+            "the samples that are held out may be among those of the training"
     parts = _split(path, parts, classes, reading.split, said)
     if meaning is None:
-        meaning = _meaning(path, parts["train"][0], classes, column, reading, sounds)
+        meaning = _meaning(path, parts["train"][0], classes, table, reading, sounds, seen)
     elif sounds != bool(meaning.encoder):
         raise DataError(f"{path}: sounds" + " are needed, WAV files by class" * (not sounds)
                         + ", and the network takes none" * sounds)
-    shape = parts["train"][0].shape[1:]
+    shape = next((values.shape[1:] for values, _ in parts.values()
+                  if values.shape[1:] != meaning.shape), meaning.shape)
     side = isqrt(shape[0]) if len(shape) == 1 else 0
     if side >= PICTURE and side ** 2 == shape[0]:
         said.append(f"if rows are pictures, say --image {side}x{side}")
-    if {values.shape[1:] for values, _ in parts.values()} != {meaning.shape}:
+    if shape != meaning.shape:
         raise DataError(f"{path}: samples of {sides(shape)}, and of {sides(meaning.shape)} are "
                         "needed, in both parts")
     kinds = {1: "rows of {} columns", 2: "streams of {} steps with {} channels",
@@ -86,7 +95,7 @@ def read_own(path, reading=None, meaning=None):
                 + f" and {len(classes) - 10} more" * (len(classes) > 10))
     if meaning.inverted:
         said.append("dark on a bright ground: all are turned, here and wherever the network goes")
-    return Own(parts, meaning, [said[0], *(f"  {text}" for text in said[1:])])
+    return Own(parts, meaning, [said[0], *(f"  {text}" for text in said[1:])], doubt)
 
 
 def read_asked(path, n_in, image=None, meaning=None, *, invert=None, say=print):
@@ -98,7 +107,8 @@ def read_asked(path, n_in, image=None, meaning=None, *, invert=None, say=print):
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         return read_pictures(path, n_in, image, invert=invert, say=say, meaning=meaning), None
-    table = read_table(path, meaning.label if meaning else "", columns=n_in)
+    table = read_table(path, meaning.label if meaning else "", columns=n_in,
+                       order=meaning.columns if meaning else ())
     values = table.values
     if not meaning and (values == np.rint(values)).all():
         values = values.astype(np.int64)  # as pixels are
@@ -124,7 +134,8 @@ def _texts(path, labels):
         raise DataError(f"{path}: labels with NaN or infinity: leave those samples out")
     if array.dtype.kind == "c":
         raise DataError(f"{path}: labels are {array.dtype}: give whole numbers or names")
-    texts = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
+    # what is no UTF-8 stays apart from what else is none
+    texts = [name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
              for name in array.tolist()]
     for text in set(texts):
         if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
@@ -160,8 +171,8 @@ def _check(path, split, values, names):
                         "streams, or take every n-th step")
 
 
-def _classes(path, names):
-    """The classes in the order of their labels."""
+def _classes(path, names, order):
+    """The classes in the order of their labels, or in the one that was asked for."""
     found = set(names)
     if len(found) == 1:
         raise DataError(f"{path}: all samples to train on are of one class, {found.pop()}: there "
@@ -169,6 +180,11 @@ def _classes(path, names):
     if len(found) > MAX_CLASSES:
         raise DataError(f"{path}: {len(found):,} classes, at most {MAX_CLASSES:,}: are these "
                         "labels? Name their column with --label; a quantity is no class")
+    if order:
+        if sorted(order) != sorted(found):
+            raise DataError(f"{path}: --classes has {', '.join(order)[:200]}, and there are "
+                            f"{', '.join(sorted(found))[:200]}: name each once")
+        return list(order)
     numbers = all(WHOLE.fullmatch(name) for name in found)
     return sorted(found, key=int) if numbers else sorted(found)
 
@@ -203,10 +219,24 @@ def _split(path, parts, classes, seed, said):
     return {"train": (values[kept], labels[kept]), "test": (values[tested], labels[tested])}
 
 
-def _meaning(path, values, classes, column, reading, sounds):
+def _hash(values, labels):
+    """Of the samples and labels of a training part, in the order of the file."""
+    found = hashlib.sha256(repr((values.shape, values.dtype.str)).encode())
+    found.update(np.ascontiguousarray(values).tobytes())
+    found.update(repr(np.asarray(labels).tolist()).encode())
+    return found.hexdigest()[:16]
+
+
+def _meaning(path, values, classes, table, reading, sounds, seen):
     """The facts of the training part."""
     shape, kind = values.shape[1:], values.dtype.kind
-    facts = dict(classes=tuple(classes), shape=shape, label=column[:MAX_NAME], split=reading.split)
+    facts = dict(classes=tuple(classes), shape=shape, split=reading.split, samples_sha256=seen)
+    if table:
+        facts["label"] = table.column[:MAX_NAME]
+        names = table.names
+        if len(set(names)) == len(names) <= MAX_SCALES and all(
+                0 < len(name) <= MAX_NAME and name.isprintable() for name in names):
+            facts["columns"] = names
     low, high = values.min(), values.max()
     if low == high:
         raise DataError(f"{path}: all values to train on are {low + 0.0:g}: there is nothing to "

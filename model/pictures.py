@@ -70,7 +70,10 @@ def as_pixels(images, n_in, image=None, *, invert=None, say=print, name="images"
     meaning of a network of an own set
     Raises :class:`qsnn.model.data.DataError`.
     """
-    array = np.asarray(images)
+    try:
+        array = np.asarray(images)
+    except ValueError:
+        raise DataError(f"{name}: parts of different lengths: images are of one size") from None
     if not array.size:
         raise DataError(f"{name}: {_said(array.shape)} has no pixels: give one image at least")
     if meaning:
@@ -92,6 +95,9 @@ def read_pictures(path, n_in, image=None, *, invert=None, say=print, meaning=Non
     if path.suffix == ".npy":
         return as_pixels(_array(path), n_in, image, invert=invert, say=say, name=str(path),
                          meaning=meaning)
+    if meaning and not meaning.image:
+        raise DataError(f"{path}: a picture, and the network takes rows of {n_in} numbers: give a "
+                        ".csv or a .npy")
     if meaning:
         pixels = _picture(path, n_in, meaning.image or image, say, any_size=True)
         return _turned(_laid_out(pixels, n_in, meaning.image or image, str(path), say), n_in,

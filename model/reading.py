@@ -23,6 +23,7 @@ What samples are is said by their dimensions, and by a :class:`Reading` where th
 """
 
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -33,12 +34,12 @@ from PIL import Image
 from qsnn.model.arrays import ArrayError, Arrays, DataError
 from qsnn.model.files import amount
 from qsnn.model.files import said as said_of
-from qsnn.model.folders import read_pictures_by_class
+from qsnn.model.folders import PICTURES, read_pictures_by_class
 from qsnn.model.sounds import SOUNDS, read_sounds_by_class
 from qsnn.model.tables import SUFFIXES, read_table
 
-__all__ = ["MAX_STEPS", "Reading", "Shaped", "is_own", "is_sounds", "read_parts", "sides",
-           "sides_of"]
+__all__ = ["MAX_STEPS", "Reading", "Shaped", "is_own", "is_sounds", "names_of", "read_parts",
+           "sides", "sides_of"]
 
 MAX_FILE = 1 << 30  # bytes of an .npz
 MAX_STEPS = 4096
@@ -68,6 +69,7 @@ class Reading:
     stream  whether samples are steps
     levels  spikes of a channel and step, of a stream of numbers
     split   seed of the test part, of a set that has none
+    classes  their names in the order of a network's outputs; by number or alphabet if not given
     """
 
     label: str = ""
@@ -75,8 +77,10 @@ class Reading:
     stream: bool = False
     levels: int = 8
     split: int = 0
+    classes: tuple = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "classes", tuple(map(str, self.classes)))
         if self.image is not None:
             object.__setattr__(self, "image", tuple(self.image))
             if len(self.image) not in (2, 3) or not all(
@@ -98,6 +102,7 @@ class Reading:
         words = [f"--label={shlex.quote(self.label)}"] if self.label else []
         words += [f"--image {'x'.join(map(str, self.image))}"] if self.image else []
         words += ["--stream"] if self.stream else []
+        words += [f"--classes {shlex.quote(','.join(self.classes))}"] if self.classes else []
         return words + [f"--{name} {getattr(self, name)}" for name in ("levels", "split")
                         if getattr(self, name) != getattr(Reading, name)]
 
@@ -118,45 +123,55 @@ def sides_of(text):
     return tuple(int(side) for side in found)
 
 
+def names_of(text):
+    """Names of classes with commas between them, or none of nothing."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 def sides(shape):
     """A shape in words."""
     return " x ".join(map(str, shape))
 
 
 def is_sounds(path):
-    """Whether this is a folder of sounds by class, perhaps below ``train``."""
-    return path.is_dir() and any(file.suffix.lower() in SOUNDS for place in (path, path / "train")
-                                 for file in place.glob("*/*"))
+    """Whether this is a folder of sounds by class, perhaps below ``train``; with pictures among
+    them, what there is more of."""
+    if not path.is_dir():
+        return False
+    kinds = Counter(file.suffix.lower() for place in (path, path / "train")
+                    for file in place.glob("*/*") if file.name[0] != ".")
+    return sum(kinds[kind] for kind in SOUNDS) > sum(kinds[kind] for kind in PICTURES)
 
 
-def read_parts(path, reading, frames=None):
+def read_parts(path, reading, frames=None, order=()):
     """What a file or folder has: split -> values [N, ...] and labels [N] of ``train`` and perhaps
-    ``test``, the column of the labels, and what is to be said. Raises
-    :class:`qsnn.model.data.DataError`.
+    ``test``, the :class:`qsnn.model.tables.Table` to train on or None, and what is to be said.
+    Raises :class:`qsnn.model.data.DataError`.
 
-    frames: of sounds, that a network has; if not given, of the longest one to train on
+    frames  of sounds, that a network has; if not given, of the longest one to train on
+    order   names of the columns of a table, as a network has them
     """
     if is_sounds(path):
         return _sounds(path, frames)
-    parts, column, said = _read(path, reading)
+    parts, table, said = _read(path, reading, order)
     parts = {split: (_laid_out(f"{path}: {split}" if len(parts) > 1 else path, values, reading,
                                said), labels)
              for split, (values, labels) in parts.items()}
-    return parts, column, list(dict.fromkeys(said))
+    return parts, table, list(dict.fromkeys(said))
 
 
-def _read(path, reading):
-    """Values and labels of each part as they are, the column of labels, and what is to be said."""
+def _read(path, reading, order):
+    """Values and labels of each part as they are, the table or None, and what is to be said."""
     if path.is_dir():
-        return _folder(path, reading)
+        return _folder(path, reading, order)
     if not path.is_file():
         raise DataError(f"{path}: no such file or folder; name an .npz, a .csv, or a folder of "
                         "pictures by class")
     if path.suffix.lower() == ".npz":
         return _npz(path)
     if path.suffix.lower() in SUFFIXES:
-        table = read_table(path, reading.label)
-        return {"train": (table.values, table.labels)}, table.column, []
+        table = read_table(path, reading.label, order=order)
+        return {"train": (table.values, table.labels)}, table, []
     raise DataError(f"{path}: a set is an .npz, a .csv, or a folder of pictures by class")
 
 
@@ -173,16 +188,19 @@ def _sounds(path, frames):
         parts[split] = values, labels
         said += [f"{split}: {text}" for text in done] if folder != path else done
         frames = values.shape[1]
-    return parts, "", said
+    return parts, None, said
 
 
-def _folder(path, reading):
+def _folder(path, reading, order):
     tables = {split: path / f"{split}.csv" for split in ("train", "test")}
     if tables["train"].is_file():
-        found = {split: read_table(file, reading.label) for split, file in tables.items()
-                 if file.is_file()}
+        found = {}
+        for split, file in tables.items():  # the test part's columns are those to train on
+            if file.is_file():
+                found[split] = read_table(file, reading.label,
+                                          order=order or found and found["train"].names)
         return ({split: (table.values, table.labels) for split, table in found.items()},
-                found["train"].column, [])
+                found["train"], [])
     parts, said = {}, []
     for split, folder in _below(path).items():
         pixels, labels, left = read_pictures_by_class(folder, reading.image)
@@ -193,7 +211,7 @@ def _folder(path, reading):
         (pixels == pixels[..., :1]).all() for pixels, _ in parts.values())
     return {split: (np.stack([np.asarray(Image.fromarray(picture).convert("L"))
                               for picture in pixels]) if grey else pixels, labels)
-            for split, (pixels, labels) in parts.items()}, "", said
+            for split, (pixels, labels) in parts.items()}, None, said
 
 
 def _npz(path):
@@ -216,7 +234,7 @@ def _npz(path):
                             "perhaps x_test and y_test, or x and y; there is "
                             f"{', '.join(arrays.names[:8])[:200] or 'nothing'}")
         return {split: tuple(_array(path, arrays, there[name]) for name in pair)
-                for split, pair in pairs.items()}, "", []
+                for split, pair in pairs.items()}, None, []
     except OSError as error:
         raise DataError(said_of(error)) from None
     except ArrayError as error:

@@ -9,7 +9,7 @@ index that pandas writes: it is left out.
 
 import csv
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from qsnn.model.arrays import DataError
 from qsnn.model.files import amount, said
 
-__all__ = ["LABELS", "MAX_FILE", "SUFFIXES", "Table", "read_table"]
+__all__ = ["LABELS", "MAX_FILE", "SUFFIXES", "Table", "ordered", "read_table"]
 
 #: Names of a column of labels.
 LABELS = ("label", "class", "target", "y")
@@ -30,18 +30,24 @@ END = "\x01end"  # a line behind the last one: a quote that is not closed swallo
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """values float64 [N, n], and the text of the labels, [N], of the column of a name, or None."""
+    """values float64 [N, n], and the text of the labels, [N], of the column of a name, or None.
+
+    names: of the columns of the values, where the first line has some; else empty
+    """
 
     values: np.ndarray
     labels: list | None
     column: str
+    names: tuple = ()
 
 
-def read_table(path, label="", columns=None):
+def read_table(path, label="", columns=None, order=()):
     """The :class:`Table` of a file. Raises :class:`qsnn.model.data.DataError`.
 
     label    name or number of the column of labels; if not given, what :data:`LABELS` has
     columns  how many there must be without labels, which then need not be there: a number, or some
+    order    names of the columns that are wanted; where the first line has names, they are these,
+             and the values come in this order
     """
     try:
         size = os.stat(path).st_size
@@ -50,7 +56,8 @@ def read_table(path, label="", columns=None):
                             "take fewer rows, or an .npz of smaller numbers")
         with open(path, encoding="utf-8-sig", newline="") as file:
             columns = (columns,) if type(columns) is int else columns
-            return _table(path, _rows(path, file), label, columns)
+            table = _table(path, _rows(path, file), label, columns)
+            return ordered(path, table, tuple(order))
     except UnicodeDecodeError:
         raise DataError(f"{path}: not a text: a table is a CSV in UTF-8") from None
     except csv.Error as error:
@@ -103,7 +110,23 @@ def _table(path, rows, label, columns):
     if not values:
         raise DataError(f"{path}: names of columns and no row below them")
     return Table(np.stack(values), None if where is None else labels,
-                 "" if where is None else names[where] if names else str(where))
+                 "" if where is None else names[where] if names else str(where),
+                 tuple(names[at] for at in kept) if names else ())
+
+
+def ordered(path, table, order):
+    """The table with its columns where a network, or the other part of a set, has them; as it is
+    where one of them has no names."""
+    if not (order and table.names) or table.names == order:
+        return table
+    missing = [name for name in order if name not in table.names]
+    if missing or len(set(table.names)) < len(table.names) or len(order) < len(table.names):
+        odd = missing or [name for name in table.names if name not in order] or table.names
+        raise DataError(f"{path}: {'no' if missing else 'a'} column {odd[0][:40]!r}: the columns "
+                        f"are to be {_few(order)}, in whatever order; name them so, or leave out "
+                        "the names")
+    return replace(table, names=order,
+                   values=table.values[:, [table.names.index(name) for name in order]])
 
 
 def _and(first, rows):

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -94,6 +95,7 @@ class Training:
             torch.manual_seed(recipe.seed)
             self.net = QSNN(config).run_on(device, recipe.compiled)
         self.teacher, self.teacher_hash = None, ""
+        self.data_hash = ""  # of the samples that it has begun with
         # on a GPU the step with all its numbers is there
         where = {} if device == "cpu" else dict(fused=True, capturable=True)
         lr = recipe.lr if device == "cpu" else torch.tensor(recipe.lr, device=device)
@@ -111,6 +113,7 @@ class Training:
         seconds; ``total`` becomes what fits into them, and the schedules with it.
         """
         recipe = self.recipe
+        self._know(pixels, labels)
         pixels = torch.tensor(pixels, dtype=torch.uint8).to(self.device)
         labels = torch.tensor(labels, dtype=torch.long).to(self.device)
         drawn = recipe.draws or len(pixels)
@@ -156,6 +159,16 @@ class Training:
             yield Epoch(self.done, self.total, loss / steps,
                         correct / (steps * recipe.batch_size),
                         tuple(rate / steps for rate in rates))
+
+    def _know(self, pixels, labels):
+        """Remember the samples, or refuse others than those of the epochs before."""
+        found = hashlib.sha256(np.ascontiguousarray(pixels, np.uint8).tobytes())
+        found.update(np.ascontiguousarray(labels, np.int64).tobytes())
+        found = found.hexdigest()
+        if self.data_hash not in ("", found):
+            raise TrainingError("the samples are not those that this training began with: choose "
+                                "another --out, or give it the data of before")
+        self.data_hash = found
 
     def _fit(self, ends, limit):
         """Fit the epochs to the time; once something is frozen, there are only ever fewer.
@@ -266,7 +279,8 @@ class Training:
                 tensors[f"adam.{key}.{name}"] = value
         tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
         header = {"config": self.config.asdict(), "recipe": asdict(self.recipe), "done": self.done,
-                  "total": self.total, "teacher": self.teacher_hash}
+                  "total": self.total, "teacher": self.teacher_hash,
+                  "data": self.data_hash}
         # one metadata key: safetensors keeps no order between several
         write_whole(path, to_safetensors(tensors, metadata={"training": json.dumps(header)}))
 
@@ -285,6 +299,7 @@ class Training:
                         and 0 <= training.done <= training.total <= training.recipe.epochs):
                     raise ValueError(f"epoch {training.done} of {training.total}")
                 training.teacher_hash = str(header.get("teacher", ""))
+                training.data_hash = str(header.get("data", ""))
         except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError,
                 RuntimeError, RecursionError) as error:
             raise TrainingError(f"{path}: not a checkpoint of this version ({error}); delete it to "

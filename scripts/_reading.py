@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Label", "Levels", "Split", "Stream"]
+__all__ = ["Classes", "Label", "Levels", "Split", "Stream"]
 
 Label = Annotated[str, typer.Option(
     help="of an own table: name or number of the column of labels")]
+Classes = Annotated[str, typer.Option(
+    help="of an own set: names of its classes, with commas, in the order of the network's outputs; "
+         "if not given, by number or by alphabet")]
 Stream = Annotated[bool, typer.Option(
     "--stream", help="of an own set: samples are steps, [N, T, n] or rows of T")]
 Levels = Annotated[int, typer.Option(

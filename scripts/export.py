@@ -22,6 +22,7 @@ from qsnn.model.graphs import GraphError, write_nir
 from qsnn.scripts._app import App
 
 app = App()
+OURS = (".qsnn", ".safetensors", ".json")
 
 
 @app.command(help=__doc__)
@@ -32,6 +33,9 @@ def main(
 ):
     try:
         description = network_of(network)
+        if nir.suffix in OURS:
+            raise GraphError(f"{nir}: a NIR file is written, and {nir.suffix} is what networks of "
+                             f"ours end with: say --nir {nir.with_suffix('.nir').name}")
         write_nir(description, nir)
     except (BuildError, DescriptionError, GraphError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,6 +45,9 @@ def main(
           f"{f'{steps} of them an image' if steps else 'a stream'}; neurons reset "
           f"{'by subtraction' if description.hidden[0].reset == 'subtract' else 'to zero'} and "
           "fire above their threshold")
+    print(f"read it again with qsnn import {nir} --from qsnn"
+          + " --reset subtract" * (description.hidden[0].reset == "subtract")
+          + f" --time-steps {steps}" * bool(steps) + " --dataset ...")
 
 
 if __name__ == "__main__":

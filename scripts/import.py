@@ -20,21 +20,22 @@ if __name__ == "__main__":
 import json
 import sys
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from qsnn.model.config import NETWORK
+from qsnn.model.config import NETWORK, RESULT
 from qsnn.model.data import DataError, find
 from qsnn.model.description import DescriptionError, save
 from qsnn.model.files import write_whole
 from qsnn.model.graphs import Bits, GraphError, quantize
 from qsnn.model.graphs.loading import calibration, graph_of, laid_out, measured
 from qsnn.model.leak import leak_of
-from qsnn.model.reading import Reading, sides_of
+from qsnn.model.reading import Reading, names_of, sides_of
 from qsnn.scripts._app import App
-from qsnn.scripts._reading import Label, Levels, Split, Stream
+from qsnn.scripts._reading import Classes, Label, Levels, Split, Stream
 
 REPORT = "import.json"
 
@@ -44,13 +45,14 @@ app = App()
 @app.command(help=__doc__)
 def main(
     source: Annotated[str, typer.Argument(help="a .nir file, or FILE.py:FUNCTION")],
-    written_by: Annotated[Literal["snntorch", "spikingjelly", "norse", "sinabs"] | None,
+    written_by: Annotated[Literal["snntorch", "spikingjelly", "norse", "sinabs", "qsnn"] | None,
                           typer.Option("--from", help="who wrote a NIR file")] = None,
     time_steps: Annotated[int | None, typer.Option(
         min=1, max=64, help="T: how often an image is shown; streams have their own steps")] = None,
     dataset: Annotated[str, typer.Option(
         help="what the network was trained on: a name, or an own file, see qsnn train")] = "mnist",
     label: Label = "",
+    classes: Classes = "",
     image: Annotated[str, typer.Option(
         help="of an own set: height x width, perhaps x channels, as qsnn train has it; of the "
              "network's map where it is not given")] = "",
@@ -91,7 +93,12 @@ def main(
         given = Bits(weights, first, last, bits, signed, leak_of(leak) if leak else None)
         if not 0 < std < float("inf"):
             raise GraphError(f"--std must be above 0, not {std}")
-        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split))
+        name = source.replace(".py:", "-") if ".py:" in source else source
+        out = out or Path("runs") / Path(name).stem
+        if (out / RESULT).exists():
+            raise GraphError(f"{out} holds a training: choose another --out")
+        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split,
+                                                   names_of(classes)))
         if time_steps is None and not found.stream:
             raise GraphError("give --time-steps: how often an image is shown to this network")
         chosen, what = calibration(found, samples)
@@ -105,13 +112,18 @@ def main(
             told = [*(text for text in told if "taken as" not in text), *again.said]
             found, chosen = again, calibration(again, samples)[0]
         print("\n".join(told), end="\n" * bool(told))
+        outputs, known = prod(graph.shapes[-1]), len(found.classes)
+        if (outputs, known) != (1, 2) and (outputs < known or found.meaning and outputs != known):
+            raise GraphError(f"the network has {outputs} outputs, and {dataset} {known} classes: "
+                             "choose the set that it was trained with")
+        if found.meaning and not classes and not found.classes[0].lstrip("-").isdecimal():
+            print("  outputs are taken to be the classes in this order; if they are not, give "
+                  "theirs with --classes")
         x = chosen[0] if found.stream else chosen[0] >> (8 - input_bits)
         result = quantize(graph, 0 if found.stream else time_steps, x, chosen[1], bits=given,
                           input_bits=input_bits, scale=scale, offset=offset)
         if found.meaning:
             result = replace(result, description=replace(result.description, meaning=found.meaning))
-        name = Path(source.rpartition(":")[0] or source).stem
-        out = out or Path("runs") / name
         out.mkdir(parents=True, exist_ok=True)
         print(f"chosen on {what}")
         print(result.report)

@@ -193,6 +193,8 @@ def _samples(files, dataset, count, invert, data_dir, n_in, image, description=N
     meaning = description and description.meaning
     if dataset and dataset not in DATASETS:
         found = find(dataset, meaning=meaning)
+        if found.doubt:
+            print(f"warning: {found.doubt}", file=sys.stderr)
         if found.inputs != n_in:
             raise DataError(f"{dataset} has {found.inputs} inputs, the network {n_in}")
         pixels, truth = found.load("test")

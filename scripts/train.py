@@ -54,9 +54,9 @@ from qsnn.model.config import (
     recipe_for,
 )
 from qsnn.model.data import DataError, find, follows_size
-from qsnn.model.reading import Reading, sides_of
+from qsnn.model.reading import Reading, names_of, sides_of
 from qsnn.scripts._app import App
-from qsnn.scripts._reading import Label, Levels, Split, Stream
+from qsnn.scripts._reading import Classes, Label, Levels, Split, Stream
 
 SHOWN = 20  # classes
 
@@ -69,6 +69,7 @@ def main(
         help="mnist, fashion-mnist, cifar-10 or digits; as streams ecg, spoken-digits, pendigits "
              "or n-mnist; or an own .npz, .csv or folder of pictures by class")] = "mnist",
     label: Label = "",
+    classes: Classes = "",
     image: Annotated[str, typer.Option(
         help="of an own set: height x width, perhaps x channels, of images that come as rows, "
              "28x28 or 24x32x3; pictures are resized to them")] = "",
@@ -190,7 +191,8 @@ def main(
             from qsnn.model.measure import finish as finished
             _end(finished(finish, data_dir), finish)
             return
-        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split))
+        found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split,
+                                                   names_of(classes)))
         print("\n".join(found.said), end="\n" * bool(found.said))
         config = config_for(found, hidden=_widths(hidden) if hidden else (), arch=arch, bits=bits,
                             time_steps=time_steps, input_bits=input_bits, last_bits=last_bits,

@@ -1,10 +1,15 @@
 """Pictures of a network at work: spikes over time, confusion matrix, firing rates."""
 
+import warnings
+
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  after the choice of the back end
+
+matplotlib.rcParams["text.parse_math"] = False  # names of classes are no formulas
+
 import numpy as np  # noqa: E402
 
 from qsnn.model.inference import infer  # noqa: E402
@@ -31,7 +36,9 @@ def draw(folder, description, workload, outcome):
                "rates.png": _rates(result)}
     paths = []
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
+        with warnings.catch_warnings():  # of letters that the font has not
+            warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)
+            figure.savefig(folder / name, dpi=110, bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         paths.append(folder / name)
     return paths

@@ -13,6 +13,7 @@ from qsnn.hw.plan.choice import choose_folding
 from qsnn.model.data import DataError, quantize_pixels
 from qsnn.model.description import load
 from qsnn.model.meaning import Meaning, even_levels
+from qsnn.sim.pictures import draw
 from qsnn.sim.report import table
 from qsnn.sim.workload import Workload, chosen, dataset_of, of_dataset
 from tests.networks import random_description
@@ -109,3 +110,14 @@ def test_names_in_what_is_said(tmp_path):
                               rows=lambda facts: [])
     text = table(again, facts, samples.labels, outcome)
     assert re.search("^  cat +1 of 1$", text, re.M) and re.search("^  big dog +2 of 3$", text, re.M)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_drawn_as_they_are(tmp_path):
+    """They are no formulas, and a letter that the font has not is no warning."""
+    rng = np.random.default_rng(0)
+    net = random_description(rng, widths=(6, 3, 2))
+    net = replace(net, meaning=Meaning(classes=("$\\frac{$", "\u732b"), shape=(6,)))
+    workload = Workload(rng.integers(0, 2, (9, 6)).astype(np.uint8), np.arange(9) % 2)
+    paths = draw(tmp_path, net, workload, SimpleNamespace(labels=np.zeros(9, int)))
+    assert all(path.stat().st_size for path in paths) and len(paths) == 3

@@ -4,6 +4,7 @@ The one place here that knows both kinds: commands and the API ask it for what t
 """
 
 import json
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,6 +118,8 @@ def of_dataset(description, dataset, count=None, *, encoder="", split="test", da
 def _own(description, dataset, count, split, encoder):
     """The first samples of somebody's own set, as the network takes them."""
     found = find(dataset, meaning=description.meaning)
+    if found.doubt:
+        print(f"warning: {found.doubt}", file=sys.stderr)
     if encoder and encoder != getattr(found.meaning, "encoder", ""):
         raise DataError(f"{dataset} has nothing that the encoder of this Verilog takes, {encoder}: "
                         "build without --encoder")

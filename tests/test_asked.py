@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qsnn.model.arrays import DataError
-from qsnn.model.asked import read_recordings
+from qsnn.model.asked import of_shape, read_recordings
 from qsnn.model.audio import FRAME, sound
 from qsnn.model.meaning import Meaning, even_levels
 from qsnn.sim.asked import recordings_of
@@ -56,6 +56,16 @@ def test_tables(tmp_path):
     head = ",".join([f"x{index}" for index in range(10)] + ["what"]) + "\n"
     found, labels, _ = read_recordings(written(tmp_path / "c.csv", named, head), 6, OWN)
     assert (found == wanted).all() and labels.tolist() == [0, 1, 0, 1]
+
+
+def test_recordings_of_a_network(tmp_path):
+    """One or several, of the training's steps and channels."""
+    one = np.zeros((3, 2))
+    assert of_shape(one, (3, 2)).shape == of_shape([one], (3, 2)).shape == (1, 3, 2)
+    for wrong in (np.zeros((2, 3)), np.zeros((4, 2, 3)), np.zeros(6), one * np.nan, [["a"]],
+                  [[1, 2], [3]]):
+        with pytest.raises(DataError, match="steps"):
+            of_shape(wrong, (3, 2))
 
 
 def test_spikes(tmp_path):

@@ -80,6 +80,15 @@ def test_whole_or_not_at_all(tmp_path, full):
     assert (tmp_path / "a").read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_devices_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match="no file that could be replaced"):
+            write_whole(tmp_path / name, b"x")
+    assert (tmp_path / "pipe").is_fifo() and sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+
+
 @pytest.mark.parametrize("error, sentence", [
     (FileNotFoundError(errno.ENOENT, "No such file or directory", "a/b"),
      "a/b: No such file or directory"),

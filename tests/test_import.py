@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from qsnn.model import data
-from qsnn.model.description import load
+from qsnn.model.description import load, save
 from qsnn.model.graphs import Bits, quantize
 from qsnn.model.graphs.graph import Affine, Conv, Flatten, Graph, Neuron, Pool
 from qsnn.model.inference import infer
 from tests.frameworks import framework
+from tests.networks import random_description, random_maps
 from tests.nir import lif, line, write
 
 pytest.importorskip("h5py", reason="NIR files need h5py: pip install 'qsnn-fpga[nir]'")
@@ -284,6 +285,65 @@ def test_wrong(arguments, sentence, graph_file, tmp_path, monkeypatch):
 def test_export_of_taps(tmp_path):
     done = call("export", "ecg-32t24-32t4-b2", "--nir", tmp_path / "net.nir")
     assert done.exit_code == 0 and (tmp_path / "net.nir").stat().st_size > 1e6
+
+
+def test_our_own_files_come_back(tmp_path):
+    """--from qsnn is what an export says, and gives its scores; pools of the maximum as well."""
+    rng = np.random.default_rng(0)
+    description = random_maps(rng, words=["c4k3", "p2", "fc20"], image=(8, 8, 1), time_steps=3,
+                              classes=10, input_bits=8)
+    save(description, tmp_path / "a.qsnn")
+    done = call("export", tmp_path / "a.qsnn", "--nir", tmp_path / "a.nir")
+    assert done.exit_code == 0 and "--from qsnn --time-steps 3 --dataset" in done.output
+    done = call("import", tmp_path / "a.nir", "--from", "qsnn", "--time-steps", 3, "--dataset",
+                "digits", "--image", "8x8", "--out", tmp_path / "again")
+    assert done.exit_code == 0, done.output
+
+
+def test_an_export_does_not_replace_a_network(tmp_path):
+    path = tmp_path / "a.qsnn"
+    save(random_description(np.random.default_rng(0), widths=(5, 4, 3)), path)
+    before = path.read_bytes()
+    done = call("export", path, "--nir", path)
+    assert done.exit_code == 2 and "say --nir a.nir" in done.output
+    assert path.read_bytes() == before
+
+
+def test_an_import_does_not_replace_a_training(graph_file, tmp_path):
+    (tmp_path / "result.json").write_text("{}")
+    done = call("import", graph_file, "--time-steps", 4, "--dataset", "digits", "--out", tmp_path)
+    assert done.exit_code == 2 and "holds a training: choose another --out" in done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_classes_of_the_outputs(graph_file, tmp_path):
+    """By alphabet, which is said, or as it is asked for; as many as there are outputs."""
+    images, labels = data.load("digits", "train")
+    words = "zero one two three four five six seven eight nine".split()
+    options = ("--from", "norse", "--dt", 1e-4, "--time-steps", 4)
+    for count, more, sentence in (
+            (10, (), "outputs are taken to be the classes in this order"),
+            (10, ("--classes", ",".join(words)), "zero, one, two, three"),
+            (9, (), "the network has 10 outputs, and ")):
+        chosen = labels < count
+        np.savez(tmp_path / "a.npz", x=images[chosen], y=np.array(words)[labels[chosen]])
+        done = call("import", graph_file, *options, "--dataset", tmp_path / "a.npz", *more,
+                    "--out", tmp_path / f"{count}{len(more)}")
+        assert sentence in done.output and (done.exit_code == 0) == (count == 10)
+    right = [json.loads((tmp_path / f"10{more}" / "import.json").read_text())["test"]["floats"]
+             for more in (0, 2)]
+    assert right[0] < 30 and right[1] > 60
+
+
+def test_a_sample_that_is_none(tmp_path):
+    source = model(tmp_path, """
+def make():
+    return torch.nn.Linear(64, 10), "x"
+""")
+    done = call("import", f"{source}:make", "--time-steps", 4, "--dataset", "digits", "--out",
+                tmp_path / "out")
+    assert done.exit_code == 2
+    assert "the sample is str: a tensor or an array is needed" in done.output
 
 
 def test_wrong_export(tmp_path):

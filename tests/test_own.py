@@ -11,7 +11,7 @@ from PIL import Image
 from qsnn.model import data, own, reading, tables
 from qsnn.model.data import DataError, find, load
 from qsnn.model.meaning import Meaning, even_levels
-from qsnn.model.own import read_own
+from qsnn.model.own import read_asked, read_own
 from qsnn.model.reading import Reading, sides_of
 from qsnn.scripts.build import recorded
 from tests.networks import random_description
@@ -221,6 +221,104 @@ def test_two_tables(tmp_path):
     assert labels.tolist() == [1] and samples.tolist() == [[255, 255]]
 
 
+NAMED = [["height", "width", "kind"], *([index, 10 * index % 7, "ab"[index % 2]]
+                                         for index in range(12))]
+
+
+def permuted(rows, order):
+    return [[row[at] for at in order] for row in rows]
+
+
+def test_columns_go_by_their_names(tmp_path):
+    """Another part, or what a network is asked about, may have them in another order."""
+    table(tmp_path / "a.csv", NAMED)
+    own = read_own(tmp_path / "a.csv", Reading(label="kind"))
+    assert own.meaning.columns == ("height", "width")
+    table(tmp_path / "b.csv", permuted(NAMED, [1, 2, 0]))
+    again = read_own(tmp_path / "b.csv", meaning=own.meaning)
+    for split in ("train", "test"):
+        for values, others in zip(own.parts[split], again.parts[split], strict=True):
+            assert (values == others).all()
+    for name, order in (("c", [0, 1]), ("d", [1, 0]), ("e", [2, 1, 0])):
+        table(tmp_path / f"{name}.csv", permuted(NAMED, order))
+    asked = [read_asked(tmp_path / f"{name}.csv", 2, meaning=own.meaning, say=str)[0]
+             for name in "cde"]
+    assert (asked[0] == asked[1]).all() and (asked[0] == asked[2]).all()
+    table(tmp_path / "f.csv", permuted(NAMED, [1, 0])[1:])  # without names: as they come
+    bare, _ = read_asked(tmp_path / "f.csv", 2, meaning=own.meaning, say=str)
+    assert (bare != asked[0]).any()
+    both = tmp_path / "both"
+    both.mkdir()
+    table(both / "train.csv", NAMED)
+    table(both / "test.csv", permuted(NAMED, [2, 1, 0]))
+    found = read_own(both, Reading(label="kind"))
+    assert (np.sort(found.parts["train"][0], 0) == np.sort(found.parts["test"][0], 0)).all()
+
+
+@pytest.mark.parametrize("head, sentence", [
+    (["height", "depth"], r"no column 'width': the columns are to be height, width, in whatever"),
+    (["height", "height"], "no column 'width'")])
+def test_other_columns(tmp_path, head, sentence):
+    table(tmp_path / "a.csv", NAMED)
+    meaning = read_own(tmp_path / "a.csv", Reading(label="kind")).meaning
+    table(tmp_path / "b.csv", [head, [1, 2]])
+    with pytest.raises(DataError, match=sentence):
+        read_asked(tmp_path / "b.csv", 2, meaning=meaning)
+
+
+def test_another_set_is_doubted(tmp_path):
+    """Its held-out samples may be among those of the training; a test part of its own is one."""
+    table(tmp_path / "a.csv", NAMED)
+    meaning = read_own(tmp_path / "a.csv", Reading(label="kind")).meaning
+    assert read_own(tmp_path / "a.csv", meaning=meaning).doubt == ""
+    table(tmp_path / "a.csv", [*NAMED, [3, 4, "a"]])
+    assert "is not what the network was trained with" in read_own(
+        tmp_path / "a.csv", meaning=meaning).doubt
+    x = np.arange(12.0).reshape(6, 2)
+    npz(tmp_path / "b.npz", x_train=x, y_train=list("ababab"), x_test=x, y_test=list("ababab"))
+    assert read_own(tmp_path / "b.npz", meaning=meaning).doubt == ""
+
+
+def test_order_of_classes(tmp_path):
+    npz(tmp_path / "a.npz", x=np.arange(12.0).reshape(6, 2), y=list("abcabc"))
+    own = read_own(tmp_path / "a.npz", Reading(classes=("c", "a", "b")))
+    plain = read_own(tmp_path / "a.npz")
+    assert own.meaning.classes == ("c", "a", "b")
+    assert (own.parts["train"][1] == (plain.parts["train"][1] + 1) % 3).all()
+    for classes in (("a", "b"), ("a", "b", "c", "d"), ("a", "b", "b")):
+        with pytest.raises(DataError, match="and there are a, b, c: name each once"):
+            read_own(tmp_path / "a.npz", Reading(classes=classes))
+
+
+def test_names_that_are_no_text_stay_apart(tmp_path):
+    npz(tmp_path / "a.npz", x=np.arange(12.0).reshape(6, 2),
+        y=np.array([b"\xff", b"\xfe", b"a"] * 2))
+    assert len(read_own(tmp_path / "a.npz").meaning.classes) == 3
+
+
+def test_the_odd_part_is_said(tmp_path):
+    npz(tmp_path / "a.npz", x_train=np.ones((6, 4)) * np.arange(6)[:, None], y_train=[0, 1] * 3,
+        x_test=np.ones((2, 3)), y_test=[0, 1])
+    with pytest.raises(DataError, match="samples of 3, and of 4 are needed"):
+        read_own(tmp_path / "a.npz")
+
+
+def test_a_stray_sound(tmp_path):
+    """Among pictures it is left out."""
+    rng = np.random.default_rng(0)
+    pictures(tmp_path / "set", rng.integers(0, 256, (8, 5, 5, 3), np.uint8), ["a", "b"] * 4)
+    (tmp_path / "set" / "a" / "x.wav").write_bytes(b"RIFF")
+    assert read_own(tmp_path / "set").meaning.shape == (5, 5, 3)
+
+
+def test_a_picture_is_no_row(tmp_path):
+    table(tmp_path / "a.csv", NAMED)
+    meaning = read_own(tmp_path / "a.csv", Reading(label="kind")).meaning
+    Image.fromarray(np.zeros((1, 2), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="a picture, and the network takes rows of 2 numbers"):
+        read_asked(tmp_path / "a.png", 2, meaning=meaning)
+
+
 def test_pictures_by_class(tmp_path):
     found = find(pictures(tmp_path / "a", GREY, LABELS))
     assert found.shape == (5, 7, 1) and found.classes == ("0", "1", "2", "3")
@@ -309,7 +407,7 @@ HOLES[3, 2] = HOLES[5, 0] = np.nan
     (dict(x_train=ROWS, y_train=LABELS, x_test=ROWS, y_test=LABELS + 1),
      "test has the class '4', which no sample to train on has: there are 0, 1, 2, 3"),
     (dict(x_train=ROWS, y_train=LABELS, x_test=ROWS[:, 1:], y_test=LABELS),
-     "samples of 6, and of 6 are needed, in both parts"),
+     "samples of 5, and of 6 are needed, in both parts"),
 ])
 def test_bad_arrays(tmp_path, arrays, sentence):
     with pytest.raises(DataError, match=sentence) as refused:

@@ -644,6 +644,20 @@ def test_commands_before(tmp_path):
     assert result["commands_before"] == ["unknown"]
 
 
+def test_other_samples_are_not_trained_on(tmp_path):
+    """A training that continues has the samples that it began with."""
+    pixels, labels = halves()
+    config = Config(inputs=64, hidden=(16,), classes=2)
+    recipe = Recipe(epochs=3, batch_size=32)
+    training = Training(config, recipe)
+    next(training.epochs(pixels, labels))
+    training.save(tmp_path / CHECKPOINT)
+    for changed in ((pixels[::-1], labels), (pixels, 1 - labels)):
+        with pytest.raises(TrainingError, match="not those that this training began with"):
+            next(Training.load(tmp_path / CHECKPOINT).epochs(*changed))
+    assert next(Training.load(tmp_path / CHECKPOINT).epochs(pixels, labels)).number == 2
+
+
 def test_interrupted_before_an_epoch(tmp_path):
     """What is not there is not promised."""
     command = [sys.executable, ROOT / "scripts/train.py", "--dataset", "digits", "--hidden",

@@ -55,6 +55,7 @@ class Source:
 
 #: By the name of the framework that wrote a file, each with its defaults.
 SOURCES = {
+    "qsnn": Source(reset="zero", compare=">", dt=1e-4),
     "snntorch": Source(reset="delayed", compare=">"),
     "spikingjelly": Source(reset="zero", compare=">="),
     # it writes dt * tau for tau, and a current's gain that it does not have itself

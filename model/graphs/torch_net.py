@@ -46,7 +46,11 @@ def from_torch(net, sample):
     import torch
 
     check(isinstance(net, torch.nn.Module), f"a torch.nn.Module is needed, not {type(net)}")
-    sample = torch.as_tensor(sample)
+    try:
+        sample = torch.as_tensor(sample)
+    except (TypeError, ValueError, RuntimeError):
+        check(False, f"the sample is {type(sample).__name__}: a tensor or an array is needed, what "
+              "the net takes")
     try:
         net = copy.deepcopy(net)  # its states, its mode and its hooks stay as they are
     except (RuntimeError, TypeError) as error:

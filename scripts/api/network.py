@@ -9,6 +9,7 @@ import numpy as np
 from qsnn.hw.emit.build import find_network
 from qsnn.model import description as descriptions
 from qsnn.model import streams
+from qsnn.model.asked import of_shape
 from qsnn.model.config import RESULT
 from qsnn.model.data import quantize_pixels
 from qsnn.model.inference import infer
@@ -58,7 +59,8 @@ class Network:
             return images
         if net.stream:
             if net.meaning and net.meaning.levels:
-                images = net.meaning.samples(np.asarray(images)).reshape(len(images), -1, net.n_in)
+                images = of_shape(images, net.meaning.shape)
+                images = net.meaning.samples(images).reshape(len(images), -1, net.n_in)
             return Workload(streams.check_steps(net, images, len(images)))
         files = [images] if isinstance(images, str | Path) else images
         if isinstance(files, list | tuple) and files and all(
