@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.engine NETWORK --board BOARD --images 200 --batch 1`` prints cycles of an
 image, what the array and the memory do in each layer, and how many spikes, membranes and scores
-differ from the golden model. Nothing is routed here.
+differ from the golden model. Nothing is routed here. Words of :mod:`qsnn.model.architecture`, such
+as ``resnet-19``, are a network for CIFAR-10 with random weights, see :func:`untrained`.
 """
 
 import argparse
@@ -55,15 +56,35 @@ def measure(description, pixels, recipe, batch, *, trace=True, say=lambda text: 
     }
 
 
+def untrained(words, time_steps):
+    """A network with random weights: batch norms have the statistics of a few random images, and
+    membranes the steps that go with them."""
+    import torch
+
+    from qsnn.model.config import config_for
+    from qsnn.model.export import fold
+    from qsnn.model.qsnn import QSNN
+    torch.manual_seed(SEED)
+    net = QSNN(config_for("cifar-10", arch=words, last_bits=8, time_steps=time_steps)).train()
+    for layer in net.hidden:
+        layer.norm.momentum = 1.0
+    with torch.no_grad():
+        net(torch.randint(0, 256, (8, 3072)).float())
+    return fold(net.double().eval())
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("network", type=Path, help="a .qsnn file")
+    parser.add_argument("network", help="a .qsnn file, or words")
+    parser.add_argument("--time-steps", type=int, default=2, help="of words")
     parser.add_argument("--board", default="colorlight-i5")
     parser.add_argument("--images", type=int, default=20, help="a multiple of the batch")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--dataset", default="", help="test images of it; else random ones")
     arguments = parser.parse_args()
-    description = load(arguments.network)
+    path = Path(arguments.network)
+    description = load(path) if path.suffix == ".qsnn" else untrained(
+        arguments.network, arguments.time_steps)
     if arguments.dataset:
         pixels, _ = data.find(arguments.dataset).load("test")
         pixels = data.input_values(description, pixels[:arguments.images])
