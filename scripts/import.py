@@ -38,6 +38,7 @@ from qsnn.scripts._app import App
 from qsnn.scripts._reading import Classes, Label, Levels, Split, Stream
 
 REPORT = "import.json"
+LEAST = 1e-6
 
 app = App()
 
@@ -91,8 +92,8 @@ def main(
 ):
     try:
         given = Bits(weights, first, last, bits, signed, leak_of(leak) if leak else None)
-        if not 0 < std < float("inf"):
-            raise GraphError(f"--std must be above 0, not {std}")
+        if not LEAST < std < 1 / LEAST or not abs(mean) < 1 / LEAST:
+            raise GraphError(f"--mean {mean:g} and --std {std:g} are those of no pixels of 0 to 1")
         name = source.replace(".py:", "-") if ".py:" in source else source
         out = out or Path("runs") / Path(name).stem
         if (out / RESULT).exists():

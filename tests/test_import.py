@@ -254,7 +254,7 @@ def make():
     (["{nir}", "--time-steps", "4", "--dataset", "nothing"], "no data set 'nothing'"),
     (["{nir}", "--time-steps", "4", "--weights", "3"], "weights have 1, 2, 4 or 8 bits, not 3"),
     (["{nir}", "--time-steps", "4", "--leak", "2"], "a leak of '2'"),
-    (["{nir}", "--time-steps", "4", "--std", "0"], "--std must be above 0, not 0.0"),
+    (["{nir}", "--time-steps", "4", "--std", "0"], "--mean 0 and --std 0 are those of no pixels of 0 to 1"),
     (["none.nir", "--time-steps", "4", "--dataset", "digits"], "none.nir: no such file"),
     (["{nir}", "--time-steps", "4", "--dataset", "mnist", "--from", "norse", "--dt", "1e-4"],
      "the network takes 64 numbers, samples have 784"),

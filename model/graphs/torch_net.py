@@ -51,8 +51,10 @@ def from_torch(net, sample):
     except (TypeError, ValueError, RuntimeError):
         check(False, f"the sample is {type(sample).__name__}: a tensor or an array is needed, what "
               "the net takes")
+    sample = sample.float() if sample.is_floating_point() else sample
     try:
-        net = copy.deepcopy(net)  # its states, its mode and its hooks stay as they are
+        # its states, its mode and its hooks stay as they are; half floats and double ones do not
+        net = copy.deepcopy(net).float()
     except (RuntimeError, TypeError) as error:
         raise GraphError(f"the net cannot be copied ({error}): reset its states first") from None
     modules = _found(net.eval(), "")
@@ -166,7 +168,9 @@ def _call(net, *inputs):
     except GraphError:
         raise
     except Exception as error:  # noqa: BLE001  whatever the user's own forward raises
-        raise GraphError(f"the net does not take this sample ({error})") from None
+        raise GraphError(f"the net does not take this sample of {list(inputs[0].shape)} ({error}):"
+                         " does it begin as its data do, with a Flatten before a Linear layer?"
+                         ) from None
 
 
 def _times(module, x):
