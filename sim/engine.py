@@ -91,12 +91,13 @@ class EngineOutcome:
         return not any(self.mismatches.values())
 
 
-def compile_engine(shape, place, controller=None, core_hz=None):
+def compile_engine(shape, place, controller=None, core_hz=None, verilog=None):
     """The program that sends images through an engine's Verilog, in the folder ``place``.
 
     controller: :class:`qsnn.hw.memory.sdram.SdramController`, whose chip's model is beside it; else
     words of programs come from the testbench. core_hz: the clock of the core, where the
-    controller, a :class:`qsnn.hw.memory.crossing.MemoryClock`, has another one.
+    controller, a :class:`qsnn.hw.memory.crossing.MemoryClock`, has another one. verilog: of the
+    engine alone, in place of what is emitted.
     """
     top = EngineBench(shape, controller) if controller else Engine(shape)
     model = {"sdram.v": (HERE / "sdram.v").read_text()} if controller else {}
@@ -108,7 +109,7 @@ def compile_engine(shape, place, controller=None, core_hz=None):
     for name, width in widths.items():
         source = re.sub(rf"\b{name}\b", str(width), source)
     return compiled(place, "engine", {
-        "engine.v": to_verilog(top, "engine"), "engine.cpp": source, **model,
+        "engine.v": verilog or to_verilog(top, "engine"), "engine.cpp": source, **model,
         "words.h": (HERE / "words.h").read_text()}, top="engine")
 
 

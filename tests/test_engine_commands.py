@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from qsnn.hw.board.engines import ENGINES
@@ -70,6 +71,13 @@ def test_program(ask, network, tmp_path):
     assert raw == compile_program(network, SMALL, 2).tobytes()
     assert (f"written       {len(raw):,} bytes to digits.bin, for the engine {SMALL.version:08x}, "
             f"2 images at once, CRC {int.from_bytes(raw[-4:], 'little'):08x}\n") in said
+    code, again = ask(program, "digits.qsnn", "--board", BOARD, "--out", "again.bin", "--picture",
+                      "time.png")
+    assert (code, again.replace("again.bin", "digits.bin")) == (0, said)
+    with Image.open(tmp_path / "time.png") as drawn:
+        assert drawn.size[0] > 800
+    rows = re.findall(r"^\d .+ (\d+)%\s+(\d+)%$", said, re.M)
+    assert len(rows) == len(network.layers) and all(0 < int(a) <= 100 for row in rows for a in row)
 
 
 @pytest.mark.parametrize("options, sentence", [

@@ -8,6 +8,7 @@ program    a description becomes a program: descriptors, parameters, weights; re
            fit
 passes     what a layer is made of there: bit planes of weights, skips, thresholds
 timing     how long that takes, and what binds: the array or the memory
+picture    the same, drawn
 loader     takes the program apart; the slab of weights
 walk       from position to position, and over the words of a window
 gather     pixels become words of the map memory
