@@ -82,7 +82,8 @@ def cell_models(family):
     # Verilator knows no Z inside a design, and none is left: see qsnn.sim.netlist
     models = (cells / "cells_sim.v").read_text().replace("1'bz", "1'bx")
     if family == "ecp5":  # so that it is repaired as a whole
-        models = re.sub(r'`include "(.+)"', lambda name: (cells / name[1]).read_text(), models)
+        while '`include "' in models:
+            models = re.sub(r'`include "(.+)"', lambda name: (cells / name[1]).read_text(), models)
         models = models.replace(*ecp5.MODELS)
     return models
 
