@@ -29,7 +29,7 @@ def measure(description, pixels, recipe, batch, *, trace=True, say=lambda text: 
     program = compile_program(description, recipe.shape, batch)
     said = program.time(recipe.rate)
     mismatches, paces, outcome = {}, [], None
-    engine = compile_engine(recipe.shape, CACHE / "simulation", recipe.controller, recipe.hz)
+    engine = compile_engine(recipe.shape, CACHE / "simulation", recipe.source(), recipe.hz)
     chunk = max(2 * batch, CHUNK // batch * batch)
     for first in range(0, len(pixels), chunk):
         begun = time.monotonic()

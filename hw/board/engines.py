@@ -23,7 +23,7 @@ from qsnn.hw.board.toolchain import ToolError, find
 from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.engine.shape import EngineShape
-from qsnn.hw.link.engine import EngineCore
+from qsnn.hw.link.engine import EngineCore, memory_source
 from qsnn.hw.memory.chips import SDRAMS
 from qsnn.model.files import write_whole
 
@@ -79,10 +79,9 @@ class Recipe:
         """What the PLL makes of the engine's clock."""
         return self.clocks[0]
 
-    @property
-    def controller(self):
-        """What gives words of the chip, see :mod:`qsnn.hw.memory`."""
-        return self.core().system.source
+    def source(self):
+        """What gives words of the chip, see :func:`qsnn.hw.link.engine.memory_source`."""
+        return memory_source(self.chip, self.clocks[0], self.late, self.clocks[1])
 
     @property
     def chip(self):

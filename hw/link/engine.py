@@ -18,7 +18,7 @@ from qsnn.hw.link.uart import Uart, divisor
 from qsnn.hw.memory.crossing import MemoryClock
 from qsnn.hw.memory.sdram import COUNT_BITS, SdramController
 
-__all__ = ["EngineCore", "EngineLink"]
+__all__ = ["EngineCore", "EngineLink", "memory_source"]
 
 START_BYTES = OFFSET_BYTES + 1
 MAX_BATCH = 16
@@ -154,6 +154,12 @@ class EngineLink(RequestLink):
             m.next = "number of an image"
 
 
+def memory_source(chip, clock_hz, late=0, memory_hz=None):
+    """What gives an engine the words of a chip; of the arguments see :class:`EngineCore`."""
+    source = SdramController(chip, clock_hz=memory_hz or clock_hz, late=late)
+    return MemoryClock(source) if memory_hz else source
+
+
 class EngineCore(wiring.Component):
     """Engine, memory controller, host link and UART: what goes into an FPGA, but for its pins.
 
@@ -187,10 +193,8 @@ class EngineCore(wiring.Component):
         self.memory_hz = memory_hz
         self.uart = Uart(divisor(clock_hz, baud))
         most = min(chip.words, (1 << COUNT_BITS) - 1)
-        source = SdramController(chip, clock_hz=memory_hz or clock_hz, late=late)
-        if memory_hz:
-            source = MemoryClock(source)
-        self.system = EngineSystem(shape, source, most=most)
+        self.system = EngineSystem(shape, memory_source(chip, clock_hz, late, memory_hz),
+                                   most=most)
         longest = max(shape.image_bytes, BLOCK_BYTES)
         self.hello = EngineHello(
             shape=shape.version, most=most, image_bytes=shape.image_bytes, scores=shape.scores,
