@@ -35,7 +35,7 @@ def test_rates():
     """Cycles are those of the program, at the rate of the chip; bytes those of the line."""
     program = program_for(network("mnist-128-b2"), RECIPE)
     found = rates(program, RECIPE)
-    assert found.engine == 75e6 / program.time(0.965).cycles
+    assert found.engine == 80e6 / program.time(0.965).cycles
     assert found.line == pytest.approx(100_000 / encoded_bytes(784))
     assert 4 * len(program.words) / 100_000 < found.load < 5 * len(program.words) / 100_000
     assert found.memory > 0.9 > 0.2 > found.array
