@@ -6,6 +6,7 @@ with the weights from a memory outside, word by word, once for each batch of ima
 shape      what an engine is built for, and the layouts of descriptors
 program    a description becomes a program: descriptors, parameters, weights; refuses what does not
            fit
+maps       where maps lie, and the ways over them
 passes     what a layer is made of there: bit planes of weights, skips, thresholds
 timing     how long that takes, and what binds: the array or the memory
 picture    the same, drawn

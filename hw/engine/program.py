@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsnn.hw.engine.loader import descriptor_words
+from qsnn.hw.engine.maps import Map, allocate, mask, positions, window, written
 from qsnn.hw.engine.passes import gaps, layer_passes, parameters, slabs
 from qsnn.hw.engine.shape import EngineError
 from qsnn.hw.engine.timing import LayerTime, batch_time
@@ -57,21 +58,6 @@ class Program:
         return self.words.astype("<u4").tobytes()
 
 
-@dataclass(frozen=True, eq=False)
-class _Map:
-    """Where a layer finds its inputs: words of a position, channels in them, the first word."""
-
-    height: int
-    width: int
-    words: int
-    channels: int
-    start: int = 0
-
-    @property
-    def size(self):
-        return self.height * self.width * self.words
-
-
 def compile_program(description, shape, batch=1):
     """The :class:`Program` of a network for images.
 
@@ -83,14 +69,14 @@ def compile_program(description, shape, batch=1):
     layers, first = description.layers, description.layers[0]
     planes = -(-description.input_bits // shape.steps)
     height, width = ((first.out_height, first.out_width) if first.kind == "convolution" else (1, 1))
-    pixels = _Map(height, width, -(-first.fan_in // shape.simd), first.fan_in)
+    pixels = Map(height, width, -(-first.fan_in // shape.simd), first.fan_in)
     share = shape.share(description.time_steps)
     while batch % (1 << share):
         share -= 1
     sets = batch >> share
     # of a layer of one group, whose images are gone over once, two sets need a place
     slots = min(2, sets) if first.channels <= shape.pe else sets
-    maps = _allocate(description, shape, planes * pixels.size * slots << share, sets)
+    maps = allocate(description, shape, planes * pixels.size * slots << share, sets)
     words = [_descriptor(shape.network, _network(description, shape, pixels, planes)
                          | {"share": share, "slots": slots - 1, "ring": (slots << share) - 1})]
     times, source = [], pixels
@@ -150,45 +136,6 @@ def _check(description, shape, batch):
                        "to 256 x 256")
 
 
-def _allocate(description, shape, pixels, sets):
-    """index -> :class:`_Map` of each layer's output: as low as those allow that are alive beside
-    it, until the last layer that takes it.
-
-    pixels: words of these. sets: of images that lie side by side in the lanes.
-    """
-    layers = description.layers
-    last = {index: index + 1 for index in range(len(description.hidden))}
-    for index, layer in enumerate(layers):
-        if layer.skip:
-            last[layer.skip.source] = max(last[layer.skip.source], index)
-    maps, taken = {}, [(0, pixels, len(layers))]
-    for index, layer in enumerate(description.hidden):
-        rows, columns, channels = _written(layer)
-        words = -(-channels // shape.simd)
-        size, at = rows * columns * words * sets, 0
-        for start, end in sorted((start, end) for start, end, until in taken if until >= index):
-            if at + size <= start:
-                break
-            at = max(at, end)
-        if at + size > shape.map_words:
-            raise EngineError(f"the maps of a batch need {at + size} words of "
-                              f"{shape.simd * shape.steps} bits at layer {index}, this engine has "
-                              f"{shape.map_words}")
-        maps[index] = _Map(rows, columns, words, channels, at)
-        taken.append((at, at + size, last[index]))
-    return maps
-
-
-def _written(layer):
-    """Rows, columns and channels that a layer writes: who takes spikes that are counted over a
-    map takes the map, and counts."""
-    if layer.kind != "convolution":
-        return 1, 1, layer.n_out
-    if layer.pool == "sum":
-        return layer.out_height, layer.out_width, layer.channels
-    return layer.output_map
-
-
 def _network(description, shape, pixels, planes):
     first = description.layers[0]
     taps = first.fan_in
@@ -196,57 +143,18 @@ def _network(description, shape, pixels, planes):
               "outputs": description.outputs, "planes": planes - 1, "plane_stride": pixels.size,
               "pixels": pixels.start}
     if first.kind == "convolution":
-        source = _Map(first.height, first.width, first.channels_in, first.channels_in)
+        source = Map(first.height, first.width, first.channels_in, first.channels_in)
         return fields | {
-            "position": _positions(source, first.stride, first.padding, (1, 1),
+            "position": positions(source, first.stride, first.padding, (1, 1),
                                    (first.out_height, first.out_width)),
-            "window": _window(source, first.kernel)}
+            "window": window(source, first.kernel)}
     # a row of pixels: one window, in lines that the counter can hold
     rows = next(rows for rows in range(1, taps + 1) if taps % rows == 0 and taps // rows <= 1024)
     if rows > 256:
         raise EngineError(f"{taps} pixels cannot be counted in 256 rows of at most 1,024")
-    source = _Map(rows, 1, taps // rows, taps // rows)
-    return fields | {"position": _positions(source, (1, 1), (0, 0), (1, 1), (1, 1)),
-                     "window": _window(source, (rows, 1))}
-
-
-def _positions(source, stride, padding, pool, out, image=None, lanes=(1, 0), slots=None):
-    """Fields of :class:`qsnn.hw.engine.walk.PositionWalk`; out: pooled rows and columns.
-
-    image: words from one set of images to the next, where there are several. lanes: images of a
-    set that are taken one by one, and words from one to the next. slots: sets that have a place,
-    where there are fewer than sets.
-    """
-    (down, right), (rows, columns) = stride, out
-    line, pixel = source.width * source.words, source.words
-    wide, high = columns * pool[1] - 1, rows * pool[0] - 1  # steps from the first to the last
-    address = {
-        "start": source.start - padding[0] * line - padding[1] * pixel,
-        "column": right * pixel - (pool[0] - 1) * down * line,
-        "row": down * line - wide * right * pixel,
-    }
-    fields = {"address": address, "start_y": -padding[0], "start_x": -padding[1],
-              "stride_y": down, "stride_x": right, "rows": rows - 1, "columns": columns - 1}
-    if image is not None:
-        address |= {
-            "pixel": right * pixel, "line": down * line - (pool[1] - 1) * right * pixel,
-            "image": image - high * down * line - wide * right * pixel,
-        }
-        address["back"] = address["image"] - image * (slots or 0)
-        count, step = lanes
-        address = {name: value - (count - 1) * step * (name != "start")
-                   for name, value in address.items()} | {"lane": step}
-        fields |= {"address": address, "lanes": count - 1, "ring": slots - 1 if slots else 15}
-        fields |= {"pool_rows": pool[0] - 1, "pool_columns": pool[1] - 1,
-                   "back_y": (pool[0] - 1) * down, "back_x": (pool[1] - 1) * right}
-    return fields
-
-
-def _window(source, kernel):
-    """Fields of :class:`qsnn.hw.engine.walk.WindowWalk` without its passes."""
-    return {"words": source.words - 1, "rows": kernel[0] - 1, "columns": kernel[1] - 1,
-            "next_row": (source.width - kernel[1]) * source.words + 1,
-            "height": source.height, "width": source.width}
+    source = Map(rows, 1, taps // rows, taps // rows)
+    return fields | {"position": positions(source, (1, 1), (0, 0), (1, 1), (1, 1)),
+                     "window": window(source, (rows, 1))}
 
 
 def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
@@ -257,7 +165,7 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     # spikes that are counted over a map: each of its positions has the weights of all
     repeat = planes is None and layer.input_bits > 1
     if layer.kind == "convolution":
-        out = _written(layer)[:2]
+        out = written(layer)[:2]
         pool = (1, 1) if layer.pool == "sum" else layer.pool_size
         if planes:
             kernel = (1, 1)
@@ -289,18 +197,18 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
     fields = {"readout": readout, "final": readout, "merge": bool(planes), "repeat": repeat,
               "doubled": doubled,
               "groups": groups - 1, "group_words": group_words,
-              "position": _positions(source, stride, padding, pool, out, image, lanes,
+              "position": positions(source, stride, padding, pool, out, image, lanes,
                                      slots if planes and slots == 2 else None),
-              "window": _window(source, kernel) | {
-                  "mask": _mask(source, shape), "passes": len(passes) - 1,
+              "window": window(source, kernel) | {
+                  "mask": mask(source, shape), "passes": len(passes) - 1,
                   "planes": [plane * source.size for plane in range(planes or 1)],
                   "table": [{"skip": one.skip, "plane": one.plane, "doubles": gap}
                             for one, gap in zip(passes, doubles, strict=True)]}}
     if layer.skip:
         other = maps[layer.skip.source]
-        fields["position"]["skip"] = _positions(other, layer.skip.stride, (0, 0), pool, out,
+        fields["position"]["skip"] = positions(other, layer.skip.stride, (0, 0), pool, out,
                                                 other.size)["address"]
-        fields["window"] |= {"skip_words": other.words - 1, "skip_mask": _mask(other, shape)}
+        fields["window"] |= {"skip_words": other.words - 1, "skip_mask": mask(other, shape)}
     if not readout:
         low, high = layer.q_range
         scale += shape.place - (layer.shift - layer.leak[1])
@@ -311,19 +219,14 @@ def _layer(layer, source, maps, index, shape, time_steps, share, planes, slots):
         raise EngineError("its sums are made twice as large, and its scale leaves no room for that")
     values = parameters(layer, passes, scale, groups, shape, time_steps)
     values = values.reshape(groups, -1).astype(np.uint32)
-    positions = out[0] * out[1] * pool[0] * pool[1] * lanes[0]
+    each = out[0] * out[1] * pool[0] * pool[1] * lanes[0]
     time = LayerTime(
-        kind=layer.kind, groups=groups, positions=positions, group_words=group_words,
+        kind=layer.kind, groups=groups, positions=each, group_words=group_words,
         steps=(group_words - doubled) * repeats + sum(max(0, gap - 1) for gap in doubles),
         interval=shape.interval(readout), descriptor=descriptor_words(shape.layer),
         late=readout or bool(planes),
-        useful=sum(one.bits.size * one.repeat for one in passes) * positions)
+        useful=sum(one.bits.size * one.repeat for one in passes) * each)
     return fields | {"scale": scale}, np.concatenate([values, weights], axis=1).ravel(), time
-
-
-def _mask(source, shape):
-    """Columns of the last word of a pixel that have channels."""
-    return (1 << ((source.channels - 1) % shape.simd // shape.beat + 1)) - 1
 
 
 def _descriptor(layout, fields):
