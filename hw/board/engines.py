@@ -110,7 +110,7 @@ ENGINES = {recipe.board: recipe for recipe in (
         given_bits=27, place=12), "EM638325", 80_000_000, phase=270, late=1),
     Recipe("ulx3s-85f", EngineShape(
         pe=64, simd=32, steps=4, beat=16, map_words=16384, slab_words=512, sum_bits=17,
-        given_bits=27, place=12), "AS4C32M16SB", 75_000_000, memory_hz=125_000_000, phase=180,
+        given_bits=27, place=12), "AS4C32M16SB", 60_000_000, memory_hz=120_000_000, phase=180,
            late=1, baud=3_000_000, known=2),
 )}
 
