@@ -7,9 +7,6 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  after the choice of the back end
-
-matplotlib.rcParams["text.parse_math"] = False  # names of classes are no formulas
-
 import numpy as np  # noqa: E402
 
 from qsnn.model.inference import infer  # noqa: E402
@@ -22,6 +19,7 @@ SHOWN = 1000
 STEPS = 8  # time steps that are shown
 
 
+@matplotlib.rc_context({"text.parse_math": False})  # names of classes are no formulas
 def draw(folder, description, workload, outcome):
     """Write spikes.png, confusion.png and rates.png of a :class:`qsnn.sim.workload.Workload` and
     what came out of it; returns their paths.

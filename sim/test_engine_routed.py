@@ -12,7 +12,7 @@ from tests.networks import random_pixels
 SHAPE = EngineShape(pe=8, simd=16, beat=4, steps=2, map_words=512, slab_words=256)
 
 
-@pytest.mark.slow  # five minutes of place and route, four of the compiler
+@pytest.mark.whole  # five minutes of place and route, four of the compiler
 @pytest.mark.timeout(3600)
 def test_routed_netlist(tmp_path):
     report = route_engine(SHAPE, tmp_path)

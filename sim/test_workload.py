@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -121,3 +122,4 @@ def test_names_are_drawn_as_they_are(tmp_path):
     workload = Workload(rng.integers(0, 2, (9, 6)).astype(np.uint8), np.arange(9) % 2)
     paths = draw(tmp_path, net, workload, SimpleNamespace(labels=np.zeros(9, int)))
     assert all(path.stat().st_size for path in paths) and len(paths) == 3
+    assert matplotlib.rcParams["text.parse_math"]  # axes of others have formulas

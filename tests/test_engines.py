@@ -75,6 +75,7 @@ def test_another_chip():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a small engine to its bitstream: two minutes of an idle machine
 def test_pads(tmp_path):
     """Registers of the data, both ways, of addresses and commands are in the pads."""
     bitstream = build_engine(RECIPES[0], tmp_path, say=lambda text: None)

@@ -114,7 +114,7 @@ CONV = {"type": "Conv2d", "weight": np.ones((1, 2, 3, 3)), "bias": np.zeros(1), 
 
 @pytest.mark.parametrize("nodes, options, sentence", [
     ([AFFINE, lif()], dict(source="norse", compare="=="), "^compare must be > or >=, not '=='$"),
-    ([AFFINE, lif()], dict(source="brian"), "^no source 'brian': there is snntorch, spikingjelly"),
+    ([AFFINE, lif()], dict(source="brian"), "^no source 'brian': there is qsnn, snntorch, spiking"),
     ([AFFINE, lif()], dict(reset="soft"), "^reset must be zero, subtract, delayed, not 'soft'$"),
     ([AFFINE, lif()], dict(dt=0), "^dt must be above 0, not 0$"),
     ([AFFINE, lif()], dict(compare=">"), "1: NIR does not say how a neuron resets: give --reset"),
