@@ -49,6 +49,7 @@ class Recipe:
     baud      of the serial port
     known     how many ways to map it are known to fail, see
               :func:`qsnn.hw.board.commands.remedies`
+    placing   words for nextpnr
     """
 
     board: str
@@ -60,6 +61,7 @@ class Recipe:
     late: int = 0
     baud: int = 1_000_000
     known: int = 0
+    placing: tuple = ()
 
     @cached_property
     def target(self):
@@ -110,8 +112,10 @@ ENGINES = {recipe.board: recipe for recipe in (
         given_bits=27, place=12), "EM638325", 80_000_000, phase=270, late=1),
     Recipe("ulx3s-85f", EngineShape(
         pe=64, simd=32, steps=4, beat=16, map_words=16384, slab_words=512, sum_bits=17,
-        given_bits=27, place=12), "AS4C32M16SB", 60_000_000, memory_hz=120_000_000, phase=180,
-           late=1, baud=3_000_000, known=2),
+        given_bits=27, place=12), "AS4C32M16SB", 40_000_000, memory_hz=80_000_000, phase=270,
+           late=1, baud=3_000_000, known=2,
+           # what it does by itself does not come to an end on so full a chip
+           placing=("--placer", "static", "--router", "router2")),
 )}
 
 
@@ -164,7 +168,7 @@ def build_engine(recipe, cache=CACHE, *, seeds=1, say=print, show=lambda text: N
         write_sources(work, top.core, top, {})
         options = Options(board, recipe.clock_hz, recipe.baud, seeds)
         result = run_tools(work, options, recipe.hz, tools, NAME, {}, say, show,
-                           known=recipe.known)
+                           known=recipe.known, more=recipe.placing)
         result |= {"board": recipe.board, "clock_mhz": recipe.hz / 1e6, "tools": versions,
                    "shape": asdict(recipe.shape), "version": recipe.shape.version,
                    "memory": recipe.memory, "phase": recipe.phase, "baud": recipe.baud}
@@ -193,6 +197,7 @@ def _key(recipe, cache):
     except OSError:
         pass
     commands = [synthesis(board), place_command(board, "", 1, recipe.hz / 1e6, False),
+                list(recipe.placing),
                 pack_command(board, "", "", "")]
     key = _hash([to_verilog(recipe.top(), "top"), board.constraints.read_text(), commands])[:16]
     write_whole(known, key.encode())

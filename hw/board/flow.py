@@ -132,10 +132,11 @@ def _gowin_pins(core):
                    for name, pin in zip(names, GOWIN_PINS, strict=False))
 
 
-def run_tools(work, options, hz, tools, name, images, say, show, *, known=0):
+def run_tools(work, options, hz, tools, name, images, say, show, *, known=0, more=()):
     """All stages in a folder with the sources; what it leaves there is what is kept.
 
     ``known``: so many ways to map it, of those that are tried in turn, are known to fail.
+    ``more``: words for place and route.
     ``images`` are those that come last, see :mod:`qsnn.hw.board.filling`; none unless patchable.
     """
     board = options.board
@@ -187,8 +188,8 @@ def run_tools(work, options, hz, tools, name, images, say, show, *, known=0):
     rams = prepare(work, yosys, command, images) if images else {}
     seeds = range(1, options.seeds + 1)
     stage("place and route", [
-        Job(f"place and route, seed {seed}", place_command(board, place, seed, hz / 1e6,
-                                                          options.bare),
+        Job(f"place and route, seed {seed}", [*place_command(board, place, seed, hz / 1e6,
+                                                            options.bare), *more],
             f"seed{seed}.log") for seed in seeds])
 
     reports = {seed: json.loads((work / f"seed{seed}.report").read_text()) for seed in seeds}
