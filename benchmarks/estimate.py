@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.board.commands import remedies, steps, synthesis
+from qsnn.hw.board.commands import synthesis
 from qsnn.hw.board.cores import Options, make_core, memory_images
-from qsnn.hw.board.flow import write_sources
+from qsnn.hw.board.flow import synthesize, write_sources
 from qsnn.hw.board.toolchain import Job, ToolError, find, run
 from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.build import NETWORKS
@@ -172,20 +172,7 @@ def measure(name, folding, core, board, fitted, *, cells=None):
 def pack(work, board, design):
     """Kinds of cells of the packed design, counted."""
     write_sources(work, design, BoardTop(board, design, board.core_hz), memory_images(design))
-    def synthesize(command):
-        run([Job("synthesis", [find("yosys").path, "-p", "read_verilog "
-                               f"-DQSNN_{board.family.upper()} top.v; {command}"],
-                 "synthesis.log")], work)
-
-    attempts = [(synthesis(board), None)]
-    attempts += [(command, mapper) for _, command, mapper in remedies(synthesis(board))]
-    for left, attempt in zip(reversed(range(len(attempts))), attempts, strict=True):
-        try:
-            synthesize(steps(*attempt))
-            break
-        except ToolError:  # as qsnn.hw.board.flow does where ABC dies
-            if not left:
-                raise
+    synthesize(work, f"read_verilog -DQSNN_{board.family.upper()} top.v", synthesis(board))
     run([Job("packing", [find(f"nextpnr-{board.family}").path, f"--{board.device}",
                          *PLACE[board.family], board.constraints.name, "--json", "netlist.json",
                          "--pack-only", "--write", "packed.json"], "packing.log")], work)

@@ -65,12 +65,9 @@ def of_shape(recordings, shape):
         found = np.asarray(recordings)
     except ValueError:
         raise DataError("recordings of different lengths: cut or pad their steps") from None
-    found = found[None] if found.ndim == 2 else found
-    if found.ndim != 3 or found.shape[1:] != shape or found.dtype.kind not in "biuf" or \
-            not np.isfinite(found).all():
-        raise DataError(f"{list(np.shape(found))} of {found.dtype}: finite numbers [N, {shape[0]}, "
-                        f"{shape[1]}] are needed, recordings of {shape[0]} steps with {shape[1]} "
-                        "channels")
+    found = _laid_out("recordings", found, *shape)
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise DataError(f"recordings of {found.dtype}: finite numbers are needed at all steps")
     return found
 
 
@@ -99,7 +96,7 @@ def _table(path, n_in, meaning):
         values = ordered(path, table, meaning.columns if meaning else ()).values
         labels = labels_of(path, table, meaning) if table.labels is not None else None
         return values.reshape(-1, steps, channels), labels
-    return _laid_out(path, values, n_in, meaning), None
+    return _laid_out(path, values, *_shape(n_in, meaning)), None
 
 
 def _array(path, n_in, meaning):
@@ -111,12 +108,16 @@ def _array(path, n_in, meaning):
         raise DataError(f"{path}: {error}") from None
     if found.dtype.kind not in "biuf":
         raise DataError(f"{path}: numbers are needed, not {found.dtype}")
-    return _laid_out(path, found, n_in, meaning)
+    return _laid_out(path, found, *_shape(n_in, meaning))
 
 
-def _laid_out(path, values, n_in, meaning):
+def _shape(n_in, meaning):
+    """Steps of a recording, None for any, and its channels."""
+    return meaning.shape if meaning else (None, n_in)
+
+
+def _laid_out(path, values, steps, channels):
     """Values as [N, T, n]."""
-    steps, channels = meaning.shape if meaning else (None, n_in)
     if values.ndim == 1 and channels == 1:
         values = values[:, None]
     found = values[None] if values.ndim == 2 else values

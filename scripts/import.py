@@ -94,8 +94,7 @@ def main(
         given = Bits(weights, first, last, bits, signed, leak_of(leak) if leak else None)
         if not LEAST < std < 1 / LEAST or not abs(mean) < 1 / LEAST:
             raise GraphError(f"--mean {mean:g} and --std {std:g} are those of no pixels of 0 to 1")
-        name = source.replace(".py:", "-") if ".py:" in source else source
-        out = out or Path("runs") / Path(name).stem
+        out = out or Path("runs") / Path(source.replace(".py:", "-")).stem
         if (out / RESULT).exists():
             raise GraphError(f"{out} holds a training: choose another --out")
         found = find(dataset, data_dir, Reading(label, sides_of(image), stream, levels, split,

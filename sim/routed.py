@@ -5,8 +5,9 @@ import json
 import re
 
 from qsnn.hw.board.boards import BOARDS
-from qsnn.hw.board.commands import place_command, remedies, steps, synthesis
-from qsnn.hw.board.toolchain import Job, ToolError, find, run
+from qsnn.hw.board.commands import place_command, synthesis
+from qsnn.hw.board.flow import synthesize
+from qsnn.hw.board.toolchain import Job, find, run
 from qsnn.hw.emit.verilog import to_verilog
 from qsnn.hw.engine.engine import Engine
 from qsnn.sim.engine import HERE, compile_engine
@@ -27,16 +28,7 @@ def route_engine(shape, place, board="ulx3s-85f"):
     board = BOARDS[board]
     (place / "top.v").write_text(to_verilog(Engine(shape), "top"))
     (place / board.constraints.name).write_text("")
-    command = synthesis(board)
-    attempts = [(command, None), *(attempt[1:] for attempt in remedies(command))]
-    for attempt in attempts:
-        try:
-            run([Job("synthesis", [find("yosys").path, "-p", f"read_verilog top.v; "
-                                   f"{steps(*attempt)}"], "synthesis.log")], place)
-            break
-        except ToolError:  # as qsnn.hw.board.flow does where ABC dies
-            if attempt is attempts[-1]:
-                raise
+    synthesize(place, "read_verilog top.v", synthesis(board))
     tool = find(f"nextpnr-{board.family}").path
     run([Job("place and route", place_command(board, tool, 1, MHZ, True), "routing.log")], place)
     (place / "seed1.json").rename(place / "routed.json")

@@ -45,7 +45,7 @@ from qsnn.hw.board.top import BoardTop
 from qsnn.hw.emit.verilog import module_name, port_names, to_verilog
 from qsnn.hw.plan.images import write_hex
 
-__all__ = ["implement", "replace_folder", "run_tools", "write_sources"]
+__all__ = ["implement", "replace_folder", "run_tools", "synthesize", "write_sources"]
 
 MAX_SEEDS = 64
 COMPARED = ("ice40", "ecp5")  # families whose mapping is looked at, see qsnn.hw.board.mapping
@@ -224,6 +224,22 @@ def run_tools(work, options, hz, tools, name, images, say, show, *, known=0, mor
         "bitstream": {"file": bitstream,
                       "sha256": hashlib.sha256((work / bitstream).read_bytes()).hexdigest()},
     }
+
+
+def synthesize(work, read, command):
+    """Leave netlist.json in a folder, by the first of the ways to map it that ABC lives through.
+
+    read: Yosys commands before those of the synthesis.
+    """
+    attempts = [(command, None), *((again, mapper) for _, again, mapper in remedies(command))]
+    for left, attempt in zip(reversed(range(len(attempts))), attempts, strict=True):
+        try:
+            run([Job("synthesis", [find("yosys").path, "-p", f"{read}; {steps(*attempt)}"],
+                     "synthesis.log")], work)
+            return
+        except ToolError:
+            if not left:
+                raise
 
 
 def _compare(work):
